@@ -1,0 +1,2 @@
+//! The binary. Everything lives in the library; see `src/lib.rs` for the map.
+fn main() {}
