@@ -1,0 +1,410 @@
+//! What should happen: pure decisions from data to data. No async, no I/O, no clock, no randomness, no logging.
+//!
+//! The shell gathers everything known about one pair of records into a [`View`] and asks [`plan`] what to do. The answer, a
+//! [`Plan`], leaves no choices to whoever carries it out, and says for every decision which rule made it: the same [`Why`] is
+//! the log line, the explanation shown to people, the preview, and the audit's rule column.
+
+pub mod base;
+pub mod mapping;
+pub mod retry;
+pub mod rules;
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+pub use base::{Agreed, Base};
+pub use mapping::Mapping;
+pub use rules::Rules;
+
+use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
+
+/// Everything known about one pair of records, or about one record that has no twin yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct View {
+    /// The link that memory holds, if any.
+    pub pair: Option<Pair>,
+    /// The HubSpot side: of the pair, or the record that became dirty.
+    pub hubspot: Side,
+    /// The Salesforce side, likewise.
+    pub salesforce: Side,
+    /// What else bears on the decision.
+    pub around: Around,
+}
+
+/// One side of a view.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Side {
+    /// There is no such record, or none is known.
+    Absent,
+    /// The record was deleted by somebody.
+    Deleted,
+    /// The record as its CRM holds it now.
+    Present(Record),
+}
+
+/// A HubSpot record and a Salesforce record that belong together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pair {
+    /// The HubSpot side.
+    pub hubspot: RecordKey,
+    /// The Salesforce side.
+    pub salesforce: RecordKey,
+    /// Why nothing passes at the moment, if so.
+    pub stopped: Option<String>,
+    /// What both sides last agreed on.
+    pub base: Base,
+}
+
+/// What bears on a decision besides the two records.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Around {
+    /// The present instant.
+    pub now: Timestamp,
+    /// Whether a person asked for this by a resync: it resumes stopped pairs.
+    pub manual: bool,
+    /// When the newest change of the HubSpot side happened, as its webhook told; else the record's own time counts.
+    pub hubspot_changed_at: Option<Timestamp>,
+    /// When the newest change of the Salesforce side happened, likewise.
+    pub salesforce_changed_at: Option<Timestamp>,
+    /// Records on the other side that could be the twin, in the order in which the CRM returned them. For a view with a pair:
+    /// Salesforce records that bear the HubSpot side's address and became dirty themselves.
+    pub candidates: Vec<Candidate>,
+    /// The HubSpot contact that already holds the address which the Salesforce side moved to.
+    pub address_holder: Option<RecordKey>,
+}
+
+/// A record that could be the twin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Candidate {
+    /// The record.
+    pub record: Record,
+    /// The record on this side that it is already paired with.
+    pub paired_with: Option<RecordKey>,
+    /// Whether it bears our key: the id of the record that seeks a twin, in the external id field or unique property.
+    pub keyed: bool,
+}
+
+/// What should happen to one pair.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Plan {
+    /// What to do, in order.
+    pub steps: Vec<Step>,
+    /// The reasons, one for each field and one or more for the record.
+    pub why: Vec<Why>,
+    /// The state of the record once the steps are done.
+    pub state: State,
+    /// What both sides agree on already, before any step: the base to remember whatever becomes of the steps.
+    pub base: Base,
+}
+
+impl Plan {
+    /// Whether carrying it out calls a CRM to change something.
+    pub fn writes(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Create { .. } | Step::Update { .. }))
+    }
+}
+
+/// One thing to do. Execution has no choices left.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum Step {
+    /// Remember that the two belong together, in place of any pair that either is in.
+    Link {
+        /// The HubSpot side.
+        #[serde(serialize_with = "as_text")]
+        hubspot: RecordKey,
+        /// The Salesforce side.
+        #[serde(serialize_with = "as_text")]
+        salesforce: RecordKey,
+    },
+    /// Create the missing twin of `twin`, keyed so that a repetition creates nothing.
+    Create {
+        /// The record that is missing its twin.
+        #[serde(serialize_with = "as_text")]
+        twin: RecordKey,
+        /// What to create.
+        kind: Kind,
+        /// Its fields, each with the decision behind it.
+        changes: Vec<Change>,
+        /// The property or field of `twin` that is to hold the new record's id afterwards.
+        mark_back: Option<String>,
+    },
+    /// Change fields of one record.
+    Update {
+        /// Which record.
+        #[serde(serialize_with = "as_text")]
+        key: RecordKey,
+        /// What to change.
+        changes: Vec<Change>,
+    },
+    /// Let nothing pass until something changes: the reason is shown to people.
+    Stop {
+        /// Why.
+        reason: String,
+    },
+    /// Show a conflict that a person must decide.
+    Conflict {
+        /// The records that answer `conflict`.
+        #[serde(serialize_with = "as_texts")]
+        records: Vec<RecordKey>,
+        /// The HubSpot property in question.
+        property: String,
+        /// What is at odds, without values.
+        text: String,
+    },
+    /// Park the job: it waits for a person.
+    Hold {
+        /// Under which heading it is listed.
+        category: Category,
+        /// Why, without values.
+        text: String,
+    },
+}
+
+fn as_text<S: serde::Serializer>(key: &RecordKey, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(key)
+}
+
+fn as_texts<S: serde::Serializer>(keys: &[RecordKey], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(keys.iter().map(ToString::to_string))
+}
+
+/// One field to write.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// The property or field to write, named as its CRM names it.
+    pub field: String,
+    /// What it holds now.
+    pub old: Value,
+    /// What it is to hold, in the target's own form.
+    pub new: Value,
+    /// The rule that decided.
+    pub rule: &'static str,
+    /// What both sides agree on once this is written: the mapping's HubSpot property and the normal form. `None` for our own
+    /// id fields, which no mapping covers.
+    pub agrees: Option<(String, Agreed)>,
+}
+
+/// A reason: which rule decided what, in words for people. Holds no values.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Why {
+    /// The rule's number, such as `R-192`.
+    pub rule: &'static str,
+    /// The HubSpot property it is about; `None` for the record as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub property: Option<String>,
+    /// The decision.
+    pub decision: Decision,
+    /// The sentence.
+    pub text: String,
+}
+
+/// What was decided for one field or record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// Both sides hold the same.
+    Agree,
+    /// HubSpot's value goes to Salesforce.
+    ToSalesforce,
+    /// Salesforce's value goes to HubSpot.
+    ToHubspot,
+    /// Nothing passes for this field, by its rule.
+    Keep,
+    /// A person must decide.
+    Conflict,
+    /// The value cannot travel; the rest of the record does.
+    SetAside,
+    /// Said of the record as a whole.
+    Record,
+}
+
+/// How a record stands, as `GET .../records/...` answers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum State {
+    /// It has a twin and both agree, or will once the steps are done.
+    Linked,
+    /// It has no twin and needs none by the settings.
+    Unlinked,
+    /// It does not take part.
+    Excluded,
+    /// Several records could be the twin and a person must choose.
+    Ambiguous,
+    /// Both sides are at odds and a person must decide.
+    Conflict,
+    /// The last attempt failed.
+    Failed,
+    /// Nothing passes until something changes.
+    Stopped,
+}
+
+impl State {
+    /// The word used in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Linked => "linked",
+            Self::Unlinked => "unlinked",
+            Self::Excluded => "excluded",
+            Self::Ambiguous => "ambiguous",
+            Self::Conflict => "conflict",
+            Self::Failed => "failed",
+            Self::Stopped => "stopped",
+        }
+    }
+
+    /// Reads what [`State::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        [
+            Self::Linked,
+            Self::Unlinked,
+            Self::Excluded,
+            Self::Ambiguous,
+            Self::Conflict,
+            Self::Failed,
+            Self::Stopped,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+    }
+}
+
+/// Headings under which parked and waiting work is listed, each with one piece of advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Category {
+    /// The CRM could not be reached or answered that it is busy.
+    Unavailable,
+    /// The API allowance is used up for now.
+    Quota,
+    /// The CRM refuses our credentials or permissions.
+    Unauthorized,
+    /// A property or field refuses the value.
+    InvalidValue,
+    /// A required field has no value.
+    MissingField,
+    /// A validation rule, flow or trigger of the organization refused the write.
+    Validation,
+    /// A duplicate rule or a unique field refused the write.
+    Duplicate,
+    /// A field does not exist or is hidden from our user.
+    FieldPermission,
+    /// The record is locked or was converted, deleted or merged meanwhile.
+    RecordUnavailable,
+    /// Several records could be the twin.
+    Ambiguous,
+    /// Both sides are at odds.
+    Conflict,
+    /// A value keeps flipping between two forms.
+    Loop,
+    /// An event or notification could not be read.
+    Unreadable,
+    /// The CRM answered something its documentation does not promise.
+    Unexpected,
+}
+
+impl Category {
+    /// Every category.
+    pub const ALL: [Self; 14] = [
+        Self::Unavailable,
+        Self::Quota,
+        Self::Unauthorized,
+        Self::InvalidValue,
+        Self::MissingField,
+        Self::Validation,
+        Self::Duplicate,
+        Self::FieldPermission,
+        Self::RecordUnavailable,
+        Self::Ambiguous,
+        Self::Conflict,
+        Self::Loop,
+        Self::Unreadable,
+        Self::Unexpected,
+    ];
+
+    /// The word used in the API, the database and metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unavailable => "unavailable",
+            Self::Quota => "quota",
+            Self::Unauthorized => "unauthorized",
+            Self::InvalidValue => "invalid_value",
+            Self::MissingField => "missing_field",
+            Self::Validation => "validation",
+            Self::Duplicate => "duplicate",
+            Self::FieldPermission => "field_permission",
+            Self::RecordUnavailable => "record_unavailable",
+            Self::Ambiguous => "ambiguous",
+            Self::Conflict => "conflict",
+            Self::Loop => "loop",
+            Self::Unreadable => "unreadable",
+            Self::Unexpected => "unexpected",
+        }
+    }
+
+    /// Reads what [`Category::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|category| category.as_str() == text)
+    }
+}
+
+/// What a CRM says of one property or field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldSchema {
+    /// Its type, in terms common to both CRMs.
+    pub field_type: FieldType,
+    /// Whether it may be set when a record is created.
+    pub createable: bool,
+    /// Whether it may be changed later.
+    pub updateable: bool,
+    /// Whether a record cannot be created without it (and nothing fills it by default).
+    pub required: bool,
+    /// The most characters it takes, where the CRM says.
+    pub length: Option<usize>,
+    /// The values it may take, where only listed ones are accepted.
+    pub options: Option<Vec<String>>,
+    /// Whether the CRM computes it (formula, calculated).
+    pub calculated: bool,
+}
+
+/// The types of value, in terms common to both CRMs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FieldType {
+    /// One line of text.
+    Text,
+    /// Several lines of text.
+    Multiline,
+    /// An e-mail address.
+    Email,
+    /// A telephone number.
+    Phone,
+    /// A whole or decimal number.
+    Number,
+    /// True or false.
+    Flag,
+    /// A calendar day.
+    Date,
+    /// An instant.
+    Instant,
+    /// One of a list (dropdown, radio, picklist).
+    Choice,
+    /// Any of a list (checkboxes, multi-select picklist).
+    Choices,
+    /// The id of another record or of an owner.
+    Reference,
+    /// Anything else; it cannot be mapped.
+    Other,
+}
+
+/// What a CRM says of one kind of record: its fields by name.
+pub type Schema = BTreeMap<String, FieldSchema>;
+
+/// The schemas of every kind a connection touches.
+pub type Schemas = BTreeMap<Kind, Schema>;
+
+/// The fields of a create or update, without the decisions behind them.
+pub fn fields_of(changes: &[Change]) -> Fields {
+    changes.iter().map(|change| (change.field.clone(), change.new.clone())).collect()
+}

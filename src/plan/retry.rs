@@ -1,0 +1,1 @@
+//! When to try again: pure functions from what happened to what to do next.
