@@ -16,6 +16,8 @@
 //! | 5 | [`config`], [`telemetry`], [`shutdown`] | assembly |
 //! | 6 | [`cli`] | the operator |
 
+pub mod crm;
 pub mod domain;
 pub mod emulator;
 pub mod plan;
+pub mod store;

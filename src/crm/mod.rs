@@ -1,0 +1,123 @@
+//! The two correspondents. Each speaks to one CRM in batches and neither knows of the other, of memory, or of the rules.
+//!
+//! Answers are given record by record: one bad record never fails its neighbours, and one failed call fails only the records
+//! it carried. Nothing here retries or sleeps: what to do after a failure is the planner's decision (`plan::retry`).
+
+pub mod error;
+
+use async_trait::async_trait;
+
+pub use error::{Error, Refusal};
+
+use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System};
+use crate::plan::Schema;
+
+/// A CRM, in batches.
+#[async_trait]
+pub trait Crm: Send + Sync {
+    /// Which CRM this is.
+    fn system(&self) -> System;
+
+    /// Who we are there; the first call to make, since it proves the credentials.
+    async fn identity(&self) -> Result<Identity, Error>;
+
+    /// What the CRM says of one kind of record and its fields.
+    async fn schema(&self, kind: Kind) -> Result<Schema, Error>;
+
+    /// Reads records by id, with the named fields. The answer has one element for each key, in the order of the keys.
+    async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found>;
+
+    /// Looks for records by address or by our key, all in as few calls as the CRM allows. The answer has one element for each
+    /// search, in their order; the records of one search come in the order in which the CRM returned them.
+    async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>>;
+
+    /// Creates and updates records. The answer has one element for each write, in their order.
+    async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>>;
+
+    /// One page of all records of a kind, in the order of their ids: for resync and import.
+    async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
+}
+
+/// The fields to read, kind by kind.
+pub type FieldsByKind = std::collections::BTreeMap<Kind, Vec<String>>;
+
+/// Who we are in a CRM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The account: HubSpot's portal id, Salesforce's organization id.
+    pub account: String,
+    /// The user or app that our own changes carry: HubSpot's app id where it is known, Salesforce's user id.
+    pub author: Option<String>,
+    /// The account's time zone, where the CRM says (IANA name).
+    pub time_zone: Option<String>,
+    /// The edition, where the CRM says.
+    pub edition: Option<String>,
+}
+
+/// What reading one record found.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The record. Its key may differ from the one asked for where records were merged.
+    Present(Record),
+    /// It was deleted.
+    Deleted,
+    /// The CRM knows no such record, or hides it from us.
+    Absent,
+    /// The call that should have told failed.
+    Failed(Error),
+}
+
+/// A search for the twin of one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Search {
+    /// The kinds to look among.
+    pub kinds: Vec<Kind>,
+    /// The address, folded; `None` to look by our key only.
+    pub address: Option<String>,
+    /// Our key: the field or property that would hold it, and the id it would hold.
+    pub key: Option<(String, String)>,
+}
+
+/// One record to create or update.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Write {
+    /// Create a record, keyed so that a repetition creates nothing.
+    Create {
+        /// Of which kind.
+        kind: Kind,
+        /// With which fields.
+        fields: Fields,
+        /// The unique property or external id field among `fields` that makes it repeatable. `None`: HubSpot's e-mail
+        /// address serves, or, in an organization without our field, the caller has looked and found nothing.
+        unique: Option<String>,
+    },
+    /// Update a record.
+    Update {
+        /// Which one.
+        key: RecordKey,
+        /// The fields to change; a blank value clears.
+        fields: Fields,
+    },
+}
+
+/// What a write did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Written {
+    /// The record.
+    pub id: RecordId,
+    /// Whether it is new.
+    pub created: bool,
+    /// Values as the CRM stored them, where its answer tells.
+    pub stored: Fields,
+}
+
+/// A page of ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The records.
+    pub keys: Vec<RecordKey>,
+    /// Where the next page starts; `None` on the last.
+    pub next: Option<String>,
+    /// How many records there are in all, where the CRM says.
+    pub total: Option<u64>,
+}

@@ -1,0 +1,35 @@
+//! What can go wrong with memory, named for what the caller does next.
+
+/// A failed transaction: nothing of it happened.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Try again soon: the database is busy, full or unreachable.
+    #[error("the database cannot store at the moment")]
+    Unavailable(#[source] sqlx::Error),
+    /// A value in the database cannot be read: a person must look.
+    #[error("{table}.{column} holds a value that cannot be read")]
+    Corrupt {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The database has migrations that this version does not know, or lacks some that it needs.
+    #[error("the database's migrations do not fit this version: {text}")]
+    Migrations {
+        /// What does not fit, and what to do.
+        text: String,
+    },
+    /// The database URL names nothing that can be opened.
+    #[error("the database URL is not usable: {text}")]
+    Url {
+        /// What is wrong with it.
+        text: String,
+    },
+    /// A bug of ours: a statement did not fit the schema.
+    #[error("a statement failed")]
+    Statement(#[source] sqlx::Error),
+}

@@ -1,0 +1,406 @@
+//! What memory holds, in terms of the domain.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, Family, Fields, RecordKey, System, Timestamp, Value};
+use crate::plan::{Category, Pair, State};
+
+/// Names a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct PairId(pub i64);
+
+/// Names a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(transparent)]
+pub struct JobId(pub i64);
+
+/// One verified call of a CRM, as far as it concerns one connection.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewDelivery {
+    /// Its id, which is followed from the door to the far side.
+    pub id: Uuid,
+    /// The connection; `None` where the call names an account that no connection has.
+    pub connection: Option<ConnectionName>,
+    /// Who sent it.
+    pub source: System,
+    /// When it arrived.
+    pub received_at: Timestamp,
+    /// The raw body, for inspection and replay.
+    pub body: bytes::Bytes,
+    /// What became of it at the door.
+    pub outcome: DeliveryOutcome,
+    /// How many events or notifications it held.
+    pub n_events: u32,
+    /// How many of them were the echo of our own writes and marked nothing.
+    pub n_echoes: u32,
+    /// The records it makes dirty.
+    pub marks: Vec<Mark>,
+    /// The parts that could not be read; each becomes a parked job.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// What became of a delivery at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeliveryOutcome {
+    /// Its events were marked.
+    Accepted,
+    /// It came from an account or of a kind that no connection works: kept for inspection.
+    Unknown,
+    /// Its signature fitted, but not for the account it names: kept for inspection, never acted on.
+    Refused,
+}
+
+/// A hint that a record is dirty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mark {
+    /// Which record.
+    pub key: RecordKey,
+    /// When the change happened, as the CRM told.
+    pub occurred_at: Timestamp,
+    /// The notification's own id where the sender promises to repeat it on redelivery; a repeated one marks nothing.
+    pub notification: Option<String>,
+    /// The values told, where the message says that we ourselves wrote last: if they all equal the base, it is our echo.
+    pub told_by_us: Option<Fields>,
+}
+
+/// A part of a delivery that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its position in the delivery, from 0.
+    pub position: u32,
+    /// Why, without values.
+    pub reason: String,
+}
+
+/// Why records are marked without a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A delivery, by its id.
+    Delivery(Uuid),
+    /// A resync, by its id: a person asked.
+    Resync(Uuid),
+}
+
+/// What to claim.
+#[derive(Clone, Debug)]
+pub struct Claim<'a> {
+    /// Of which connection.
+    pub connection: &'a ConnectionName,
+    /// Of which family.
+    pub family: Family,
+    /// By whom: one id for each process.
+    pub worker: Uuid,
+    /// The present instant.
+    pub now: Timestamp,
+    /// When the lease ends.
+    pub lease_until: Timestamp,
+    /// The most pairs (or records without a pair) to claim.
+    pub limit: usize,
+}
+
+/// A pair, or a record without one, that is ours until the lease ends.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Claimed {
+    /// Its pair, if it has one.
+    pub pair: Option<(PairId, Pair)>,
+    /// The dirty records: one, or both sides of the pair.
+    pub jobs: Vec<ClaimedJob>,
+    /// Writes that were intended earlier and whose outcome is unknown, because the process ended in between.
+    pub open_intents: Vec<Intent>,
+}
+
+/// One dirty record of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClaimedJob {
+    /// The job.
+    pub id: JobId,
+    /// The record.
+    pub key: RecordKey,
+    /// The dirty counter at the time of the claim: the job is closed only if it has not moved since.
+    pub dirty: i64,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// When the newest change happened.
+    pub occurred_at: Timestamp,
+    /// When the oldest change not yet worked happened, for the time to convergence.
+    pub dirty_since: Timestamp,
+    /// The last cause.
+    pub cause: Cause,
+    /// The values told, where every mark since the last work said that we ourselves wrote last.
+    pub told_by_us: Option<Fields>,
+}
+
+/// A write about to be made, recorded before the call: it becomes an audit row, whatever happens to the process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Intent {
+    /// Names the row. Time-ordered.
+    pub id: Uuid,
+    /// When.
+    pub at: Timestamp,
+    /// The record to be written; for a create, the record that lacks its twin.
+    pub key: RecordKey,
+    /// Whether this is part of a create of a `key`'s twin of the given kind.
+    pub creates: Option<crate::domain::Kind>,
+    /// The property or field.
+    pub field: String,
+    /// What it held.
+    pub old: Value,
+    /// What it is to hold.
+    pub new: Value,
+    /// The rule that decided.
+    pub rule: String,
+    /// The delivery or resync that led to it.
+    pub cause: Cause,
+}
+
+/// What became of an intent.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Settled {
+    /// Written; for a create, to the record that came of it.
+    Written(Option<RecordKey>),
+    /// Refused by the CRM, or known not to have happened.
+    NotWritten,
+}
+
+/// What working one claim came to. Applied in one transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finished {
+    /// The jobs, with the dirty counters seen at the claim.
+    pub jobs: Vec<(JobId, i64)>,
+    /// What happens to them.
+    pub outcome: Outcome,
+    /// Records that answer for the outcome in `GET .../records`, with the state they are in now.
+    pub states: Vec<(RecordKey, State)>,
+    /// The pair as it is now, if there is one; it replaces any pair that either side was in.
+    pub pair: Option<Pair>,
+    /// Conflicts to show; they replace those listed before for the same record and property.
+    pub conflicts: Vec<Conflict>,
+    /// Records whose listed conflicts are settled, all but those in `conflicts`.
+    pub conflicts_settled: Vec<RecordKey>,
+    /// What became of the intents.
+    pub settled: Vec<(Uuid, Settled)>,
+}
+
+/// What happens to the jobs of a claim.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Done: closed, unless they became dirty meanwhile.
+    Done,
+    /// Tried again at the given time; counts as an attempt if `counts`.
+    Retry {
+        /// When.
+        at: Timestamp,
+        /// Whether it counts against the attempts.
+        counts: bool,
+        /// The heading.
+        category: Category,
+        /// What happened, for people.
+        message: String,
+    },
+    /// Parked until a person acts or the record changes again.
+    Park {
+        /// The heading.
+        category: Category,
+        /// What happened, for people.
+        message: String,
+    },
+    /// Given back untouched: due again at once.
+    Release,
+}
+
+/// A conflict that a person must decide.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Conflict {
+    /// The record that answers `conflict`.
+    #[serde(skip)]
+    pub key: RecordKey,
+    /// The HubSpot property.
+    pub property: String,
+    /// What is at odds, without values.
+    pub text: String,
+    /// Since when.
+    pub at: Timestamp,
+}
+
+/// What memory knows of one record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordStatus {
+    /// Its state.
+    pub state: State,
+    /// Its pair, if any.
+    pub pair: Option<Pair>,
+    /// When it was last brought into agreement.
+    pub last_synced_at: Option<Timestamp>,
+    /// The last error: heading and message.
+    pub last_error: Option<(Category, String)>,
+    /// Whether work is due or waiting for it.
+    pub pending: bool,
+}
+
+/// The state of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum JobState {
+    /// Ready to be worked.
+    Due,
+    /// Claimed by a live worker.
+    Running,
+    /// Failed; a retry is scheduled.
+    Waiting,
+    /// Needs a person.
+    Parked,
+}
+
+impl JobState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Due, Self::Running, Self::Waiting, Self::Parked];
+
+    /// The word used in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Due => "due",
+            Self::Running => "running",
+            Self::Waiting => "waiting",
+            Self::Parked => "parked",
+        }
+    }
+
+    /// Reads what [`JobState::as_str`] writes.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// A job as people see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// The connection.
+    pub connection: ConnectionName,
+    /// The record; `None` for an unreadable part of a delivery.
+    pub key: Option<RecordKey>,
+    /// The delivery and position of an unreadable part.
+    pub part: Option<(Uuid, u32)>,
+    /// Its state.
+    pub state: JobState,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// When it is or was due.
+    pub due_at: Timestamp,
+    /// Since when the record is dirty.
+    pub dirty_since: Timestamp,
+    /// The last error: heading and message.
+    pub error: Option<(Category, String)>,
+}
+
+/// Which jobs to list.
+#[derive(Clone, Debug)]
+pub struct JobQuery<'a> {
+    /// Of which connection.
+    pub connection: &'a ConnectionName,
+    /// In which state; `None` for all.
+    pub state: Option<JobState>,
+    /// After which job, in the order of ids.
+    pub after: Option<JobId>,
+    /// At most how many.
+    pub limit: u32,
+    /// The present instant, which tells running from due.
+    pub now: Timestamp,
+}
+
+/// An audit row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRow {
+    /// The intent it came from.
+    pub intent: Intent,
+    /// Whether the write is known to have happened; `None` while its outcome is open.
+    pub written: Option<bool>,
+    /// For a create, the record that came of it.
+    pub created: Option<RecordKey>,
+}
+
+/// Which audit rows to list.
+#[derive(Clone, Debug)]
+pub struct AuditQuery<'a> {
+    /// Of which connection.
+    pub connection: &'a ConnectionName,
+    /// Of which system, if only one.
+    pub system: Option<System>,
+    /// Of which record, if only one.
+    pub key: Option<RecordKey>,
+    /// Written at or after.
+    pub since: Option<Timestamp>,
+    /// After which row, in the order of ids.
+    pub after: Option<Uuid>,
+    /// At most how many.
+    pub limit: u32,
+}
+
+/// How a connection stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConnectionState {
+    /// It works.
+    Running,
+    /// A person paused it.
+    Paused,
+    /// A CRM refuses our credentials: the reason.
+    Unauthorized(String),
+    /// It was refused at start: the reason.
+    Refused(String),
+}
+
+/// The figures of one connection's queue.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueFigures {
+    /// Jobs by state.
+    pub jobs: BTreeMap<&'static str, u64>,
+    /// The due time of the oldest job that is due and not running.
+    pub oldest_due: Option<Timestamp>,
+}
+
+/// A resync that a person asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resync {
+    /// Its id.
+    pub id: Uuid,
+    /// The connection.
+    pub connection: ConnectionName,
+    /// What to go through, page by page: the kind, for a resync of all. `None` when the records were named.
+    pub all_of: Option<crate::domain::Kind>,
+    /// The records named, while they are not marked yet.
+    pub keys: Vec<RecordKey>,
+    /// Whether to report only.
+    pub dry_run: bool,
+    /// Whether every record has been marked (or looked at, for a dry run).
+    pub complete: bool,
+    /// Where the next page starts.
+    pub cursor: Option<String>,
+    /// How many records it covers, as far as known.
+    pub total: u64,
+    /// How many are done.
+    pub done: u64,
+    /// How many failed.
+    pub failed: u64,
+    /// What a dry run found, by kind of step.
+    pub preview: BTreeMap<String, u64>,
+    /// When it was asked for.
+    pub created_at: Timestamp,
+}
+
+/// How long finished things are kept.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Deliveries received before this are deleted.
+    pub deliveries_before: Timestamp,
+    /// Audit rows written before this are deleted.
+    pub audit_before: Timestamp,
+    /// Notification ids seen before this are forgotten; senders repeat one for 24 hours at most.
+    pub notifications_before: Timestamp,
+    /// At most this many rows of each go in one transaction.
+    pub rows_max: u32,
+}
