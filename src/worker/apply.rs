@@ -1,0 +1,270 @@
+//! Carrying out plans, in batches, without a choice left.
+//!
+//! Every write is recorded as an intent before its call (I7). Writes go out in at most three waves, each one batched call or a
+//! few of them a CRM: all writes; those that a CRM refused because of named fields, without these fields; and the ids of
+//! new records, written back to the records they were made for.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use crate::crm::{self, Refusal, Write, Written};
+use crate::domain::{Kind, RecordKey, System, Timestamp, Value};
+use crate::plan::{Category, Change, Plan, Rules, Step, fields_of};
+use crate::store::Store;
+use crate::store::types::{Cause, Intent, Settled};
+use crate::worker::Error;
+use crate::worker::connection::Live;
+use crate::worker::gather::key_of;
+
+/// The rule under which our own id fields are kept.
+const ID_RULE: &str = "R-065";
+
+/// What carrying out one plan came to.
+#[derive(Debug, Default)]
+pub(super) struct Applied {
+    /// The changes that are written.
+    pub(super) written: Vec<Change>,
+    /// The record that was created, or found to exist under our key.
+    pub(super) created: Option<RecordKey>,
+    /// Fields that a CRM refused while it took the rest.
+    pub(super) set_aside: Option<Refusal>,
+    /// The first failure.
+    pub(super) failed: Option<(System, crm::Error)>,
+    /// What became of the intents.
+    pub(super) settled: Vec<(Uuid, Settled)>,
+}
+
+/// Carries out the plans, one outcome for each.
+pub(super) async fn apply(
+    live: &Live,
+    store: &dyn Store,
+    rules: &Rules,
+    plans: &[(&Plan, Cause)],
+    now: Timestamp,
+) -> Result<Vec<Applied>, Error> {
+    let mut applied: Vec<Applied> = plans.iter().map(|_| Applied::default()).collect();
+    let mut orders = first_orders(rules, plans, now);
+    if orders.is_empty() {
+        return Ok(applied);
+    }
+    let mut wave = 0;
+    while !orders.is_empty() {
+        record_intents(live, store, &orders).await?;
+        let answers = send(live, &orders).await;
+        orders = settle(orders, answers, &mut applied);
+        wave += 1;
+        if wave == 2 {
+            break;
+        }
+    }
+    let marks = mark_backs(plans, &applied, now);
+    if !marks.is_empty() {
+        record_intents(live, store, &marks).await?;
+        let answers = send(live, &marks).await;
+        settle(marks, answers, &mut applied);
+    }
+    Ok(applied)
+}
+
+/// One write, for the plan at `place`.
+struct Order {
+    place: usize,
+    write: Write,
+    changes: Vec<Change>,
+    intents: Vec<Intent>,
+    /// Whether this is the second attempt, without refused fields.
+    reduced: bool,
+}
+
+impl Order {
+    fn new(place: usize, write: Write, changes: Vec<Change>, origin: &Origin) -> Self {
+        let intents = changes.iter().map(|change| origin.intent(change)).collect();
+        Self { place, write, changes, intents, reduced: false }
+    }
+
+    const fn system(&self) -> System {
+        match &self.write {
+            Write::Create { kind, .. } => kind.system(),
+            Write::Update { key, .. } => key.system(),
+        }
+    }
+}
+
+/// Where a write comes from, for its audit rows.
+struct Origin {
+    at: Timestamp,
+    key: RecordKey,
+    creates: Option<Kind>,
+    cause: Cause,
+}
+
+impl Origin {
+    fn intent(&self, change: &Change) -> Intent {
+        Intent {
+            id: Uuid::now_v7(),
+            at: self.at,
+            key: self.key,
+            creates: self.creates,
+            field: change.field.clone(),
+            old: change.old.clone(),
+            new: change.new.clone(),
+            rule: change.rule.to_owned(),
+            cause: self.cause,
+        }
+    }
+}
+
+fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<Order> {
+    let mut orders = Vec::new();
+    for (place, (plan, cause)) in plans.iter().enumerate() {
+        for step in &plan.steps {
+            match step {
+                Step::Create { twin, kind, changes, .. } => {
+                    let unique = unique_field(*kind, rules).filter(|unique| changes.iter().any(|change| change.field == *unique));
+                    let write = Write::Create { kind: *kind, fields: fields_of(changes), unique };
+                    let origin = Origin { at: now, key: *twin, creates: Some(*kind), cause: *cause };
+                    orders.push(Order::new(place, write, changes.clone(), &origin));
+                }
+                Step::Update { key, changes } => {
+                    let write = Write::Update { key: *key, fields: fields_of(changes) };
+                    let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
+                    orders.push(Order::new(place, write, changes.clone(), &origin));
+                }
+                Step::Link { .. } | Step::Stop { .. } | Step::Conflict { .. } | Step::Hold { .. } => {}
+            }
+        }
+    }
+    orders
+}
+
+/// The field that makes a create of this kind repeatable. HubSpot contacts are unique by their address.
+fn unique_field(kind: Kind, rules: &Rules) -> Option<String> {
+    match kind {
+        Kind::Lead | Kind::Contact => rules.external_id_field.clone(),
+        Kind::HubspotContact => None,
+    }
+}
+
+async fn record_intents(live: &Live, store: &dyn Store, orders: &[Order]) -> Result<(), Error> {
+    let intents: Vec<Intent> = orders.iter().flat_map(|order| order.intents.iter().cloned()).collect();
+    Ok(store.intend(&live.settings.name, &intents).await?)
+}
+
+/// Sends the writes to both CRMs at once; one answer for each, in their order.
+async fn send(live: &Live, orders: &[Order]) -> Vec<Result<Written, crm::Error>> {
+    let of = |system: System| -> Vec<Write> {
+        orders.iter().filter(|order| order.system() == system).map(|order| order.write.clone()).collect()
+    };
+    let (to_hubspot, to_salesforce) = (of(System::Hubspot), of(System::Salesforce));
+    let (from_hubspot, from_salesforce) = futures::join!(
+        write_some(live, System::Hubspot, &to_hubspot),
+        write_some(live, System::Salesforce, &to_salesforce),
+    );
+    let (mut from_hubspot, mut from_salesforce) = (from_hubspot.into_iter(), from_salesforce.into_iter());
+    let answer = |order: &Order| match order.system() {
+        System::Hubspot => from_hubspot.next(),
+        System::Salesforce => from_salesforce.next(),
+    };
+    let missing = || Err(crm::Error::Unexpected { text: "fewer answers than writes".to_owned() });
+    orders.iter().map(answer).map(|answer| answer.unwrap_or_else(missing)).collect()
+}
+
+async fn write_some(live: &Live, system: System, writes: &[Write]) -> Vec<Result<Written, crm::Error>> {
+    if writes.is_empty() { Vec::new() } else { live.crm(system).write(writes).await }
+}
+
+/// Notes the answers; returns the writes to try once more without the fields a CRM named.
+fn settle(orders: Vec<Order>, answers: Vec<Result<Written, crm::Error>>, applied: &mut [Applied]) -> Vec<Order> {
+    let mut again = Vec::new();
+    for (mut order, answer) in orders.into_iter().zip(answers) {
+        let outcome = &mut applied[order.place];
+        let system = order.system();
+        match answer {
+            Ok(written) => note_written(order, &written, outcome),
+            Err(crm::Error::Refused(refusal)) => {
+                let intents: Vec<Uuid> = order.intents.iter().map(|intent| intent.id).collect();
+                outcome.settled.extend(intents.into_iter().map(|id| (id, Settled::NotWritten)));
+                match order.reduce(&refusal) {
+                    true => {
+                        outcome.set_aside = Some(refusal);
+                        again.push(order);
+                    }
+                    false => outcome.failed = Some((system, refusal.into())),
+                }
+            }
+            // Whether it happened is not known: the intents stay open, and the next view of the record tells.
+            Err(error) => outcome.failed = Some((system, error)),
+        }
+    }
+    again
+}
+
+fn note_written(order: Order, written: &Written, outcome: &mut Applied) {
+    let record = match &order.write {
+        Write::Create { kind, .. } => {
+            outcome.created = key_of(*kind, written.id);
+            outcome.created
+        }
+        Write::Update { .. } => None,
+    };
+    outcome.settled.extend(order.intents.iter().map(|intent| (intent.id, Settled::Written(record))));
+    outcome.written.extend(order.changes);
+}
+
+impl Order {
+    /// Takes the refused fields out. Returns whether there is anything left worth another attempt.
+    fn reduce(&mut self, refusal: &Refusal) -> bool {
+        let refused: BTreeSet<&str> = refusal.fields.iter().map(String::as_str).collect();
+        let before = self.changes.len();
+        self.changes.retain(|change| !refused.contains(change.field.as_str()));
+        if self.reduced || self.changes.is_empty() || self.changes.len() == before {
+            return false;
+        }
+        let (Write::Create { fields, .. } | Write::Update { fields, .. }) = &mut self.write;
+        *fields = fields_of(&self.changes);
+        let kept = std::mem::take(&mut self.intents).into_iter().filter(|intent| !refused.contains(intent.field.as_str()));
+        self.intents = kept.map(|intent| Intent { id: Uuid::now_v7(), ..intent }).collect();
+        self.reduced = true;
+        true
+    }
+}
+
+/// The ids of new records, to be written to the records they were made for.
+fn mark_backs(plans: &[(&Plan, Cause)], applied: &[Applied], now: Timestamp) -> Vec<Order> {
+    let mut orders = Vec::new();
+    for (place, ((plan, cause), outcome)) in plans.iter().zip(applied).enumerate() {
+        let Some(created) = outcome.created else { continue };
+        for step in &plan.steps {
+            let Step::Create { twin, mark_back: Some(field), .. } = step else { continue };
+            let new = Value::text(created.id().to_string());
+            let change = Change { field: field.clone(), old: Value::Blank, new, rule: ID_RULE, agrees: None };
+            let write = Write::Update { key: *twin, fields: fields_of(std::slice::from_ref(&change)) };
+            let origin = Origin { at: now, key: *twin, creates: None, cause: *cause };
+            orders.push(Order::new(place, write, vec![change], &origin));
+        }
+    }
+    orders
+}
+
+
+impl Applied {
+    /// Whether a CRM said that a field is not there (any more): the schemas must be read again.
+    pub(super) fn lacks_a_field(&self) -> bool {
+        let lacks = |refusal: &Refusal| refusal.category == Category::FieldPermission;
+        let failed = match &self.failed {
+            Some((_, crm::Error::Refused(refusal))) => lacks(refusal),
+            _ => false,
+        };
+        failed || self.set_aside.as_ref().is_some_and(lacks)
+    }
+
+    /// What a step writes: the kind of record and the operation's name in the metrics.
+    pub(super) const fn operation_of(step: &Step) -> Option<(Kind, &'static str)> {
+        match step {
+            Step::Create { kind, .. } => Some((*kind, "create")),
+            Step::Update { key, .. } => Some((key.kind(), "update")),
+            Step::Link { .. } | Step::Stop { .. } | Step::Conflict { .. } | Step::Hold { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! A connection at work: its two CRMs, and its rules as resolved against their live schemas.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::crm::{Crm, FieldsByKind, Identity};
+use crate::domain::{ConnectionName, Kind, System, Timestamp};
+use crate::plan::resolve::{Resolved, resolve};
+use crate::plan::rules::PeopleOptions;
+use crate::plan::{Rules, Schemas};
+use crate::worker::Error;
+
+/// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
+/// one call for each kind.
+const RULES_FRESH_MS: i64 = 15 * 60 * 1_000;
+
+/// Whether a connection writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// It reads, plans and writes.
+    Live,
+    /// It reads and plans, and writes nothing to either CRM.
+    Shadow,
+}
+
+/// A connection, as far as the worker is concerned.
+#[derive(Clone)]
+pub struct Connection {
+    /// Its name.
+    pub name: ConnectionName,
+    /// Whether it writes.
+    pub mode: Mode,
+    /// Its HubSpot portal.
+    pub hubspot: Arc<dyn Crm>,
+    /// Its Salesforce organization.
+    pub salesforce: Arc<dyn Crm>,
+    /// The settings for people.
+    pub people: PeopleOptions,
+    /// The Salesforce field that is to hold the HubSpot id; `None` where the organization may not add fields.
+    pub external_id_field: Option<String>,
+}
+
+/// A connection together with what was learned of it since the start.
+pub(super) struct Live {
+    pub(super) settings: Connection,
+    resolved: Mutex<Option<(Timestamp, Arc<Resolved>)>>,
+    salesforce_author: Mutex<Option<String>>,
+}
+
+impl Live {
+    pub(super) fn new(settings: Connection) -> Self {
+        Self { settings, resolved: Mutex::default(), salesforce_author: Mutex::default() }
+    }
+
+    pub(super) fn crm(&self, system: System) -> &dyn Crm {
+        match system {
+            System::Hubspot => &*self.settings.hubspot,
+            System::Salesforce => &*self.settings.salesforce,
+        }
+    }
+
+    pub(super) fn salesforce_author(&self) -> Option<String> {
+        self.salesforce_author.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Asks a CRM who we are, which proves the credentials, and remembers what its own messages will call us.
+    pub(super) async fn identify(&self, system: System) -> Result<Identity, Error> {
+        let identity = self.crm(system).identity().await.map_err(|source| Error::Crm { system, source })?;
+        if system == System::Salesforce {
+            self.salesforce_author.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&identity.author);
+        }
+        Ok(identity)
+    }
+
+    /// The rules, resolved against schemas that are at most [`RULES_FRESH_MS`] old.
+    pub(super) async fn resolve(&self, now: Timestamp) -> Result<Arc<Resolved>, Error> {
+        let known = self.resolved.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((at, resolved)) = known
+            && now.millis_since(at) < RULES_FRESH_MS
+        {
+            return Ok(resolved);
+        }
+        let resolved = Arc::new(self.read_schemas().await?);
+        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&resolved)));
+        Ok(resolved)
+    }
+
+    /// Forgets the resolved rules: a CRM said that a field is not there any more.
+    pub(super) fn forget_rules(&self) {
+        *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn read_schemas(&self) -> Result<Resolved, Error> {
+        if self.salesforce_author().is_none() {
+            self.identify(System::Salesforce).await?;
+        }
+        let schema = |kind: Kind| async move {
+            let system = kind.system();
+            let schema = self.crm(system).schema(kind).await.map_err(|source| Error::Crm { system, source })?;
+            Ok::<_, Error>((kind, schema))
+        };
+        let schemas: Schemas = futures::future::try_join_all(Kind::ALL.map(schema)).await?.into_iter().collect();
+        Ok(resolve(&self.settings.people, self.settings.external_id_field.as_deref(), &schemas))
+    }
+}
+
+/// Which fields to read of each kind, by these rules.
+pub(super) fn fields_to_read(rules: &Rules) -> FieldsByKind {
+    Kind::ALL.into_iter().map(|kind| (kind, rules.fields_to_read(kind))).collect()
+}

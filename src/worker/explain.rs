@@ -1,0 +1,111 @@
+//! Explaining one record: what is known, what would happen and why. Reads both sides now and writes nothing.
+
+use serde::Serialize;
+
+use crate::domain::{ConnectionName, Kind, RecordKey, System};
+use crate::plan::{ExplainedField, State, Step, View, explain, plan};
+use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::worker::{Error, Worker};
+
+/// The answer of `GET .../explain`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Explanation {
+    /// Whether the record takes part.
+    pub eligible: bool,
+    /// How it stands.
+    pub state: State,
+    /// Its twin.
+    pub linked_to: Option<Linked>,
+    /// The decisions, each with its rule.
+    pub reasons: Vec<Reason>,
+    /// The fields.
+    pub fields: Vec<ExplainedField>,
+    /// What would be done now.
+    pub steps: Vec<Step>,
+    /// Work that waits for it.
+    pub pending: Vec<Pending>,
+    /// The last error.
+    pub last_error: Option<String>,
+}
+
+/// Names a record in an answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct Linked {
+    /// The CRM.
+    pub system: System,
+    /// The kind.
+    pub kind: Kind,
+    /// The id.
+    pub id: String,
+}
+
+impl From<RecordKey> for Linked {
+    fn from(key: RecordKey) -> Self {
+        Self { system: key.system(), kind: key.kind(), id: key.id().to_string() }
+    }
+}
+
+/// A rule and what it decided.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reason {
+    /// The rule's number.
+    pub rule: &'static str,
+    /// The sentence.
+    pub text: String,
+}
+
+/// Work that waits.
+#[derive(Clone, Debug, Serialize)]
+pub struct Pending {
+    /// Whose work.
+    #[serde(flatten)]
+    pub record: Linked,
+}
+
+impl Subject {
+    /// A record that a person asks about.
+    pub(super) const fn asked_for(key: RecordKey, pair: Option<crate::plan::Pair>) -> Self {
+        Self { key, pair, manual: true, hubspot_changed_at: None, salesforce_changed_at: None }
+    }
+}
+
+impl Worker {
+    /// Reads both sides of a record now and plans, writing nothing.
+    pub async fn explain(&self, connection: &ConnectionName, key: RecordKey) -> Result<Explanation, Error> {
+        let live = self.live(connection)?;
+        let now = self.clock.now();
+        let resolved = live.resolve(now).await?;
+        let status = self.store.record(connection, &key).await?;
+        let pair = status.as_ref().and_then(|status| status.pair.clone());
+        let manual = false;
+        let subject = Subject { manual, ..Subject::asked_for(key, pair) };
+        let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
+        let gathered = gather(&sources, std::slice::from_ref(&subject)).await?;
+        let view = match gathered.into_iter().next() {
+            Some(Gathered::View(view)) => view,
+            Some(Gathered::Failed(system, source)) => return Err(Error::Crm { system, source }),
+            Some(Gathered::PutOff) | None => return Err(Error::Settings("the record was not looked at".to_owned())),
+        };
+        let plan = plan(&view, &resolved.rules);
+        let twin = twin_of(key, &view);
+        Ok(Explanation {
+            eligible: !matches!(plan.state, State::Excluded | State::Unlinked),
+            state: plan.state,
+            linked_to: twin.map(Linked::from),
+            fields: explain(&view, &resolved.rules, &plan),
+            reasons: plan.why.iter().map(|why| Reason { rule: why.rule, text: why.text.clone() }).collect(),
+            steps: plan.steps,
+            pending: status.iter().filter(|status| status.pending).map(|_| Pending { record: key.into() }).collect(),
+            last_error: status.and_then(|status| status.last_error).map(|(_, message)| message),
+        })
+    }
+}
+
+fn twin_of(key: RecordKey, view: &View) -> Option<RecordKey> {
+    let pair = view.pair.as_ref()?;
+    match key {
+        key if key == pair.hubspot => Some(pair.salesforce),
+        key if key == pair.salesforce => Some(pair.hubspot),
+        _ => None,
+    }
+}

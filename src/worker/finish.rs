@@ -1,0 +1,212 @@
+//! From outcomes to what memory keeps: pure translation, committed by the round in one transaction.
+
+use crate::crm::{self, Refusal};
+use crate::domain::{Kind, Record, RecordKey, System, Timestamp};
+use crate::plan::retry::{self, Failure, Next};
+use crate::plan::{Base, Category, Pair, Plan, Rules, Side, State, Step, View, landed};
+use crate::store::types::{Claimed, Conflict, Finished, Intent, Outcome, Settled};
+use crate::worker::apply::Applied;
+
+/// What becomes of a claim, and whether the connection must stop.
+pub(super) struct Conclusion {
+    pub(super) finished: Finished,
+    /// Why the connection may not go on: a CRM refuses our credentials.
+    pub(super) unauthorized: Option<String>,
+}
+
+/// A claim given back untouched.
+pub(super) fn released(claimed: &Claimed) -> Finished {
+    Finished {
+        jobs: claimed.jobs.iter().map(|job| (job.id, job.dirty)).collect(),
+        outcome: Outcome::Release,
+        states: Vec::new(),
+        pair: None,
+        conflicts: Vec::new(),
+        conflicts_settled: Vec::new(),
+        settled: Vec::new(),
+    }
+}
+
+/// A claim that needs no look at the records: every message told of our own writes only.
+pub(super) fn echoed(claimed: &Claimed) -> Finished {
+    Finished { outcome: Outcome::Done, pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()), ..released(claimed) }
+}
+
+/// A claim whose records could not be read.
+pub(super) fn unread(claimed: &Claimed, system: System, error: &crm::Error, now: Timestamp) -> Conclusion {
+    let (outcome, unauthorized) = after_failure(system, error, claimed, now);
+    let states = match outcome {
+        Outcome::Park { .. } => claimed.jobs.iter().map(|job| (job.key, State::Failed)).collect(),
+        Outcome::Done | Outcome::Retry { .. } | Outcome::Release => Vec::new(),
+    };
+    Conclusion { finished: Finished { outcome, states, ..released(claimed) }, unauthorized }
+}
+
+/// A claim whose plan was carried out.
+pub(super) fn applied(claimed: &Claimed, view: &View, plan: &Plan, applied: &Applied, rules: &Rules) -> Conclusion {
+    let now = view.around.now;
+    let (outcome, unauthorized) = match (&applied.failed, &applied.set_aside, held(plan)) {
+        (Some((system, error)), _, _) => after_failure(*system, error, claimed, now),
+        (None, Some(refusal), _) => (parked_by(refusal), None),
+        (None, None, Some((category, text))) => (Outcome::Park { category, message: text.to_owned() }, None),
+        (None, None, None) => (Outcome::Done, None),
+    };
+    let pair = pair_after(view, plan, applied);
+    let mut settled = applied.settled.clone();
+    settled.extend(claimed.open_intents.iter().map(|intent| (intent.id, settle_open(intent, view, rules))));
+    let finished = Finished {
+        jobs: claimed.jobs.iter().map(|job| (job.id, job.dirty)).collect(),
+        states: states_after(claimed, plan, pair.as_ref(), &outcome),
+        outcome,
+        conflicts: conflicts_of(plan, now),
+        conflicts_settled: concerned(claimed, pair.as_ref()),
+        pair,
+        settled,
+    };
+    Conclusion { finished, unauthorized }
+}
+
+/// What a failed call means for the job.
+fn after_failure(system: System, error: &crm::Error, claimed: &Claimed, now: Timestamp) -> (Outcome, Option<String>) {
+    let attempts = claimed.jobs.iter().map(|job| job.attempts).max().unwrap_or_default();
+    let message = match error {
+        crm::Error::Refused(refusal) => refusal.to_string(),
+        other => format!("{system}: {other}"),
+    };
+    let failure = failure_of(error);
+    match retry::next(&failure, attempts, now, fastrand::f64()) {
+        Next::RetryAt { at, category, counts } => (Outcome::Retry { at, counts, category, message }, None),
+        Next::Park(category) => (Outcome::Park { category, message }, None),
+        Next::PauseConnection => (Outcome::Release, Some(message)),
+    }
+}
+
+fn failure_of(error: &crm::Error) -> Failure {
+    match error {
+        crm::Error::Unavailable { retry_after_ms, .. } => Failure::Unavailable { retry_after_ms: *retry_after_ms },
+        crm::Error::Quota { until, .. } => Failure::Quota { until: *until },
+        crm::Error::Unauthorized { .. } => Failure::Unauthorized,
+        // The record that holds the unique value is there for the next search to find.
+        crm::Error::Refused(Refusal { existing: Some(_), category: Category::Duplicate, .. }) => {
+            Failure::Unavailable { retry_after_ms: Some(0) }
+        }
+        crm::Error::Refused(refusal) => Failure::Refused(refusal.category),
+        crm::Error::Unexpected { .. } => Failure::Unexpected,
+    }
+}
+
+fn parked_by(refusal: &Refusal) -> Outcome {
+    Outcome::Park { category: refusal.category, message: refusal.to_string() }
+}
+
+fn held(plan: &Plan) -> Option<(Category, &str)> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::Hold { category, text } => Some((*category, text.as_str())),
+        _ => None,
+    })
+}
+
+/// The pair as it is now: with what was agreed on before, and what was written besides.
+fn pair_after(view: &View, plan: &Plan, applied: &Applied) -> Option<Pair> {
+    let (hubspot, salesforce) = linked_by(view, plan, applied)?;
+    let mut base: Base = plan.base.clone();
+    base.0.extend(applied.written.iter().filter_map(|change| change.agrees.clone()));
+    let stopped = plan.steps.iter().find_map(|step| match step {
+        Step::Stop { reason } => Some(reason.clone()),
+        _ => None,
+    });
+    Some(Pair { hubspot, salesforce, stopped, base })
+}
+
+fn linked_by(view: &View, plan: &Plan, applied: &Applied) -> Option<(RecordKey, RecordKey)> {
+    for step in &plan.steps {
+        match (step, applied.created) {
+            (Step::Link { hubspot, salesforce }, _) => return Some((*hubspot, *salesforce)),
+            (Step::Create { twin, .. }, Some(created)) if twin.system() == System::Hubspot => return Some((*twin, created)),
+            (Step::Create { twin, .. }, Some(created)) => return Some((created, *twin)),
+            _ => {}
+        }
+    }
+    view.pair.as_ref().map(|pair| (pair.hubspot, pair.salesforce))
+}
+
+fn states_after(claimed: &Claimed, plan: &Plan, pair: Option<&Pair>, outcome: &Outcome) -> Vec<(RecordKey, State)> {
+    let state = match outcome {
+        Outcome::Park { category: Category::Ambiguous, .. } => State::Ambiguous,
+        Outcome::Park { category: Category::Conflict, .. } => State::Conflict,
+        Outcome::Park { .. } => State::Failed,
+        Outcome::Retry { .. } | Outcome::Release => return Vec::new(),
+        Outcome::Done => plan.state,
+    };
+    let in_pair = |key: &RecordKey| pair.is_some_and(|pair| [pair.hubspot, pair.salesforce].contains(key));
+    let of = |key: RecordKey| match pair {
+        // A newcomer that lost against the present twin stays without one.
+        Some(_) if !in_pair(&key) => (key, State::Unlinked),
+        _ => (key, state),
+    };
+    let mut states: Vec<_> = concerned(claimed, pair).into_iter().map(of).collect();
+    for step in &plan.steps {
+        if let Step::Conflict { records, .. } = step {
+            states.retain(|(key, _)| !records.contains(key));
+            states.extend(records.iter().map(|key| (*key, State::Conflict)));
+        }
+    }
+    states
+}
+
+/// The records that answer for a claim: those that were dirty and those that are now paired.
+fn concerned(claimed: &Claimed, pair: Option<&Pair>) -> Vec<RecordKey> {
+    let mut keys: Vec<RecordKey> = claimed.jobs.iter().map(|job| job.key).collect();
+    keys.extend(pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]));
+    keys.sort_unstable();
+    keys.dedup();
+    keys
+}
+
+fn conflicts_of(plan: &Plan, at: Timestamp) -> Vec<Conflict> {
+    let mut conflicts = Vec::new();
+    for step in &plan.steps {
+        if let Step::Conflict { records, property, text } = step {
+            let conflict = |key: &RecordKey| Conflict { key: *key, property: property.clone(), text: text.clone(), at };
+            conflicts.extend(records.iter().map(conflict));
+        }
+    }
+    conflicts
+}
+
+/// What became of a write whose answer never reached memory: the records themselves tell.
+fn settle_open(intent: &Intent, view: &View, rules: &Rules) -> Settled {
+    match intent.creates {
+        Some(kind) => match made_of(kind, view) {
+            Some(record) if holds(intent, record, rules) => Settled::Written(Some(record.key)),
+            _ => Settled::NotWritten,
+        },
+        None => match side_of(intent.key, view) {
+            Some(record) if holds(intent, record, rules) => Settled::Written(None),
+            _ => Settled::NotWritten,
+        },
+    }
+}
+
+fn holds(intent: &Intent, record: &Record, rules: &Rules) -> bool {
+    let held = record.fields.get(&intent.field);
+    held.is_some_and(|held| landed(&intent.field, record.key.kind(), &intent.new, held, rules))
+}
+
+fn side_of(key: RecordKey, view: &View) -> Option<&Record> {
+    [&view.hubspot, &view.salesforce].into_iter().find_map(|side| match side {
+        Side::Present(record) if record.key == key => Some(record),
+        _ => None,
+    })
+}
+
+/// The record that an interrupted create made, if it is in sight: the other side, or a candidate.
+fn made_of(kind: Kind, view: &View) -> Option<&Record> {
+    let sides = [&view.hubspot, &view.salesforce].into_iter().filter_map(|side| match side {
+        Side::Present(record) => Some(record),
+        Side::Absent | Side::Deleted => None,
+    });
+    let candidates = view.around.candidates.iter().map(|candidate| &candidate.record);
+    sides.chain(candidates).find(|record| record.key.kind() == kind)
+}
+

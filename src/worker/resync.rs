@@ -1,0 +1,124 @@
+//! Resyncs: a person asks for records to be brought into agreement, or wants to see what would happen.
+//!
+//! A resync marks records dirty through the same door as a webhook, page by page; the rounds do the rest. A dry run gathers and
+//! plans each page instead, counts the steps and changes nothing.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
+use crate::plan::{Step, plan};
+use crate::store::types::{Mark, Resync};
+use crate::worker::connection::Live;
+use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::worker::{Error, Worker};
+
+impl Worker {
+    /// Records a resync of named records, or of all of one kind; the rounds take it from there. Returns it as recorded.
+    pub async fn resync(
+        &self,
+        connection: &ConnectionName,
+        keys: Vec<RecordKey>,
+        all_of: Option<Kind>,
+        dry_run: bool,
+    ) -> Result<Resync, Error> {
+        self.live(connection)?;
+        let resync = Resync {
+            id: Uuid::now_v7(),
+            connection: connection.clone(),
+            all_of,
+            total: keys.len() as u64,
+            keys,
+            dry_run,
+            complete: false,
+            cursor: None,
+            done: 0,
+            failed: 0,
+            preview: BTreeMap::new(),
+            created_at: self.clock.now(),
+        };
+        self.store.create_resync(&resync).await?;
+        self.wake();
+        Ok(resync)
+    }
+
+    /// Takes one page of the oldest open resync. Returns whether there was one.
+    pub(super) async fn advance_resyncs(&self, live: &Live) -> Result<bool, Error> {
+        let Some(mut resync) = self.store.open_resyncs(&live.settings.name).await?.into_iter().next() else {
+            return Ok(false);
+        };
+        let page = next_page(live, &mut resync).await?;
+        let now = self.clock.now();
+        if resync.dry_run {
+            self.preview(live, &mut resync, &page, now).await?;
+            self.store.advance_resync(&resync, &[], now).await?;
+        } else {
+            let mark = |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told_by_us: None };
+            let marks: Vec<Mark> = page.iter().map(mark).collect();
+            self.store.advance_resync(&resync, &marks, now).await?;
+        }
+        Ok(true)
+    }
+
+    async fn preview(&self, live: &Live, resync: &mut Resync, page: &[RecordKey], now: Timestamp) -> Result<(), Error> {
+        let resolved = live.resolve(now).await?;
+        let pairs = self.store.pairs_of(&live.settings.name, page).await?;
+        let subjects: Vec<Subject> = page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair)).collect();
+        for chunk in subjects.chunks(self.round_limit()) {
+            let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
+            for gathered in gather(&sources, chunk).await? {
+                match gathered {
+                    Gathered::View(view) => {
+                        resync.done += 1;
+                        count_steps(&plan(&view, &resolved.rules).steps, &mut resync.preview);
+                    }
+                    Gathered::PutOff => {
+                        resync.done += 1;
+                        count(&mut resync.preview, "with_another", 1);
+                    }
+                    Gathered::Failed(..) => resync.failed += 1,
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The next records of a resync; moves its cursor.
+async fn next_page(live: &Live, resync: &mut Resync) -> Result<Vec<RecordKey>, Error> {
+    let Some(kind) = resync.all_of else {
+        resync.complete = true;
+        return Ok(std::mem::take(&mut resync.keys));
+    };
+    let system = kind.system();
+    let page = live.crm(system).list(kind, resync.cursor.as_deref()).await;
+    let page = page.map_err(|source| Error::Crm { system, source })?;
+    resync.complete = page.next.is_none();
+    resync.cursor = page.next;
+    resync.total = resync.total.saturating_add(page.keys.len() as u64);
+    Ok(page.keys)
+}
+
+fn count_steps(steps: &[Step], preview: &mut BTreeMap<String, u64>) {
+    for step in steps {
+        match step {
+            Step::Link { .. } => count(preview, "links", 1),
+            Step::Create { kind, .. } => count(preview, &format!("creates_in_{}", kind.system()), 1),
+            Step::Update { key, changes } => {
+                count(preview, &format!("updates_in_{}", key.system()), 1);
+                let clears = changes.iter().filter(|change| change.new.is_blank()).count();
+                count(preview, &format!("cleared_values_in_{}", key.system()), clears as u64);
+            }
+            Step::Stop { .. } => count(preview, "stops", 1),
+            Step::Conflict { .. } => count(preview, "conflicts", 1),
+            Step::Hold { .. } => count(preview, "held", 1),
+        }
+    }
+}
+
+fn count(preview: &mut BTreeMap<String, u64>, what: &str, n: u64) {
+    if n > 0 {
+        *preview.entry(what.to_owned()).or_default() += n;
+    }
+}

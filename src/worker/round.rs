@@ -1,0 +1,206 @@
+//! One round: claim, gather, plan, apply, finish.
+
+use std::sync::Arc;
+
+use tracing::{debug, info, warn};
+
+use crate::domain::{ConnectionName, Family, System, Timestamp};
+use crate::plan::resolve::Resolved;
+use crate::plan::{Plan, Rules, View, is_own_echo, plan};
+use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome};
+use crate::worker::apply::{Applied, apply};
+use crate::worker::connection::{Live, Mode};
+use crate::worker::finish::{self, Conclusion};
+use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::worker::{Error, Worker};
+
+impl Worker {
+    /// Works one round of a connection. Returns how many pairs it claimed.
+    pub(super) async fn round(&self, live: &Live, family: Family) -> Result<usize, Error> {
+        let name = &live.settings.name;
+        let resolved = live.resolve(self.clock.now()).await?;
+        if let Some(reason) = resolved.refusal() {
+            return Err(Error::Settings(reason));
+        }
+        let now = self.clock.now();
+        let claim = Claim {
+            connection: name,
+            family,
+            worker: self.id,
+            now,
+            lease_until: now.plus_millis(self.options.lease_ms),
+            limit: self.round_limit(),
+        };
+        let claimed = self.store.claim(&claim).await?;
+        let n_claimed = claimed.len();
+        if n_claimed > 0 {
+            self.work(live, &resolved, claimed, now).await?;
+        }
+        Ok(n_claimed)
+    }
+
+    async fn work(&self, live: &Live, resolved: &Arc<Resolved>, claimed: Vec<Claimed>, now: Timestamp) -> Result<(), Error> {
+        let rules = &resolved.rules;
+        let (echoes, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|claimed| tells_only_of_us(claimed, rules));
+        let mut finished: Vec<Finished> = echoes.iter().map(finish::echoed).collect();
+        count_echoes(&live.settings.name, echoes.len());
+        if !claimed.is_empty() {
+            let conclusions = self.conclude(live, rules, &claimed, now).await?;
+            self.pause_where_unauthorized(live, &conclusions, now).await?;
+            for (claimed, conclusion) in claimed.iter().zip(&conclusions) {
+                log_job(&live.settings.name, claimed, &conclusion.finished, now);
+            }
+            finished.extend(conclusions.into_iter().map(|conclusion| conclusion.finished));
+        }
+        self.store.finish(&live.settings.name, self.id, &finished, self.clock.now()).await?;
+        Ok(())
+    }
+
+    async fn conclude(
+        &self,
+        live: &Live,
+        rules: &Rules,
+        claimed: &[Claimed],
+        now: Timestamp,
+    ) -> Result<Vec<Conclusion>, Error> {
+        let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
+        let sources = Sources { live, store: &*self.store, rules, now };
+        let gathered = gather(&sources, &subjects).await?;
+        let planned: Vec<Option<(&View, Plan)>> = gathered
+            .iter()
+            .map(|gathered| match gathered {
+                Gathered::View(view) => Some((&**view, plan(view, rules))),
+                Gathered::PutOff | Gathered::Failed(..) => None,
+            })
+            .collect();
+        let mut outcomes = self.carry_out(live, rules, claimed, &planned).await?.into_iter();
+        let conclude = |(claimed, (gathered, planned)): (&Claimed, (&Gathered, &Option<(&View, Plan)>))| match (gathered, planned) {
+            (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
+            (_, Some((view, plan))) => {
+                finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)
+            }
+            (_, None) => Conclusion { finished: finish::released(claimed), unauthorized: None },
+        };
+        Ok(claimed.iter().zip(gathered.iter().zip(&planned)).map(conclude).collect())
+    }
+
+    /// Applies the plans of a live connection; a shadow only says what it would do.
+    async fn carry_out(
+        &self,
+        live: &Live,
+        rules: &Rules,
+        claimed: &[Claimed],
+        planned: &[Option<(&View, Plan)>],
+    ) -> Result<Vec<Applied>, Error> {
+        let plans: Vec<(&Plan, Cause)> = claimed
+            .iter()
+            .zip(planned)
+            .filter_map(|(claimed, planned)| planned.as_ref().map(|(_, plan)| (plan, cause_of(claimed))))
+            .collect();
+        for (plan, cause) in &plans {
+            log_plan(&live.settings.name, plan, *cause);
+        }
+        match live.settings.mode {
+            Mode::Shadow => Ok(plans.iter().map(|_| Applied::default()).collect()),
+            Mode::Live => {
+                let applied = apply(live, &*self.store, rules, &plans, self.clock.now()).await?;
+                count_writes(&live.settings.name, &plans, &applied);
+                if applied.iter().any(Applied::lacks_a_field) {
+                    live.forget_rules();
+                }
+                Ok(applied)
+            }
+        }
+    }
+
+    async fn pause_where_unauthorized(&self, live: &Live, conclusions: &[Conclusion], now: Timestamp) -> Result<(), Error> {
+        let Some(reason) = conclusions.iter().find_map(|conclusion| conclusion.unauthorized.clone()) else { return Ok(()) };
+        warn!(connection = %live.settings.name, "A CRM refuses our credentials; work rests until that is mended");
+        let state = ConnectionState::Unauthorized(reason);
+        Ok(self.store.set_connection_state(&live.settings.name, &state, now).await?)
+    }
+}
+
+/// Whether every message since the last work told of our own writes, and of nothing but them.
+fn tells_only_of_us(claimed: &Claimed, rules: &Rules) -> bool {
+    let Some((_, pair)) = &claimed.pair else { return false };
+    claimed.open_intents.is_empty()
+        && claimed.jobs.iter().all(|job| {
+            let told = job.told_by_us.as_ref();
+            told.is_some_and(|told| is_own_echo(told, job.key.kind(), &pair.base, rules))
+        })
+}
+
+pub(super) fn subject_of(claimed: &Claimed) -> Subject {
+    let changed_at = |system: System| {
+        let of_system = claimed.jobs.iter().filter(|job| job.key.system() == system);
+        of_system.map(|job| job.occurred_at).max()
+    };
+    Subject {
+        key: claimed.jobs[0].key,
+        pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
+        manual: claimed.jobs.iter().any(|job| matches!(job.cause, Cause::Resync(_))),
+        hubspot_changed_at: changed_at(System::Hubspot),
+        salesforce_changed_at: changed_at(System::Salesforce),
+    }
+}
+
+/// The cause that the audit names: the first job's.
+fn cause_of(claimed: &Claimed) -> Cause {
+    claimed.jobs[0].cause
+}
+
+fn log_plan(connection: &ConnectionName, plan: &Plan, cause: Cause) {
+    let rules: Vec<&str> = plan.why.iter().map(|why| why.rule).collect();
+    let delivery = match cause {
+        Cause::Delivery(id) | Cause::Resync(id) => id,
+    };
+    debug!(%connection, delivery.id = %delivery, plan.steps = plan.steps.len(), plan.rules = ?rules, "Planned {} steps", plan.steps.len());
+}
+
+fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, now: Timestamp) {
+    let outcome = match &finished.outcome {
+        Outcome::Done => "done",
+        Outcome::Retry { .. } => "waiting",
+        Outcome::Park { .. } => "parked",
+        Outcome::Release => "released",
+    };
+    for job in &claimed.jobs {
+        let cause = match job.cause {
+            Cause::Delivery(id) | Cause::Resync(id) => id,
+        };
+        info!(
+            %connection, delivery.id = %cause, record.system = %job.key.system(), record.kind = %job.key.kind(),
+            record.id = %job.key.id(), job.attempts = job.attempts, job.outcome = outcome, "{}: {outcome}", job.key
+        );
+        if matches!(finished.outcome, Outcome::Done) {
+            let seconds = f64::from(i32::try_from(now.millis_since(job.dirty_since)).unwrap_or(i32::MAX)) / 1_000.0;
+            metrics::histogram!("hubforce_convergence_seconds", "connection" => connection.to_string()).record(seconds.max(0.0));
+        }
+    }
+    if let Outcome::Park { category, .. } = &finished.outcome {
+        metrics::counter!("hubforce_parked_total", "connection" => connection.to_string(), "category" => category.as_str()).increment(1);
+    }
+    if !finished.conflicts.is_empty() {
+        metrics::counter!("hubforce_conflicts_total", "connection" => connection.to_string()).increment(1);
+    }
+}
+
+fn count_echoes(connection: &ConnectionName, n: usize) {
+    metrics::counter!("hubforce_echoes_total", "connection" => connection.to_string()).increment(n as u64);
+}
+
+fn count_writes(connection: &ConnectionName, plans: &[(&Plan, Cause)], applied: &[Applied]) {
+    for ((plan, _), applied) in plans.iter().zip(applied).filter(|(_, applied)| !applied.written.is_empty()) {
+        for (kind, operation) in plan.steps.iter().filter_map(Applied::operation_of) {
+            if operation == "create" && applied.created.is_none() {
+                continue;
+            }
+            metrics::counter!(
+                "hubforce_writes_total", "connection" => connection.to_string(),
+                "system" => kind.system().as_str(), "kind" => kind.as_str(), "operation" => operation
+            )
+            .increment(1);
+        }
+    }
+}

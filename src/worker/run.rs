@@ -1,0 +1,144 @@
+//! When rounds happen: on being woken, when something becomes due, and every now and then.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use crate::crm;
+use crate::domain::{Chain, Family, System};
+use crate::store::types::ConnectionState;
+use crate::worker::connection::Live;
+use crate::worker::{Error, Worker};
+
+/// How long a connection rests after a CRM or the database could not be reached outside a record's own work.
+const REST_AFTER_FAILURE_MS: u64 = 5_000;
+
+/// How long a connection without access rests before it tries its credentials again; long enough not to lock the user out.
+const REST_WITHOUT_ACCESS_MS: u64 = 3 * 60 * 1_000;
+
+/// The most rounds one [`Worker::drain`] makes before it reports that work does not end; a bound for tests and the demo.
+const DRAIN_ROUNDS_MAX: usize = 10_000;
+
+impl Worker {
+    /// Works until `stop`; then finishes the round in hand and gives back its leases.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let tracker = TaskTracker::new();
+        for live in self.connections.values() {
+            let (worker, live, stop) = (Arc::clone(&self), Arc::clone(live), stop.clone());
+            tracker.spawn(async move { worker.run_connection(&live, &stop).await });
+        }
+        tracker.close();
+        tracker.wait().await;
+        if let Err(error) = self.store.release_all(self.id).await {
+            warn!(error = %Chain(&error), "Could not give back leases; they end by themselves");
+        }
+    }
+
+    async fn run_connection(&self, live: &Live, stop: &CancellationToken) {
+        while !stop.is_cancelled() {
+            // Registered before the queue is looked at, so that what becomes due in between is not missed.
+            let due = self.due.notified();
+            tokio::pin!(due);
+            due.as_mut().enable();
+            let rest_ms = match self.turn(live).await {
+                Ok(Turn::Worked) => continue,
+                Ok(Turn::Idle { rest_ms }) => rest_ms,
+                Err(error) => {
+                    self.note_failure(live, &error).await;
+                    REST_AFTER_FAILURE_MS
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = due => {}
+                () = tokio::time::sleep(Duration::from_millis(rest_ms)) => {}
+            }
+        }
+    }
+
+    /// Does whatever is due for a connection.
+    async fn turn(&self, live: &Live) -> Result<Turn, Error> {
+        match self.store.connection_state(&live.settings.name).await? {
+            ConnectionState::Running => {}
+            ConnectionState::Paused | ConnectionState::Refused(_) => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
+            ConnectionState::Unauthorized(_) => return self.try_access(live).await,
+        }
+        let mut worked = 0;
+        for family in Family::ALL {
+            worked += self.round(live, family).await?;
+        }
+        // Live changes go ahead of resyncs: a page is taken only when the round was not full.
+        if worked < self.round_limit() && self.advance_resyncs(live).await? {
+            return Ok(Turn::Worked);
+        }
+        if worked > 0 {
+            return Ok(Turn::Worked);
+        }
+        let now = self.clock.now();
+        let next = self.store.next_due(&live.settings.name).await?;
+        let until_next = next.map_or(i64::MAX, |next| next.millis_since(now).max(1));
+        Ok(Turn::Idle { rest_ms: self.options.poll_ms.min(until_next.unsigned_abs()) })
+    }
+
+    /// A connection without access comes back by itself when its credentials work again.
+    async fn try_access(&self, live: &Live) -> Result<Turn, Error> {
+        for system in [System::Hubspot, System::Salesforce] {
+            match live.identify(system).await {
+                Ok(_) => {}
+                Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: REST_WITHOUT_ACCESS_MS }),
+                Err(error) => return Err(error),
+            }
+        }
+        self.store.set_connection_state(&live.settings.name, &ConnectionState::Running, self.clock.now()).await?;
+        Ok(Turn::Worked)
+    }
+
+    async fn note_failure(&self, live: &Live, error: &Error) {
+        let connection = &live.settings.name;
+        error!(%connection, error = %Chain(error), "Work rests for {REST_AFTER_FAILURE_MS} ms");
+        let state = match error {
+            Error::Crm { source: crm::Error::Unauthorized { reason }, system } => {
+                ConnectionState::Unauthorized(format!("{system}: {reason}"))
+            }
+            Error::Settings(reason) => ConnectionState::Refused(reason.clone()),
+            Error::Crm { .. } | Error::Store(_) | Error::UnknownConnection => return,
+        };
+        if let Err(error) = self.store.set_connection_state(connection, &state, self.clock.now()).await {
+            error!(%connection, error = %Chain(&error), "Could not record how the connection stands");
+        }
+    }
+
+    /// Works until nothing is due, for tests and the demo. A failing CRM ends it with its error.
+    pub async fn drain(&self) -> Result<(), Error> {
+        for _ in 0..DRAIN_ROUNDS_MAX {
+            let mut worked = false;
+            for live in self.connections.values() {
+                if self.store.connection_state(&live.settings.name).await? != ConnectionState::Running {
+                    continue;
+                }
+                for family in Family::ALL {
+                    worked |= self.round(live, family).await? > 0;
+                }
+                worked |= self.advance_resyncs(live).await?;
+            }
+            if !worked {
+                return Ok(());
+            }
+        }
+        Err(Error::Settings(format!("work did not end within {DRAIN_ROUNDS_MAX} rounds")))
+    }
+}
+
+/// What a turn came to.
+enum Turn {
+    /// Something was done: look again at once.
+    Worked,
+    /// Nothing is due.
+    Idle {
+        /// How long to rest if nothing wakes the worker.
+        rest_ms: u64,
+    },
+}
