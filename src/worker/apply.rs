@@ -185,12 +185,11 @@ fn settle(orders: Vec<Order>, answers: Vec<Result<Written, crm::Error>>, applied
             Err(crm::Error::Refused(refusal)) => {
                 let intents: Vec<Uuid> = order.intents.iter().map(|intent| intent.id).collect();
                 outcome.settled.extend(intents.into_iter().map(|id| (id, Settled::NotWritten)));
-                match order.reduce(&refusal) {
-                    true => {
-                        outcome.set_aside = Some(refusal);
-                        again.push(order);
-                    }
-                    false => outcome.failed = Some((system, refusal.into())),
+                if order.reduce(&refusal) {
+                    outcome.set_aside = Some(refusal);
+                    again.push(order);
+                } else {
+                    outcome.failed = Some((system, refusal.into()));
                 }
             }
             // Whether it happened is not known: the intents stay open, and the next view of the record tells.

@@ -13,7 +13,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::crm::{self, FieldsByKind, Found, Search};
-use crate::domain::{Kind, Record, RecordId, RecordKey, System, Timestamp};
+use crate::domain::{Kind, Record, RecordId, RecordKey, System, Timestamp, Value};
 use crate::plan::{Around, Candidate, Pair, Rules, Side, View, address_of, address_to_check};
 use crate::store::Store;
 use crate::worker::Error;
@@ -202,7 +202,7 @@ fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
 
 fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {
     let keyed = |record: &Record| {
-        let holds = |(field, id): &(String, String)| record.fields.get(field).and_then(|value| value.as_text()).as_deref() == Some(id);
+        let holds = |(field, id): &(String, String)| record.fields.get(field).and_then(Value::as_text).as_deref() == Some(id);
         search.key.as_ref().is_some_and(holds)
     };
     records.into_iter().map(|record| Candidate { keyed: keyed(&record), record, paired_with: None }).collect()

@@ -66,36 +66,33 @@ impl Worker {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
         let sources = Sources { live, store: &*self.store, rules, now };
         let gathered = gather(&sources, &subjects).await?;
-        let planned: Vec<Option<(&View, Plan)>> = gathered
-            .iter()
-            .map(|gathered| match gathered {
-                Gathered::View(view) => Some((&**view, plan(view, rules))),
-                Gathered::PutOff | Gathered::Failed(..) => None,
-            })
-            .collect();
-        let mut outcomes = self.carry_out(live, rules, claimed, &planned).await?.into_iter();
-        let conclude = |(claimed, (gathered, planned)): (&Claimed, (&Gathered, &Option<(&View, Plan)>))| match (gathered, planned) {
-            (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
-            (_, Some((view, plan))) => {
-                finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)
-            }
-            (_, None) => Conclusion { finished: finish::released(claimed), unauthorized: None },
-        };
-        Ok(claimed.iter().zip(gathered.iter().zip(&planned)).map(conclude).collect())
+        let planned: Vec<Option<Planned<'_>>> = gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
+        let mut outcomes = self.carry_out(live, claimed, &planned, rules).await?.into_iter();
+        let mut conclusions = Vec::with_capacity(claimed.len());
+        for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
+            conclusions.push(match (gathered, planned) {
+                (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
+                (_, Some(Planned { view, plan })) => {
+                    finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)
+                }
+                (_, None) => Conclusion { finished: finish::released(claimed), unauthorized: None },
+            });
+        }
+        Ok(conclusions)
     }
 
     /// Applies the plans of a live connection; a shadow only says what it would do.
     async fn carry_out(
         &self,
         live: &Live,
-        rules: &Rules,
         claimed: &[Claimed],
-        planned: &[Option<(&View, Plan)>],
+        planned: &[Option<Planned<'_>>],
+        rules: &Rules,
     ) -> Result<Vec<Applied>, Error> {
         let plans: Vec<(&Plan, Cause)> = claimed
             .iter()
             .zip(planned)
-            .filter_map(|(claimed, planned)| planned.as_ref().map(|(_, plan)| (plan, cause_of(claimed))))
+            .filter_map(|(claimed, planned)| planned.as_ref().map(|planned| (&planned.plan, cause_of(claimed))))
             .collect();
         for (plan, cause) in &plans {
             log_plan(&live.settings.name, plan, *cause);
@@ -118,6 +115,21 @@ impl Worker {
         warn!(connection = %live.settings.name, "A CRM refuses our credentials; work rests until that is mended");
         let state = ConnectionState::Unauthorized(reason);
         Ok(self.store.set_connection_state(&live.settings.name, &state, now).await?)
+    }
+}
+
+/// A view with the plan made of it.
+struct Planned<'a> {
+    view: &'a View,
+    plan: Plan,
+}
+
+impl<'a> Planned<'a> {
+    fn of(gathered: &'a Gathered, rules: &Rules) -> Option<Self> {
+        match gathered {
+            Gathered::View(view) => Some(Self { view, plan: plan(view, rules) }),
+            Gathered::PutOff | Gathered::Failed(..) => None,
+        }
     }
 }
 
