@@ -21,3 +21,4 @@ pub mod domain;
 pub mod emulator;
 pub mod plan;
 pub mod store;
+pub mod worker;

@@ -13,12 +13,18 @@ use crate::domain::{Timestamp, Value};
 #[serde(transparent)]
 pub struct Base(pub BTreeMap<String, Agreed>);
 
-/// One agreed value, in the normal form of its type.
+/// What both sides held when they last agreed on one mapping, in the normal form of its type.
+///
+/// Usually that is one value. It is two where the sides were left apart on purpose: a value that was filled in because the other
+/// CRM requires one, or a mapping that is newer than the pair. What matters is whether a side moved since.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreed {
-    /// The value.
+    /// HubSpot's value, and Salesforce's too unless `apart` says otherwise.
     #[serde(rename = "v")]
     pub value: Value,
+    /// Salesforce's value where it was left apart.
+    #[serde(rename = "s", default, skip_serializing_if = "Option::is_none")]
+    pub apart: Option<Value>,
     /// The value agreed on before this one; what the loop breaker compares with.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Value>,
@@ -35,9 +41,50 @@ const fn is_zero(flips: &u8) -> bool {
     *flips == 0
 }
 
+/// How often in a row a value may return to the one before. A person who changes their mind does so once or twice; two automations
+/// that undo each other do it for ever.
+pub const LOOP_FLIPS_MAX: u8 = 4;
+
+/// How close together such returns must be to count as a loop: automations answer within minutes.
+pub const LOOP_WINDOW_MS: i64 = 10 * 60 * 1_000;
+
 impl Agreed {
-    /// A value agreed on for the first time.
+    /// A value that both sides hold.
     pub const fn new(value: Value) -> Self {
-        Self { value, previous: None, flips: 0, flipped_at: None }
+        Self { value, apart: None, previous: None, flips: 0, flipped_at: None }
+    }
+
+    /// Two values that are left apart.
+    pub fn left_apart(hubspot: Value, salesforce: Value) -> Self {
+        let apart = (hubspot != salesforce).then_some(salesforce);
+        Self { apart, ..Self::new(hubspot) }
+    }
+
+    /// What HubSpot held.
+    pub const fn hubspot(&self) -> &Value {
+        &self.value
+    }
+
+    /// What Salesforce held.
+    pub fn salesforce(&self) -> &Value {
+        self.apart.as_ref().unwrap_or(&self.value)
+    }
+
+    /// What is agreed on once `value` is written to one of the sides, at `now`.
+    #[must_use]
+    pub fn followed_by(&self, value: Value, now: Timestamp) -> Self {
+        let recent = self.flipped_at.is_none_or(|at| now.millis_since(at) <= LOOP_WINDOW_MS);
+        let returns = self.previous.as_ref() == Some(&value);
+        let (flips, flipped_at) = match (returns, recent) {
+            (true, true) => (self.flips.saturating_add(1), Some(now)),
+            (true, false) => (1, Some(now)),
+            (false, _) => (0, None),
+        };
+        Self { value, apart: None, previous: Some(self.value.clone()), flips, flipped_at }
+    }
+
+    /// Whether this is one return too many.
+    pub const fn loops(&self) -> bool {
+        self.flips > LOOP_FLIPS_MAX
     }
 }

@@ -5,7 +5,14 @@
 //! the log line, the explanation shown to people, the preview, and the audit's rule column.
 
 pub mod base;
+pub mod defaults;
+mod explain;
 pub mod mapping;
+pub mod merge;
+pub mod normal;
+mod pairing;
+mod people;
+pub mod resolve;
 pub mod retry;
 pub mod rules;
 
@@ -14,7 +21,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use base::{Agreed, Base};
+pub use explain::{ExplainedField, explain, is_own_echo, landed};
 pub use mapping::Mapping;
+pub use pairing::{address_of, address_to_check};
 pub use rules::Rules;
 
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
@@ -351,6 +360,7 @@ impl Category {
 
 /// What a CRM says of one property or field.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts, as both vendors state them")]
 pub struct FieldSchema {
     /// Its type, in terms common to both CRMs.
     pub field_type: FieldType,
@@ -403,6 +413,11 @@ pub type Schema = BTreeMap<String, FieldSchema>;
 
 /// The schemas of every kind a connection touches.
 pub type Schemas = BTreeMap<Kind, Schema>;
+
+/// Decides what should happen to one pair of records.
+pub fn plan(view: &View, rules: &Rules) -> Plan {
+    people::plan(view, rules)
+}
 
 /// The fields of a create or update, without the decisions behind them.
 pub fn fields_of(changes: &[Change]) -> Fields {

@@ -1,6 +1,50 @@
 //! The settings of one connection, resolved against the live schemas: what the planner decides by.
 
+use serde::{Deserialize, Serialize};
+
+use crate::domain::Kind;
 use crate::plan::Mapping;
+use crate::plan::mapping::{MappingOptions, Rule};
+
+/// Our HubSpot property that holds the id of the linked lead.
+pub const LEAD_ID_PROPERTY: &str = "hubforce_salesforce_lead_id";
+
+/// Our HubSpot property that holds the id of the linked contact.
+pub const CONTACT_ID_PROPERTY: &str = "hubforce_salesforce_contact_id";
+
+/// The settings for people, as a person wrote them: `[connections.sync.contacts]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PeopleOptions {
+    /// Whether people take part at all.
+    pub enabled: bool,
+    /// What an eligible HubSpot contact without a match becomes.
+    pub create_in_salesforce: CreateInSalesforce,
+    /// Which Salesforce records without a match become HubSpot contacts.
+    pub create_in_hubspot: CreateInHubspot,
+    /// What happens when several records match on first sight.
+    pub on_ambiguous_match: OnAmbiguousMatch,
+    /// Mappings besides or instead of the default ones.
+    pub mappings: Vec<MappingOptions>,
+    /// Whether the default mappings apply; the address is mapped in any case.
+    pub default_mappings: bool,
+    /// The sync rule of mappings that name none.
+    pub default_rule: Rule,
+}
+
+impl Default for PeopleOptions {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            create_in_salesforce: CreateInSalesforce::default(),
+            create_in_hubspot: CreateInHubspot::default(),
+            on_ambiguous_match: OnAmbiguousMatch::default(),
+            mappings: Vec::new(),
+            default_mappings: true,
+            default_rule: Rule::default(),
+        }
+    }
+}
 
 /// What the planner decides by.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,9 +59,41 @@ pub struct Rules {
     pub contact_id_property: Option<String>,
 }
 
+impl Rules {
+    /// The property that holds the id of a twin of this kind, and the one that would hold an id of the other kind.
+    pub const fn id_properties(&self, kind: Kind) -> (Option<&String>, Option<&String>) {
+        let (lead, contact) = (self.lead_id_property.as_ref(), self.contact_id_property.as_ref());
+        match kind {
+            Kind::Lead => (lead, contact),
+            Kind::Contact => (contact, lead),
+            Kind::HubspotContact => (None, None),
+        }
+    }
+
+    /// The properties or fields to read of a kind of record: what is mapped, the address, and the ids we keep.
+    pub fn fields_to_read(&self, kind: Kind) -> Vec<String> {
+        let mappings = self.people.mappings.iter();
+        let mut fields: Vec<String> = match kind {
+            Kind::HubspotContact => {
+                let ids = [&self.lead_id_property, &self.contact_id_property].into_iter().flatten();
+                mappings.map(|mapping| &mapping.property).chain(ids).cloned().collect()
+            }
+            Kind::Lead | Kind::Contact => {
+                let targets = mappings.filter_map(|mapping| mapping.target(kind)).map(|target| &target.field);
+                targets.chain(&self.external_id_field).cloned().collect()
+            }
+        };
+        fields.sort_unstable();
+        fields.dedup();
+        fields
+    }
+}
+
 /// Settings for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct People {
+    /// Whether people take part at all.
+    pub enabled: bool,
     /// What an eligible HubSpot contact without a match becomes.
     pub create_in_salesforce: CreateInSalesforce,
     /// Which Salesforce records without a match become HubSpot contacts.
@@ -29,7 +105,7 @@ pub struct People {
 }
 
 /// What an eligible HubSpot contact without a match becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CreateInSalesforce {
     /// A lead.
@@ -42,7 +118,7 @@ pub enum CreateInSalesforce {
 }
 
 /// Which Salesforce records without a match become HubSpot contacts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CreateInHubspot {
     /// Both kinds.
@@ -57,7 +133,7 @@ pub enum CreateInHubspot {
 }
 
 /// What happens when several records match on first sight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnAmbiguousMatch {
     /// The first one returned is taken.

@@ -121,7 +121,8 @@ fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<
         for step in &plan.steps {
             match step {
                 Step::Create { twin, kind, changes, .. } => {
-                    let unique = unique_field(*kind, rules).filter(|unique| changes.iter().any(|change| change.field == *unique));
+                    let unique = unique_field(*kind, rules)
+                        .filter(|unique| changes.iter().any(|change| change.field == *unique));
                     let write = Write::Create { kind: *kind, fields: fields_of(changes), unique };
                     let origin = Origin { at: now, key: *twin, creates: Some(*kind), cause: *cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
@@ -175,7 +176,11 @@ async fn write_some(live: &Live, system: System, writes: &[Write]) -> Vec<Result
 }
 
 /// Notes the answers; returns the writes to try once more without the fields a CRM named.
-fn settle(orders: Vec<Order>, answers: Vec<Result<Written, crm::Error>>, applied: &mut [Applied]) -> Vec<Order> {
+fn settle(
+    orders: Vec<Order>,
+    answers: Vec<Result<Written, crm::Error>>,
+    applied: &mut [Applied],
+) -> Vec<Order> {
     let mut again = Vec::new();
     for (mut order, answer) in orders.into_iter().zip(answers) {
         let outcome = &mut applied[order.place];
@@ -222,7 +227,9 @@ impl Order {
         }
         let (Write::Create { fields, .. } | Write::Update { fields, .. }) = &mut self.write;
         *fields = fields_of(&self.changes);
-        let kept = std::mem::take(&mut self.intents).into_iter().filter(|intent| !refused.contains(intent.field.as_str()));
+        let kept = std::mem::take(&mut self.intents)
+            .into_iter()
+            .filter(|intent| !refused.contains(intent.field.as_str()));
         self.intents = kept.map(|intent| Intent { id: Uuid::now_v7(), ..intent }).collect();
         self.reduced = true;
         true
@@ -245,7 +252,6 @@ fn mark_backs(plans: &[(&Plan, Cause)], applied: &[Applied], now: Timestamp) -> 
     }
     orders
 }
-
 
 impl Applied {
     /// Whether a CRM said that a field is not there (any more): the schemas must be read again.

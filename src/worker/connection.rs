@@ -66,7 +66,10 @@ impl Live {
     pub(super) async fn identify(&self, system: System) -> Result<Identity, Error> {
         let identity = self.crm(system).identity().await.map_err(|source| Error::Crm { system, source })?;
         if system == System::Salesforce {
-            self.salesforce_author.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&identity.author);
+            self.salesforce_author
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone_from(&identity.author);
         }
         Ok(identity)
     }
@@ -95,10 +98,12 @@ impl Live {
         }
         let schema = |kind: Kind| async move {
             let system = kind.system();
-            let schema = self.crm(system).schema(kind).await.map_err(|source| Error::Crm { system, source })?;
+            let schema =
+                self.crm(system).schema(kind).await.map_err(|source| Error::Crm { system, source })?;
             Ok::<_, Error>((kind, schema))
         };
-        let schemas: Schemas = futures::future::try_join_all(Kind::ALL.map(schema)).await?.into_iter().collect();
+        let schemas: Schemas =
+            futures::future::try_join_all(Kind::ALL.map(schema)).await?.into_iter().collect();
         Ok(resolve(&self.settings.people, self.settings.external_id_field.as_deref(), &schemas))
     }
 }

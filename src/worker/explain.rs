@@ -84,7 +84,9 @@ impl Worker {
         let view = match gathered.into_iter().next() {
             Some(Gathered::View(view)) => view,
             Some(Gathered::Failed(system, source)) => return Err(Error::Crm { system, source }),
-            Some(Gathered::PutOff) | None => return Err(Error::Settings("the record was not looked at".to_owned())),
+            Some(Gathered::PutOff) | None => {
+                return Err(Error::Settings("the record was not looked at".to_owned()));
+            }
         };
         let plan = plan(&view, &resolved.rules);
         let twin = twin_of(key, &view);
@@ -95,7 +97,11 @@ impl Worker {
             fields: explain(&view, &resolved.rules, &plan),
             reasons: plan.why.iter().map(|why| Reason { rule: why.rule, text: why.text.clone() }).collect(),
             steps: plan.steps,
-            pending: status.iter().filter(|status| status.pending).map(|_| Pending { record: key.into() }).collect(),
+            pending: status
+                .iter()
+                .filter(|status| status.pending)
+                .map(|_| Pending { record: key.into() })
+                .collect(),
             last_error: status.and_then(|status| status.last_error).map(|(_, message)| message),
         })
     }

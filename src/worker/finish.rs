@@ -29,7 +29,11 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
 
 /// A claim that needs no look at the records: every message told of our own writes only.
 pub(super) fn echoed(claimed: &Claimed) -> Finished {
-    Finished { outcome: Outcome::Done, pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()), ..released(claimed) }
+    Finished {
+        outcome: Outcome::Done,
+        pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
+        ..released(claimed)
+    }
 }
 
 /// A claim whose records could not be read.
@@ -43,7 +47,13 @@ pub(super) fn unread(claimed: &Claimed, system: System, error: &crm::Error, now:
 }
 
 /// A claim whose plan was carried out.
-pub(super) fn applied(claimed: &Claimed, view: &View, plan: &Plan, applied: &Applied, rules: &Rules) -> Conclusion {
+pub(super) fn applied(
+    claimed: &Claimed,
+    view: &View,
+    plan: &Plan,
+    applied: &Applied,
+    rules: &Rules,
+) -> Conclusion {
     let now = view.around.now;
     let (outcome, unauthorized) = match (&applied.failed, &applied.set_aside, held(plan)) {
         (Some((system, error)), _, _) => after_failure(*system, error, claimed, now),
@@ -67,7 +77,12 @@ pub(super) fn applied(claimed: &Claimed, view: &View, plan: &Plan, applied: &App
 }
 
 /// What a failed call means for the job.
-fn after_failure(system: System, error: &crm::Error, claimed: &Claimed, now: Timestamp) -> (Outcome, Option<String>) {
+fn after_failure(
+    system: System,
+    error: &crm::Error,
+    claimed: &Claimed,
+    now: Timestamp,
+) -> (Outcome, Option<String>) {
     let attempts = claimed.jobs.iter().map(|job| job.attempts).max().unwrap_or_default();
     let message = match error {
         crm::Error::Refused(refusal) => refusal.to_string(),
@@ -83,7 +98,9 @@ fn after_failure(system: System, error: &crm::Error, claimed: &Claimed, now: Tim
 
 fn failure_of(error: &crm::Error) -> Failure {
     match error {
-        crm::Error::Unavailable { retry_after_ms, .. } => Failure::Unavailable { retry_after_ms: *retry_after_ms },
+        crm::Error::Unavailable { retry_after_ms, .. } => {
+            Failure::Unavailable { retry_after_ms: *retry_after_ms }
+        }
         crm::Error::Quota { until, .. } => Failure::Quota { until: *until },
         crm::Error::Unauthorized { .. } => Failure::Unauthorized,
         // The record that holds the unique value is there for the next search to find.
@@ -122,7 +139,9 @@ fn linked_by(view: &View, plan: &Plan, applied: &Applied) -> Option<(RecordKey, 
     for step in &plan.steps {
         match (step, applied.created) {
             (Step::Link { hubspot, salesforce }, _) => return Some((*hubspot, *salesforce)),
-            (Step::Create { twin, .. }, Some(created)) if twin.system() == System::Hubspot => return Some((*twin, created)),
+            (Step::Create { twin, .. }, Some(created)) if twin.system() == System::Hubspot => {
+                return Some((*twin, created));
+            }
             (Step::Create { twin, .. }, Some(created)) => return Some((created, *twin)),
             _ => {}
         }
@@ -130,7 +149,12 @@ fn linked_by(view: &View, plan: &Plan, applied: &Applied) -> Option<(RecordKey, 
     view.pair.as_ref().map(|pair| (pair.hubspot, pair.salesforce))
 }
 
-fn states_after(claimed: &Claimed, plan: &Plan, pair: Option<&Pair>, outcome: &Outcome) -> Vec<(RecordKey, State)> {
+fn states_after(
+    claimed: &Claimed,
+    plan: &Plan,
+    pair: Option<&Pair>,
+    outcome: &Outcome,
+) -> Vec<(RecordKey, State)> {
     let state = match outcome {
         Outcome::Park { category: Category::Ambiguous, .. } => State::Ambiguous,
         Outcome::Park { category: Category::Conflict, .. } => State::Conflict,
@@ -167,7 +191,8 @@ fn conflicts_of(plan: &Plan, at: Timestamp) -> Vec<Conflict> {
     let mut conflicts = Vec::new();
     for step in &plan.steps {
         if let Step::Conflict { records, property, text } = step {
-            let conflict = |key: &RecordKey| Conflict { key: *key, property: property.clone(), text: text.clone(), at };
+            let conflict =
+                |key: &RecordKey| Conflict { key: *key, property: property.clone(), text: text.clone(), at };
             conflicts.extend(records.iter().map(conflict));
         }
     }
@@ -209,4 +234,3 @@ fn made_of(kind: Kind, view: &View) -> Option<&Record> {
     let candidates = view.around.candidates.iter().map(|candidate| &candidate.record);
     sides.chain(candidates).find(|record| record.key.kind() == kind)
 }
-

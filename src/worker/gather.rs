@@ -57,7 +57,8 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     let fields = fields_to_read(sources.rules);
     let mut known = Known::default();
     known.read(sources, &fields, subjects.iter().flat_map(own_keys)).await;
-    let mut drafts: Vec<Draft> = subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
+    let mut drafts: Vec<Draft> =
+        subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
     search_twins(sources, &fields, &mut drafts).await;
     adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
@@ -78,7 +79,12 @@ struct Known(HashMap<RecordKey, Found>);
 
 impl Known {
     /// Reads the records not read yet, both CRMs at once.
-    async fn read(&mut self, sources: &Sources<'_>, fields: &FieldsByKind, keys: impl Iterator<Item = RecordKey>) {
+    async fn read(
+        &mut self,
+        sources: &Sources<'_>,
+        fields: &FieldsByKind,
+        keys: impl Iterator<Item = RecordKey>,
+    ) {
         let mut seen = HashSet::new();
         let fresh = keys.filter(|key| !self.0.contains_key(key) && seen.insert(*key));
         let (hubspot, salesforce): (Vec<_>, Vec<_>) = fresh.partition(|key| key.system() == System::Hubspot);
@@ -123,7 +129,8 @@ impl Draft {
             salesforce_changed_at: subject.salesforce_changed_at,
             ..Around::default()
         };
-        let view = View { pair: subject.pair.clone(), hubspot: Side::Absent, salesforce: Side::Absent, around };
+        let view =
+            View { pair: subject.pair.clone(), hubspot: Side::Absent, salesforce: Side::Absent, around };
         let mut draft = Self { subject: subject.key, view, failed: None, put_off: false };
         for key in own_keys(subject) {
             draft.set_side(key, known);
@@ -166,9 +173,11 @@ async fn search_twins(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut
     for system in [System::Hubspot, System::Salesforce] {
         let (mut places, mut searches) = (Vec::new(), Vec::new());
         for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
-            if let Some(search) = draft.seeker().filter(|record| record.key.system() != system).and_then(|record| {
-                search_for(record, sources.rules)
-            }) {
+            if let Some(search) = draft
+                .seeker()
+                .filter(|record| record.key.system() != system)
+                .and_then(|record| search_for(record, sources.rules))
+            {
                 places.push(place);
                 searches.push(search);
             }
@@ -193,8 +202,12 @@ fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
     let (kinds, key) = match record.key.kind() {
         Kind::HubspotContact => (vec![Kind::Lead, Kind::Contact], rules.external_id_field.clone()),
         // A contact's address is unique in HubSpot, so our key is asked for only where there is no address: it costs a call.
-        Kind::Lead => (vec![Kind::HubspotContact], rules.lead_id_property.clone().filter(|_| address.is_none())),
-        Kind::Contact => (vec![Kind::HubspotContact], rules.contact_id_property.clone().filter(|_| address.is_none())),
+        Kind::Lead => {
+            (vec![Kind::HubspotContact], rules.lead_id_property.clone().filter(|_| address.is_none()))
+        }
+        Kind::Contact => {
+            (vec![Kind::HubspotContact], rules.contact_id_property.clone().filter(|_| address.is_none()))
+        }
     };
     let key = key.map(|field| (field, id));
     (address.is_some() || key.is_some()).then_some(Search { kinds, address, key })
@@ -202,7 +215,9 @@ fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
 
 fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {
     let keyed = |record: &Record| {
-        let holds = |(field, id): &(String, String)| record.fields.get(field).and_then(Value::as_text).as_deref() == Some(id);
+        let holds = |(field, id): &(String, String)| {
+            record.fields.get(field).and_then(Value::as_text).as_deref() == Some(id)
+        };
         search.key.as_ref().is_some_and(holds)
     };
     records.into_iter().map(|record| Candidate { keyed: keyed(&record), record, paired_with: None }).collect()
@@ -216,12 +231,17 @@ async fn adopt_pairs(
     known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<(), Error> {
-    let keys: Vec<RecordKey> = drafts.iter().flat_map(|draft| &draft.view.around.candidates).map(|candidate| candidate.record.key).collect();
+    let keys: Vec<RecordKey> = drafts
+        .iter()
+        .flat_map(|draft| &draft.view.around.candidates)
+        .map(|candidate| candidate.record.key)
+        .collect();
     if keys.is_empty() {
         return Ok(());
     }
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let mut pairs = keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
+    let mut pairs =
+        keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
     let mut rivals = Vec::new();
     for (place, draft) in drafts.iter_mut().enumerate() {
         for candidate in &mut draft.view.around.candidates {
@@ -247,7 +267,10 @@ async fn adopt_pairs(
 }
 
 fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
-    let matched = std::mem::take(&mut draft.view.around.candidates).into_iter().next().map(|candidate| candidate.record);
+    let matched = std::mem::take(&mut draft.view.around.candidates)
+        .into_iter()
+        .next()
+        .map(|candidate| candidate.record);
     let newcomer = std::mem::replace(&mut draft.view.salesforce, Side::Absent);
     draft.set_side(pair.salesforce, known);
     if let (Some(matched), Side::Present(newcomer)) = (matched, newcomer) {
@@ -262,7 +285,9 @@ fn put_off_relatives(drafts: &mut [Draft]) {
     let (mut keys, mut addresses) = (HashSet::new(), HashSet::new());
     // Pairs come first: they are leased as such, and what is known of them is firmer than a match by address.
     let mut order: Vec<usize> = (0..drafts.len()).collect();
-    order.sort_by_key(|place| drafts[*place].seeker().is_some() || !drafts[*place].view.around.candidates.is_empty());
+    order.sort_by_key(|place| {
+        drafts[*place].seeker().is_some() || !drafts[*place].view.around.candidates.is_empty()
+    });
     for place in order {
         let draft = &mut drafts[place];
         let touched = touched_keys(draft);
@@ -287,7 +312,9 @@ fn touched_keys(draft: &Draft) -> Vec<RecordKey> {
 /// Finds out who holds the addresses that Salesforce records moved to.
 async fn look_up_addresses(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
     let (mut places, mut searches) = (Vec::new(), Vec::new());
-    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none() && !draft.put_off) {
+    for (place, draft) in
+        drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none() && !draft.put_off)
+    {
         if let Some(address) = address_to_check(&draft.view, sources.rules) {
             places.push(place);
             searches.push(Search { kinds: vec![Kind::HubspotContact], address: Some(address), key: None });
@@ -299,7 +326,9 @@ async fn look_up_addresses(sources: &Sources<'_>, fields: &FieldsByKind, drafts:
     let found = sources.live.crm(System::Hubspot).find(&searches, fields).await;
     for (place, found) in places.into_iter().zip(found) {
         match found {
-            Ok(records) => drafts[place].view.around.address_holder = records.first().map(|record| record.key),
+            Ok(records) => {
+                drafts[place].view.around.address_holder = records.first().map(|record| record.key);
+            }
             Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
         }
     }

@@ -54,17 +54,25 @@ impl Worker {
             self.preview(live, &mut resync, &page, now).await?;
             self.store.advance_resync(&resync, &[], now).await?;
         } else {
-            let mark = |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told_by_us: None };
+            let mark =
+                |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told_by_us: None };
             let marks: Vec<Mark> = page.iter().map(mark).collect();
             self.store.advance_resync(&resync, &marks, now).await?;
         }
         Ok(true)
     }
 
-    async fn preview(&self, live: &Live, resync: &mut Resync, page: &[RecordKey], now: Timestamp) -> Result<(), Error> {
+    async fn preview(
+        &self,
+        live: &Live,
+        resync: &mut Resync,
+        page: &[RecordKey],
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let resolved = live.resolve(now).await?;
         let pairs = self.store.pairs_of(&live.settings.name, page).await?;
-        let subjects: Vec<Subject> = page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair)).collect();
+        let subjects: Vec<Subject> =
+            page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair)).collect();
         for chunk in subjects.chunks(self.round_limit()) {
             let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
             for gathered in gather(&sources, chunk).await? {

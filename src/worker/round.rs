@@ -39,9 +39,16 @@ impl Worker {
         Ok(n_claimed)
     }
 
-    async fn work(&self, live: &Live, resolved: &Arc<Resolved>, claimed: Vec<Claimed>, now: Timestamp) -> Result<(), Error> {
+    async fn work(
+        &self,
+        live: &Live,
+        resolved: &Arc<Resolved>,
+        claimed: Vec<Claimed>,
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let rules = &resolved.rules;
-        let (echoes, claimed): (Vec<_>, Vec<_>) = claimed.into_iter().partition(|claimed| tells_only_of_us(claimed, rules));
+        let (echoes, claimed): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|claimed| tells_only_of_us(claimed, rules));
         let mut finished: Vec<Finished> = echoes.iter().map(finish::echoed).collect();
         count_echoes(&live.settings.name, echoes.len());
         if !claimed.is_empty() {
@@ -66,7 +73,8 @@ impl Worker {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
         let sources = Sources { live, store: &*self.store, rules, now };
         let gathered = gather(&sources, &subjects).await?;
-        let planned: Vec<Option<Planned<'_>>> = gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
+        let planned: Vec<Option<Planned<'_>>> =
+            gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
         let mut outcomes = self.carry_out(live, claimed, &planned, rules).await?.into_iter();
         let mut conclusions = Vec::with_capacity(claimed.len());
         for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
@@ -92,7 +100,9 @@ impl Worker {
         let plans: Vec<(&Plan, Cause)> = claimed
             .iter()
             .zip(planned)
-            .filter_map(|(claimed, planned)| planned.as_ref().map(|planned| (&planned.plan, cause_of(claimed))))
+            .filter_map(|(claimed, planned)| {
+                planned.as_ref().map(|planned| (&planned.plan, cause_of(claimed)))
+            })
             .collect();
         for (plan, cause) in &plans {
             log_plan(&live.settings.name, plan, *cause);
@@ -110,8 +120,15 @@ impl Worker {
         }
     }
 
-    async fn pause_where_unauthorized(&self, live: &Live, conclusions: &[Conclusion], now: Timestamp) -> Result<(), Error> {
-        let Some(reason) = conclusions.iter().find_map(|conclusion| conclusion.unauthorized.clone()) else { return Ok(()) };
+    async fn pause_where_unauthorized(
+        &self,
+        live: &Live,
+        conclusions: &[Conclusion],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let Some(reason) = conclusions.iter().find_map(|conclusion| conclusion.unauthorized.clone()) else {
+            return Ok(());
+        };
         warn!(connection = %live.settings.name, "A CRM refuses our credentials; work rests until that is mended");
         let state = ConnectionState::Unauthorized(reason);
         Ok(self.store.set_connection_state(&live.settings.name, &state, now).await?)
@@ -186,8 +203,10 @@ fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, 
             record.id = %job.key.id(), job.attempts = job.attempts, job.outcome = outcome, "{}: {outcome}", job.key
         );
         if matches!(finished.outcome, Outcome::Done) {
-            let seconds = f64::from(i32::try_from(now.millis_since(job.dirty_since)).unwrap_or(i32::MAX)) / 1_000.0;
-            metrics::histogram!("hubforce_convergence_seconds", "connection" => connection.to_string()).record(seconds.max(0.0));
+            let seconds =
+                f64::from(i32::try_from(now.millis_since(job.dirty_since)).unwrap_or(i32::MAX)) / 1_000.0;
+            metrics::histogram!("hubforce_convergence_seconds", "connection" => connection.to_string())
+                .record(seconds.max(0.0));
         }
     }
     if let Outcome::Park { category, .. } = &finished.outcome {

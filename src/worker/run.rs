@@ -63,7 +63,9 @@ impl Worker {
     async fn turn(&self, live: &Live) -> Result<Turn, Error> {
         match self.store.connection_state(&live.settings.name).await? {
             ConnectionState::Running => {}
-            ConnectionState::Paused | ConnectionState::Refused(_) => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
+            ConnectionState::Paused | ConnectionState::Refused(_) => {
+                return Ok(Turn::Idle { rest_ms: self.options.poll_ms });
+            }
             ConnectionState::Unauthorized(_) => return self.try_access(live).await,
         }
         let mut worked = 0;
@@ -92,7 +94,9 @@ impl Worker {
                 Err(error) => return Err(error),
             }
         }
-        self.store.set_connection_state(&live.settings.name, &ConnectionState::Running, self.clock.now()).await?;
+        self.store
+            .set_connection_state(&live.settings.name, &ConnectionState::Running, self.clock.now())
+            .await?;
         Ok(Turn::Worked)
     }
 

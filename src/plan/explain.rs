@@ -1,0 +1,97 @@
+//! Saying what is known of each field, and three questions that memory asks in terms of the mappings.
+
+use serde::Serialize;
+
+use crate::domain::{Fields, Kind, Record, System, Value};
+use crate::plan::{Base, Decision, Plan, Rules, Side, View};
+
+/// One mapping, as the explanation shows it.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ExplainedField {
+    /// The HubSpot property.
+    pub hubspot: String,
+    /// The Salesforce field, where this kind of record has one.
+    pub salesforce: Option<String>,
+    /// What both sides last agreed on.
+    pub base: Option<String>,
+    /// What HubSpot holds.
+    pub hubspot_value: Option<String>,
+    /// What Salesforce holds.
+    pub salesforce_value: Option<String>,
+    /// The rule that decides.
+    pub rule: &'static str,
+    /// What it decides.
+    pub decision: Decision,
+}
+
+/// Explains every mapping of a view.
+pub fn explain(view: &View, rules: &Rules, plan: &Plan) -> Vec<ExplainedField> {
+    let kind = salesforce_kind(view);
+    let hubspot = present(&view.hubspot);
+    let salesforce = present(&view.salesforce);
+    let agreed = view.pair.as_ref().map(|pair| &pair.base);
+    let held = |record: Option<&Record>, field: &str| {
+        record.and_then(|record| record.fields.get(field)).and_then(Value::as_text).map(String::from)
+    };
+    let explained = |mapping: &crate::plan::Mapping| {
+        let target = kind.and_then(|kind| mapping.target(kind));
+        let why = plan.why.iter().find(|why| why.property.as_deref() == Some(&mapping.property));
+        ExplainedField {
+            hubspot: mapping.property.clone(),
+            salesforce: target.map(|target| target.field.clone()),
+            base: agreed
+                .and_then(|base| base.0.get(&mapping.property))
+                .and_then(|agreed| agreed.value.as_text())
+                .map(String::from),
+            hubspot_value: held(hubspot, &mapping.property),
+            salesforce_value: target.and_then(|target| held(salesforce, &target.field)),
+            rule: why.map_or(mapping.rule.number(), |why| why.rule),
+            decision: why.map_or(Decision::Keep, |why| why.decision),
+        }
+    };
+    rules.people.mappings.iter().map(explained).collect()
+}
+
+fn salesforce_kind(view: &View) -> Option<Kind> {
+    let of_pair = view.pair.as_ref().map(|pair| pair.salesforce.kind());
+    of_pair.or_else(|| present(&view.salesforce).map(|record| record.key.kind()))
+}
+
+const fn present(side: &Side) -> Option<&Record> {
+    match side {
+        Side::Present(record) => Some(record),
+        Side::Absent | Side::Deleted => None,
+    }
+}
+
+/// Whether all that a Salesforce message told, one that names our own user as the last author, is what was last agreed on.
+///
+/// The message leaves out fields that are blank, so a field that it lacks counts as told only where the base is blank too.
+pub fn is_own_echo(told: &Fields, kind: Kind, base: &Base, rules: &Rules) -> bool {
+    rules.people.mappings.iter().all(|mapping| {
+        let (Some(target), Some(agreed)) = (mapping.target(kind), base.0.get(&mapping.property)) else {
+            return true;
+        };
+        let told = told.get(&target.field).unwrap_or(&Value::Blank);
+        mapping.normal_of(told, System::Salesforce, target).is_ok_and(|told| told == *agreed.salesforce())
+    })
+}
+
+/// Whether a field that was to hold `new` holds it now, in the normal form of its type.
+pub fn landed(field: &str, kind: Kind, new: &Value, now_holds: &Value, rules: &Rules) -> bool {
+    let of_field = |mapping: &&crate::plan::Mapping| match kind.system() {
+        System::Hubspot => mapping.property == field,
+        System::Salesforce => mapping.target(kind).is_some_and(|target| target.field == field),
+    };
+    let Some(mapping) = rules.people.mappings.iter().find(of_field) else {
+        return new.as_text() == now_holds.as_text();
+    };
+    let Some(target) = [Kind::Lead, Kind::Contact].into_iter().find_map(|kind| mapping.target(kind)) else {
+        return false;
+    };
+    let form = |value: &Value| mapping.normal_of(value, kind.system(), target);
+    match (form(new), form(now_holds)) {
+        (Ok(new), Ok(held)) => new == held,
+        _ => new.as_text() == now_holds.as_text(),
+    }
+}

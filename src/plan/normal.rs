@@ -1,0 +1,363 @@
+//! Normal forms: values are compared only after both were brought into the form of their common type.
+//!
+//! | type | normal form | why |
+//! |---|---|---|
+//! | text, multiline, phone | trimmed at the ends, line ends as `\n` | Salesforce trims; HubSpot's forms send `\r\n` |
+//! | email | the same, in lower case | both match addresses without regard to case |
+//! | number | shortest decimal, at most 15 significant digits | `5000.00`, `5000` and `5e3` are one number; computed ones carry binary dust |
+//! | flag | true or false; blank is false | Salesforce's checkboxes are never blank |
+//! | date | `2026-03-12` | HubSpot sends epoch milliseconds in webhooks |
+//! | instant | `2026-03-12T07:33:46.615Z` | the vendors write offsets differently |
+//! | choices | sorted, without repetitions, joined by `;` | neither vendor keeps the order |
+//! | choice, reference | as it is | |
+
+use crate::domain::{System, Timestamp, Value};
+use crate::plan::{FieldSchema, FieldType};
+
+/// How many significant digits of a number count: as many as a double holds for certain.
+const SIGNIFICANT_DIGITS_MAX: usize = 15;
+
+/// The widest span of digits in plain notation; beyond it a number is no business figure.
+const EXPONENT_MAX: i64 = 40;
+
+/// A value that cannot be what its field says it is, or cannot be held by the target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It does not read as the type of its field.
+    #[error("the value is no {0}")]
+    NotA(&'static str),
+    /// The target takes fewer characters.
+    #[error("the value has more than the {0} characters that the field takes")]
+    TooLong(usize),
+    /// The target's list does not hold it.
+    #[error("the value is not among those that the field accepts; map it under `values` or add it there")]
+    NotListed,
+    /// The mapping's `values` do not translate it.
+    #[error("the value has no translation under `values`")]
+    NotTranslated,
+    /// The target must not be blank.
+    #[error("the field must not be blank")]
+    Required,
+}
+
+/// Brings a value into the normal form of a type.
+pub fn normal(value: &Value, field_type: FieldType) -> Result<Value, Unfit> {
+    if field_type == FieldType::Flag {
+        return flag(value).map(Value::Flag);
+    }
+    let Some(text) = value.as_text() else { return Ok(Value::Blank) };
+    let trimmed = text.trim();
+    if trimmed.is_empty() {
+        return Ok(Value::Blank);
+    }
+    Ok(match field_type {
+        FieldType::Number => Value::number(decimal(trimmed).ok_or(Unfit::NotA("number"))?),
+        FieldType::Date => Value::text(date(trimmed).ok_or(Unfit::NotA("date"))?),
+        FieldType::Instant => Value::text(instant(trimmed).ok_or(Unfit::NotA("instant"))?.to_string()),
+        FieldType::Choices => Value::text(choices(trimmed)),
+        FieldType::Email => Value::text(trimmed.to_lowercase()),
+        FieldType::Text
+        | FieldType::Multiline
+        | FieldType::Phone
+        | FieldType::Choice
+        | FieldType::Reference
+        | FieldType::Other
+        | FieldType::Flag => Value::text(trimmed.replace("\r\n", "\n").replace('\r', "\n")),
+    })
+}
+
+/// Turns a normal form into what the target's CRM takes, or says why it cannot hold it.
+pub fn for_target(normal: &Value, target: &FieldSchema, system: System) -> Result<Value, Unfit> {
+    if normal.is_blank() {
+        return if target.required { Err(Unfit::Required) } else { Ok(Value::Blank) };
+    }
+    check_length(normal, target)?;
+    check_options(normal, target)?;
+    let text = || normal.as_text().unwrap_or_default().into_owned();
+    Ok(match (target.field_type, system) {
+        (FieldType::Instant, _) if text().len() == DATE_LENGTH => {
+            Value::text(format!("{}T00:00:00.000Z", text()))
+        }
+        (FieldType::Number | FieldType::Flag, System::Salesforce) => normal.clone(),
+        _ => Value::text(text()),
+    })
+}
+
+/// The type in which a property and a field are compared.
+pub const fn common_type(property: FieldType, field: FieldType) -> FieldType {
+    match (property, field) {
+        (FieldType::Date, _) | (_, FieldType::Date) => FieldType::Date,
+        (
+            _,
+            FieldType::Instant | FieldType::Number | FieldType::Flag | FieldType::Choices | FieldType::Email,
+        ) => field,
+        _ => property,
+    }
+}
+
+const DATE_LENGTH: usize = "2026-03-12".len();
+
+fn check_length(normal: &Value, target: &FieldSchema) -> Result<(), Unfit> {
+    let Some(max) = target.length else { return Ok(()) };
+    let measured = matches!(
+        target.field_type,
+        FieldType::Text | FieldType::Multiline | FieldType::Email | FieldType::Phone | FieldType::Choice
+    );
+    let length = normal.as_text().map_or(0, |text| text.chars().count());
+    if measured && length > max { Err(Unfit::TooLong(max)) } else { Ok(()) }
+}
+
+fn check_options(normal: &Value, target: &FieldSchema) -> Result<(), Unfit> {
+    let (Some(options), Some(text)) = (&target.options, normal.as_text()) else { return Ok(()) };
+    let listed = |wanted: &str| options.iter().any(|option| option == wanted);
+    let fits = match target.field_type {
+        FieldType::Choices => text.split(';').all(listed),
+        FieldType::Choice => listed(&text),
+        _ => true,
+    };
+    if fits { Ok(()) } else { Err(Unfit::NotListed) }
+}
+
+fn flag(value: &Value) -> Result<bool, Unfit> {
+    match value {
+        Value::Blank => Ok(false),
+        Value::Flag(flag) => Ok(*flag),
+        Value::Number(_) | Value::Text(_) => {
+            match value.as_text().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+                "true" | "1" | "yes" => Ok(true),
+                "false" | "0" | "no" | "" => Ok(false),
+                _ => Err(Unfit::NotA("true or false")),
+            }
+        }
+    }
+}
+
+/// The shortest plain decimal notation of a number, rounded to [`SIGNIFICANT_DIGITS_MAX`].
+fn decimal(text: &str) -> Option<String> {
+    let (negative, unsigned) = match text.as_bytes().first()? {
+        b'-' => (true, &text[1..]),
+        b'+' => (false, &text[1..]),
+        _ => (false, text),
+    };
+    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+        return None;
+    }
+    let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    // The number is 0.DIGITS times ten to the power of `point`.
+    let point = exponent.checked_add(i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?)?;
+    let (digits, point) = round(digits[zeros..].to_vec(), point);
+    if digits.is_empty() {
+        return Some("0".to_owned());
+    }
+    let plain = plain_notation(&digits, point)?;
+    Some(if negative { format!("-{plain}") } else { plain })
+}
+
+/// Rounds half up and drops trailing zeros.
+fn round(mut digits: Vec<u8>, mut point: i64) -> (Vec<u8>, i64) {
+    if digits.len() > SIGNIFICANT_DIGITS_MAX {
+        let up = digits[SIGNIFICANT_DIGITS_MAX] >= b'5';
+        digits.truncate(SIGNIFICANT_DIGITS_MAX);
+        if up {
+            let nines = digits.iter().rev().take_while(|digit| **digit == b'9').count();
+            digits.truncate(digits.len() - nines);
+            if let Some(last) = digits.last_mut() {
+                *last += 1;
+            } else {
+                digits.push(b'1');
+                point += 1;
+            }
+        }
+    }
+    while digits.last() == Some(&b'0') {
+        digits.pop();
+    }
+    (digits, point)
+}
+
+fn plain_notation(digits: &[u8], point: i64) -> Option<String> {
+    if point.abs() > EXPONENT_MAX {
+        return None;
+    }
+    let text = std::str::from_utf8(digits).ok()?;
+    let length = i64::try_from(digits.len()).ok()?;
+    let zeros = |n: i64| "0".repeat(usize::try_from(n).unwrap_or_default());
+    Some(if point <= 0 {
+        format!("0.{}{text}", zeros(-point))
+    } else if point >= length {
+        format!("{text}{}", zeros(point - length))
+    } else {
+        let (whole, fraction) = text.split_at(usize::try_from(point).ok()?);
+        format!("{whole}.{fraction}")
+    })
+}
+
+fn date(text: &str) -> Option<String> {
+    if let Ok(day) = text.parse::<jiff::civil::Date>()
+        && text.len() == DATE_LENGTH
+    {
+        return Some(day.to_string());
+    }
+    let at = instant(text)?;
+    Some(at.to_string()[..DATE_LENGTH].to_owned())
+}
+
+/// Reads ISO 8601, a plain date (midnight UTC), or milliseconds since the epoch.
+fn instant(text: &str) -> Option<Timestamp> {
+    if let Some(at) = Timestamp::parse(text) {
+        return Some(at);
+    }
+    if text.len() == DATE_LENGTH && text.contains('-') {
+        return Timestamp::parse(&format!("{text}T00:00:00Z"));
+    }
+    let millis = text.parse::<i64>().ok()?;
+    jiff::Timestamp::from_millisecond(millis).ok()?;
+    Some(Timestamp::from_millis(millis))
+}
+
+fn choices(text: &str) -> String {
+    let mut chosen: Vec<&str> = text.split(';').map(str::trim).filter(|choice| !choice.is_empty()).collect();
+    chosen.sort_unstable();
+    chosen.dedup();
+    chosen.join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(field_type: FieldType, text: &str, expected: &str) {
+        let found = normal(&Value::text(text), field_type)
+            .map(|value| value.as_text().unwrap_or_default().into_owned());
+        assert_eq!(found.as_deref(), Ok(expected), "{field_type:?} {text:?}");
+    }
+
+    #[test]
+    fn numbers_are_compared_as_numbers() {
+        for same in ["5000", "5000.00", "5e3", "+5000", "05000", "0.5E4", " 5000 "] {
+            check(FieldType::Number, same, "5000");
+        }
+        check(FieldType::Number, "0.40000000000000002220446049250313080847263336181640625", "0.4");
+        check(FieldType::Number, "-0.050", "-0.05");
+        check(FieldType::Number, "-0", "0");
+        check(FieldType::Number, "0.000", "0");
+        check(FieldType::Number, "9999999999999999", "10000000000000000");
+        check(FieldType::Number, ".5", "0.5");
+        check(FieldType::Number, "12.", "12");
+    }
+
+    #[test]
+    fn what_is_no_number_is_said_to_be_none() {
+        for text in ["x", "1.2.3", ".", "1e", "1e999", "--1", "1,5", "e5"] {
+            assert_eq!(normal(&Value::text(text), FieldType::Number), Err(Unfit::NotA("number")), "{text}");
+        }
+    }
+
+    #[test]
+    fn days_and_instants_are_read_in_every_form_the_vendors_write() {
+        check(FieldType::Date, "2026-03-12", "2026-03-12");
+        check(FieldType::Date, "1773273600000", "2026-03-12");
+        check(FieldType::Date, "2026-03-12T07:33:46.615Z", "2026-03-12");
+        check(FieldType::Instant, "2026-03-12T07:33:46.615+0000", "2026-03-12T07:33:46.615Z");
+        check(FieldType::Instant, "2026-03-12", "2026-03-12T00:00:00.000Z");
+        check(FieldType::Instant, "1773273600000", "2026-03-12T00:00:00.000Z");
+        assert!(normal(&Value::text("12/03/2026"), FieldType::Date).is_err());
+    }
+
+    #[test]
+    fn texts_lose_what_the_crms_do_not_keep() {
+        check(FieldType::Text, "  a b \r\n c ", "a b \n c");
+        check(FieldType::Email, " Ada@Example.COM ", "ada@example.com");
+        check(FieldType::Choices, "b; a;b;", "a;b");
+        assert_eq!(normal(&Value::text("   "), FieldType::Text), Ok(Value::Blank));
+    }
+
+    #[test]
+    fn a_blank_flag_is_false() {
+        assert_eq!(normal(&Value::Blank, FieldType::Flag), Ok(Value::Flag(false)));
+        assert_eq!(normal(&Value::text("true"), FieldType::Flag), Ok(Value::Flag(true)));
+        assert!(normal(&Value::text("maybe"), FieldType::Flag).is_err());
+    }
+
+    fn schema(field_type: FieldType) -> FieldSchema {
+        FieldSchema {
+            field_type,
+            createable: true,
+            updateable: true,
+            required: false,
+            length: Some(5),
+            options: Some(vec!["a".to_owned(), "b".to_owned()]),
+            calculated: false,
+        }
+    }
+
+    #[test]
+    fn r_295_what_the_target_cannot_hold_is_not_sent() {
+        let text = FieldSchema { options: None, ..schema(FieldType::Text) };
+        assert_eq!(for_target(&Value::text("abcdef"), &text, System::Salesforce), Err(Unfit::TooLong(5)));
+        assert_eq!(for_target(&Value::text("äöüäö"), &text, System::Salesforce), Ok(Value::text("äöüäö")));
+        let required = FieldSchema { required: true, ..text };
+        assert_eq!(for_target(&Value::Blank, &required, System::Salesforce), Err(Unfit::Required));
+    }
+
+    #[test]
+    fn r_210_only_listed_choices_are_sent() {
+        assert_eq!(
+            for_target(&Value::text("a"), &schema(FieldType::Choice), System::Salesforce),
+            Ok(Value::text("a"))
+        );
+        assert_eq!(
+            for_target(&Value::text("c"), &schema(FieldType::Choice), System::Salesforce),
+            Err(Unfit::NotListed)
+        );
+        assert_eq!(
+            for_target(&Value::text("a;b"), &schema(FieldType::Choices), System::Hubspot),
+            Ok(Value::text("a;b"))
+        );
+        assert_eq!(
+            for_target(&Value::text("a;c"), &schema(FieldType::Choices), System::Hubspot),
+            Err(Unfit::NotListed)
+        );
+    }
+
+    #[test]
+    fn each_crm_gets_its_own_form() {
+        let number = FieldSchema { length: None, options: None, ..schema(FieldType::Number) };
+        assert_eq!(for_target(&Value::number("5"), &number, System::Salesforce), Ok(Value::number("5")));
+        assert_eq!(for_target(&Value::number("5"), &number, System::Hubspot), Ok(Value::text("5")));
+        let flag = FieldSchema { field_type: FieldType::Flag, ..number.clone() };
+        assert_eq!(for_target(&Value::Flag(true), &flag, System::Hubspot), Ok(Value::text("true")));
+        let instant = FieldSchema { field_type: FieldType::Instant, ..number };
+        assert_eq!(
+            for_target(&Value::text("2026-03-12"), &instant, System::Salesforce),
+            Ok(Value::text("2026-03-12T00:00:00.000Z"))
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_normal_form_is_its_own_normal_form(text in "\\PC{0,20}", place in 0usize..11) {
+            use FieldType::{Choice, Choices, Date, Email, Flag, Instant, Multiline, Number, Phone, Reference, Text};
+            let field_type = [Text, Multiline, Email, Phone, Number, Flag, Date, Instant, Choice, Choices, Reference][place];
+            if let Ok(once) = normal(&Value::text(text), field_type) {
+                prop_assert_eq!(normal(&once, field_type), Ok(once.clone()));
+            }
+        }
+
+        #[test]
+        fn equal_numbers_have_equal_forms(whole in 0u32..1_000_000, zeros in 0usize..5) {
+            let padded = format!("{whole}.{}", "0".repeat(zeros));
+            prop_assert_eq!(decimal(&padded), Some(whole.to_string()));
+        }
+    }
+}

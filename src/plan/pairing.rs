@@ -1,0 +1,257 @@
+//! Who belongs to whom.
+//!
+//! The address is the only key, besides our own: a record that bears the id of the other in the field we keep for it is its
+//! twin, whatever became of the address.
+//!
+//! | what is seen | what follows | rule |
+//! |---|---|---|
+//! | HubSpot contact, no record with its address | created by the settings | R-043, R-044 |
+//! | HubSpot contact, several records with its address | the first returned, or a person chooses | R-062 |
+//! | HubSpot contact, all records with its address are somebody else's | nothing: the address has a record | R-073 |
+//! | HubSpot contact without an address | does not take part | R-037 |
+//! | Salesforce record whose address a free HubSpot contact has | linked | R-047 |
+//! | Salesforce record whose HubSpot contact is linked already | the most recently modified of both, lead or contact alike, is the twin | R-063, R-064 |
+//! | Salesforce record, nobody has its address | created by the settings | R-040, R-041 |
+//! | Salesforce record without an address | nothing | R-077 |
+//! | a pair of which one side was deleted | stopped until it is restored or somebody asks for a resync | R-049 |
+
+use crate::domain::{Kind, Record, RecordKey, System, Value};
+use crate::plan::rules::{CreateInHubspot, CreateInSalesforce, OnAmbiguousMatch};
+use crate::plan::{Candidate, Pair, Rules, Side, State, View};
+
+/// Who belongs to whom, and why.
+pub(super) struct Pairing<'a> {
+    pub(super) verdict: Verdict<'a>,
+    pub(super) rule: &'static str,
+    pub(super) text: &'static str,
+}
+
+/// The verdict.
+pub(super) enum Verdict<'a> {
+    /// The two are a pair.
+    Pair {
+        hubspot: &'a Record,
+        salesforce: &'a Record,
+        /// Whether memory does not know it yet.
+        new: bool,
+        /// The Salesforce record that was the twin until now.
+        let_go: Option<&'a Record>,
+    },
+    /// The record gets a twin of this kind.
+    Create { twin: &'a Record, kind: Kind },
+    /// The pair rests.
+    Stop,
+    /// A person must choose.
+    Ambiguous,
+    /// Nothing is to be done.
+    Nothing(State),
+}
+
+const fn pairing<'a>(verdict: Verdict<'a>, rule: &'static str, text: &'static str) -> Pairing<'a> {
+    Pairing { verdict, rule, text }
+}
+
+/// The address of a person's record, folded; `None` where it has none.
+pub fn address_of(record: &Record) -> Option<String> {
+    let field = match record.key.kind() {
+        Kind::HubspotContact => "email",
+        Kind::Lead | Kind::Contact => "Email",
+    };
+    let address = record.fields.get(field).and_then(Value::as_text)?.trim().to_lowercase();
+    (!address.is_empty()).then_some(address)
+}
+
+/// Decides who belongs to whom.
+pub(super) fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
+    match (&view.pair, &view.hubspot, &view.salesforce) {
+        (Some(pair), Side::Present(hubspot), salesforce) => {
+            known_pair(view, rules, pair, hubspot, salesforce)
+        }
+        (Some(_), gone, Side::Present(salesforce)) if view.around.manual => {
+            let _ = gone;
+            first_sight_in_salesforce(salesforce, view, rules)
+        }
+        (Some(_), Side::Deleted, Side::Present(_)) => pairing(
+            Verdict::Stop,
+            "R-049",
+            "the HubSpot record was deleted; nothing passes until it is restored or resynced",
+        ),
+        (Some(_), Side::Absent, Side::Present(_)) => pairing(
+            Verdict::Stop,
+            "R-014",
+            "the HubSpot record is not visible to us; nothing passes until it is",
+        ),
+        (Some(_), _, _) => pairing(Verdict::Stop, "R-049", "neither record is there any more"),
+        (None, Side::Present(hubspot), _) => first_sight_in_hubspot(hubspot, view, rules),
+        (None, _, Side::Present(salesforce)) => first_sight_in_salesforce(salesforce, view, rules),
+        (None, _, _) => {
+            pairing(Verdict::Nothing(State::Unlinked), "R-049", "the record is not there, and had no twin")
+        }
+    }
+}
+
+fn known_pair<'a>(
+    view: &'a View,
+    rules: &Rules,
+    pair: &Pair,
+    hubspot: &'a Record,
+    salesforce: &'a Side,
+) -> Pairing<'a> {
+    let mine = |candidate: &&Candidate| candidate.paired_with.is_none_or(|other| other == hubspot.key);
+    let rival =
+        view.around.candidates.iter().filter(mine).max_by_key(|candidate| candidate.record.modified_at);
+    match (salesforce, rival) {
+        (Side::Present(linked), Some(rival)) if rival.record.modified_at > linked.modified_at => {
+            let verdict =
+                Verdict::Pair { hubspot, salesforce: &rival.record, new: true, let_go: Some(linked) };
+            pairing(
+                verdict,
+                "R-063",
+                "another record with the address was modified more recently and becomes the twin",
+            )
+        }
+        (Side::Present(linked), _) => {
+            let verdict = Verdict::Pair { hubspot, salesforce: linked, new: false, let_go: None };
+            let text =
+                if pair.stopped.is_some() { "both records are there again" } else { "the two are linked" };
+            pairing(verdict, "R-143", text)
+        }
+        (_, Some(rival)) if !view.around.manual => {
+            let verdict = Verdict::Pair { hubspot, salesforce: &rival.record, new: true, let_go: None };
+            pairing(verdict, "R-063", "the twin is gone; another record with the address becomes the twin")
+        }
+        (Side::Deleted | Side::Absent, _) if view.around.manual => {
+            first_sight_in_hubspot(hubspot, view, rules)
+        }
+        (Side::Deleted, _) => pairing(
+            Verdict::Stop,
+            "R-049",
+            "the Salesforce record was deleted; nothing passes until it is restored or resynced",
+        ),
+        (Side::Absent, _) => pairing(
+            Verdict::Stop,
+            "R-014",
+            "the Salesforce record is not visible to us; nothing passes until it is",
+        ),
+    }
+}
+
+fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
+    let candidates = &view.around.candidates;
+    let link = |salesforce: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, let_go: None };
+    if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
+        return pairing(link(&keyed.record), "R-065", "the record bears this contact's id");
+    }
+    if address_of(hubspot).is_none() {
+        return pairing(
+            Verdict::Nothing(State::Excluded),
+            "R-037",
+            "a contact without an address does not take part",
+        );
+    }
+    let free: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| is_free(candidate, hubspot.key)).collect();
+    match (free.as_slice(), rules.people.on_ambiguous_match) {
+        ([], _) if !candidates.is_empty() => pairing(
+            Verdict::Nothing(State::Unlinked),
+            "R-073",
+            "every record with the address belongs to another contact",
+        ),
+        ([], _) => create_in_salesforce(hubspot, rules),
+        ([only], _) => pairing(link(&only.record), "R-060", "one record has the address"),
+        ([_, _, ..], OnAmbiguousMatch::Hold) => {
+            pairing(Verdict::Ambiguous, "R-062", "several records have the address; a person must choose")
+        }
+        ([first, ..], OnAmbiguousMatch::First) => pairing(
+            link(&first.record),
+            "R-062",
+            "several records have the address; the first returned is taken",
+        ),
+    }
+}
+
+fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
+    let candidates = &view.around.candidates;
+    let link = |hubspot: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, let_go: None };
+    if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
+        return pairing(link(&keyed.record), "R-065", "the HubSpot contact bears this record's id");
+    }
+    if address_of(salesforce).is_none() {
+        return pairing(
+            Verdict::Nothing(State::Unlinked),
+            "R-077",
+            "a record without an address is not created in HubSpot",
+        );
+    }
+    match candidates.first() {
+        Some(candidate) if is_free(candidate, salesforce.key) => {
+            pairing(link(&candidate.record), "R-047", "a HubSpot contact has the address")
+        }
+        Some(_) => pairing(
+            Verdict::Nothing(State::Unlinked),
+            "R-063",
+            "the HubSpot contact with the address has a twin",
+        ),
+        None => create_in_hubspot(salesforce, rules),
+    }
+}
+
+fn is_free(candidate: &Candidate, seeker: RecordKey) -> bool {
+    candidate.paired_with.is_none_or(|other| other == seeker)
+}
+
+fn create_in_salesforce<'a>(twin: &'a Record, rules: &Rules) -> Pairing<'a> {
+    match rules.people.create_in_salesforce {
+        CreateInSalesforce::Lead => pairing(
+            Verdict::Create { twin, kind: Kind::Lead },
+            "R-043",
+            "no record has the address; the settings create a lead",
+        ),
+        CreateInSalesforce::Contact => pairing(
+            Verdict::Create { twin, kind: Kind::Contact },
+            "R-044",
+            "no record has the address; the settings create a contact",
+        ),
+        CreateInSalesforce::Never => pairing(
+            Verdict::Nothing(State::Unlinked),
+            "R-043",
+            "no record has the address; the settings create none in Salesforce",
+        ),
+    }
+}
+
+fn create_in_hubspot<'a>(twin: &'a Record, rules: &Rules) -> Pairing<'a> {
+    let wanted = match rules.people.create_in_hubspot {
+        CreateInHubspot::LeadsAndContacts => true,
+        CreateInHubspot::Leads => twin.key.kind() == Kind::Lead,
+        CreateInHubspot::Contacts => twin.key.kind() == Kind::Contact,
+        CreateInHubspot::Never => false,
+    };
+    if wanted {
+        let verdict = Verdict::Create { twin, kind: Kind::HubspotContact };
+        return pairing(verdict, "R-242", "nobody has the address; the settings create a HubSpot contact");
+    }
+    let rule = if rules.people.create_in_hubspot == CreateInHubspot::Never { "R-040" } else { "R-041" };
+    pairing(
+        Verdict::Nothing(State::Unlinked),
+        rule,
+        "nobody has the address; the settings create no HubSpot contact from it",
+    )
+}
+
+/// The address that the Salesforce side moved to, where HubSpot must be asked who holds it. Ordinary edits answer `None`,
+/// because the question costs a call.
+pub fn address_to_check(view: &View, rules: &Rules) -> Option<String> {
+    let (Some(pair), Side::Present(hubspot), Side::Present(salesforce)) =
+        (&view.pair, &view.hubspot, &view.salesforce)
+    else {
+        return None;
+    };
+    if !rules.people.enabled || hubspot.key.system() != System::Hubspot {
+        return None;
+    }
+    let there = address_of(salesforce)?;
+    let agreed = pair.base.0.get("email").and_then(|agreed| agreed.salesforce().as_text());
+    let moved = agreed.as_deref() != Some(there.as_str());
+    (moved && address_of(hubspot).as_deref() != Some(there.as_str())).then_some(there)
+}
