@@ -3,8 +3,15 @@
 //! One method of [`Store`] is one transaction, and no transaction waits for anything but the database. Leases save work;
 //! correctness comes from idempotent steps.
 
+mod codec;
+pub mod door;
 pub mod error;
+pub mod sqlite;
+#[cfg(test)]
+mod tests;
 pub mod types;
+
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use uuid::Uuid;
@@ -16,6 +23,38 @@ use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Resync, Retention,
 };
+
+/// How memory is opened.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the database is: `sqlite://hubforce.db`.
+    pub url: String,
+    /// Whether missing migrations are applied; otherwise they are insisted on.
+    pub migrate: bool,
+}
+
+/// Opens memory.
+pub async fn open(options: &Options) -> Result<Arc<dyn Store>, Error> {
+    check_scheme(&options.url)?;
+    Ok(Arc::new(sqlite::SqliteStore::open(&options.url, options.migrate).await?))
+}
+
+/// Says which migrations a database has and which it lacks, and changes nothing.
+pub async fn migrations(url: &str) -> Result<Vec<sqlite::MigrationStatus>, Error> {
+    check_scheme(url)?;
+    sqlite::SqliteStore::migrations(url).await
+}
+
+fn check_scheme(url: &str) -> Result<(), Error> {
+    // An in-memory database would forget what was acknowledged; the rest of the URL is kept out of the message, because it may
+    // hold a password.
+    if url.starts_with("sqlite:") && !url.contains(":memory:") {
+        return Ok(());
+    }
+    let scheme = url.split_once(':').map_or("none", |(scheme, _)| scheme);
+    let text = format!("its scheme is {scheme}; this version stores in a file, such as sqlite://hubforce.db");
+    Err(Error::Url { text })
+}
 
 /// Memory, whatever database is behind it.
 #[async_trait]

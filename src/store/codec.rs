@@ -1,0 +1,111 @@
+//! Between rows and types: the forms in which values stand in the database.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
+use crate::plan::{Category, Pair, State};
+use crate::store::Error;
+use crate::store::types::Cause;
+
+/// Where a value stood that could not be read.
+pub(crate) type Place = (&'static str, &'static str);
+
+/// Something in a column that this version cannot read.
+#[derive(Debug, thiserror::Error)]
+#[error("not a {0}")]
+struct NotA(&'static str);
+
+pub(crate) fn corrupt(place: Place, what: &'static str) -> Error {
+    Error::Corrupt { table: place.0, column: place.1, source: Box::new(NotA(what)) }
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(text: &str, place: Place) -> Result<T, Error> {
+    serde_json::from_str(text).map_err(|source| Error::Corrupt {
+        table: place.0,
+        column: place.1,
+        source: Box::new(source),
+    })
+}
+
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Error> {
+    let corrupt =
+        |source| Error::Corrupt { table: "(statement)", column: "(json)", source: Box::new(source) };
+    serde_json::to_string(value).map_err(corrupt)
+}
+
+pub(crate) fn key(kind: &str, id: &str, place: Place) -> Result<RecordKey, Error> {
+    let kind = Kind::parse(kind).ok_or_else(|| corrupt(place, "kind of record"))?;
+    RecordKey::parse(kind, id).map_err(|source| Error::Corrupt {
+        table: place.0,
+        column: place.1,
+        source: Box::new(source),
+    })
+}
+
+pub(crate) fn connection(name: &str, place: Place) -> Result<ConnectionName, Error> {
+    ConnectionName::parse(name).ok_or_else(|| corrupt(place, "connection's name"))
+}
+
+pub(crate) fn state(text: &str) -> Result<State, Error> {
+    State::parse(text).ok_or_else(|| corrupt(("records", "state"), "state"))
+}
+
+pub(crate) fn error(
+    category: Option<String>,
+    message: Option<String>,
+    place: Place,
+) -> Result<Option<(Category, String)>, Error> {
+    let Some(category) = category else { return Ok(None) };
+    let category = Category::parse(&category).ok_or_else(|| corrupt(place, "category"))?;
+    Ok(Some((category, message.unwrap_or_default())))
+}
+
+pub(crate) fn cause(kind: &str, id: &[u8], place: Place) -> Result<Cause, Error> {
+    let id = uuid(id, place)?;
+    match kind {
+        "delivery" => Ok(Cause::Delivery(id)),
+        "resync" => Ok(Cause::Resync(id)),
+        _ => Err(corrupt(place, "cause")),
+    }
+}
+
+pub(crate) fn uuid(bytes: &[u8], place: Place) -> Result<Uuid, Error> {
+    Uuid::from_slice(bytes).map_err(|source| Error::Corrupt {
+        table: place.0,
+        column: place.1,
+        source: Box::new(source),
+    })
+}
+
+pub(crate) const fn cause_parts(cause: &Cause) -> (&'static str, &Uuid) {
+    match cause {
+        Cause::Delivery(id) => ("delivery", id),
+        Cause::Resync(id) => ("resync", id),
+    }
+}
+
+/// A UUID as SQLite's `unhex` reads it.
+pub(crate) fn hex(id: &Uuid) -> String {
+    id.simple().to_string()
+}
+
+pub(crate) const fn at(millis: i64) -> Timestamp {
+    Timestamp::from_millis(millis)
+}
+
+pub(crate) fn key_json(key: &RecordKey) -> Json {
+    json!([key.kind().as_str(), key.id().to_string()])
+}
+
+pub(crate) fn pair_json(pair: &Pair) -> Result<Json, Error> {
+    Ok(json!({
+        "hubspot_kind": pair.hubspot.kind().as_str(),
+        "hubspot_id": pair.hubspot.id().to_string(),
+        "salesforce_kind": pair.salesforce.kind().as_str(),
+        "salesforce_id": pair.salesforce.id().to_string(),
+        "stopped": pair.stopped,
+        "base": to_json(&pair.base)?,
+    }))
+}

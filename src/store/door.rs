@@ -1,0 +1,127 @@
+//! The group commit at the door: concurrent deliveries share one transaction, each answered only after it.
+//!
+//! The group forms by itself: while one commit runs, arrivals queue; the next takes them all, up to a named limit. Nothing waits for
+//! a timer, so a quiet door commits at once.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::store::types::NewDelivery;
+use crate::store::{Error, Store};
+
+/// The most requests in one transaction; beyond it a commit would take longer than the next one's fsync saves.
+const GROUP_REQUESTS_MAX: usize = 512;
+
+/// The most bytes of bodies in one transaction, so that a burst of large bodies is not held in memory twice.
+const GROUP_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Requests that may wait for the door. Beyond it callers are turned away and try again: memory stays bounded.
+const WAITING_MAX: usize = 4_096;
+
+/// How long a caller that was turned away should wait.
+pub const RETRY_AFTER_SECONDS: u32 = 5;
+
+/// Why deliveries were not stored.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DoorError {
+    /// The database cannot store at the moment: try again later.
+    #[error("the store failed")]
+    Unavailable(#[source] Arc<Error>),
+    /// Too many requests wait already: try again later.
+    #[error("too many requests wait to be stored")]
+    Full,
+    /// The service is stopping: try again elsewhere or later.
+    #[error("the service is stopping")]
+    Closed,
+}
+
+/// Where ingress hands in deliveries.
+#[derive(Clone)]
+pub struct Door {
+    waiting: mpsc::Sender<Request>,
+}
+
+struct Request {
+    deliveries: Vec<NewDelivery>,
+    answer: oneshot::Sender<Result<(), DoorError>>,
+}
+
+impl Door {
+    /// A door and the task behind it, which ends after the last clone of the door is gone and everything handed in is answered.
+    pub fn open(store: Arc<dyn Store>) -> (Self, impl Future<Output = ()> + Send + 'static) {
+        let (waiting, requests) = mpsc::channel(WAITING_MAX);
+        (Self { waiting }, keep(store, requests))
+    }
+
+    /// Stores deliveries; they are on disk when it returns.
+    pub async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<(), DoorError> {
+        let (answer, answered) = oneshot::channel();
+        self.waiting.try_send(Request { deliveries, answer }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => DoorError::Full,
+            mpsc::error::TrySendError::Closed(_) => DoorError::Closed,
+        })?;
+        answered.await.map_err(|_| DoorError::Closed)?
+    }
+}
+
+async fn keep(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>) {
+    while let Some(first) = requests.recv().await {
+        let mut group = Group::default();
+        group.add(first);
+        while group.has_room() {
+            match requests.try_recv() {
+                Ok(request) => group.add(request),
+                Err(_) => break,
+            }
+        }
+        group.commit(&*store).await;
+    }
+}
+
+#[derive(Default)]
+struct Group {
+    deliveries: Vec<NewDelivery>,
+    answers: Vec<(usize, oneshot::Sender<Result<(), DoorError>>)>,
+    bytes: usize,
+}
+
+impl Group {
+    fn add(&mut self, request: Request) {
+        self.bytes += request.deliveries.iter().map(|delivery| delivery.body.len()).sum::<usize>();
+        self.answers.push((request.deliveries.len(), request.answer));
+        self.deliveries.extend(request.deliveries);
+    }
+
+    const fn has_room(&self) -> bool {
+        self.answers.len() < GROUP_REQUESTS_MAX && self.bytes < GROUP_BYTES_MAX
+    }
+
+    async fn commit(self, store: &dyn Store) {
+        let outcome = store.accept(&self.deliveries).await;
+        match outcome {
+            Ok(()) => self.answer_all(&Ok(())),
+            // One delivery that the database cannot take must not fail its neighbours; alone, each gets its own answer.
+            Err(Error::Statement(_)) if self.answers.len() > 1 => self.commit_singly(store).await,
+            Err(error) => self.answer_all(&Err(DoorError::Unavailable(Arc::new(error)))),
+        }
+    }
+
+    fn answer_all(self, outcome: &Result<(), DoorError>) {
+        for (_, answer) in self.answers {
+            // A caller that went away needs no answer: what it sent is stored all the same, and its sender repeats it.
+            let _ = answer.send(outcome.clone());
+        }
+    }
+
+    async fn commit_singly(self, store: &dyn Store) {
+        let mut rest = self.deliveries.as_slice();
+        for (n, answer) in self.answers {
+            let (own, others) = rest.split_at(n);
+            rest = others;
+            let outcome = store.accept(own).await.map_err(|error| DoorError::Unavailable(Arc::new(error)));
+            let _ = answer.send(outcome);
+        }
+    }
+}

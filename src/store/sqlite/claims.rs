@@ -1,0 +1,213 @@
+//! Claims: which work is whose, and until when.
+
+use std::collections::HashMap;
+
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::plan::Pair;
+use crate::store::Error;
+use crate::store::codec::{self, at, from_json, key_json, to_json};
+use crate::store::sqlite::audit;
+use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
+
+/// Whether a claim would find anything.
+pub(super) async fn anything_due(pool: &SqlitePool, claim: &Claim<'_>) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM jobs
+                WHERE connection = ?1 AND family = ?2 AND state <> 'parked' AND due_at <= ?3 AND lease_until <= ?3
+                LIMIT 1";
+    let row = sqlx::query(sql)
+        .bind(claim.connection.as_str())
+        .bind(claim.family.as_str())
+        .bind(claim.now.as_millis())
+        .fetch_optional(pool)
+        .await?;
+    Ok(row.is_some())
+}
+
+/// Claims due work.
+pub(super) async fn claim(
+    connection: &mut SqliteConnection,
+    claim: &Claim<'_>,
+) -> Result<Vec<Claimed>, Error> {
+    let due = due_jobs(connection, claim).await?;
+    let pair_ids: Vec<i64> = due.iter().filter_map(|row| row.get("pair_id")).collect();
+    let twins =
+        if pair_ids.is_empty() { Vec::new() } else { twin_jobs(connection, claim, &pair_ids).await? };
+    let mut claimed = Claims::default();
+    for row in due.iter().chain(&twins) {
+        claimed.add(row)?;
+    }
+    take_leases(connection, claim, &claimed).await?;
+    let intents = open_intents(connection, claim.connection, &claimed).await?;
+    Ok(claimed.with_intents(intents))
+}
+
+/// The oldest due jobs that nobody works on. `pairs` is joined so that a pair under a lease keeps both its records.
+async fn due_jobs(connection: &mut SqliteConnection, claim: &Claim<'_>) -> Result<Vec<SqliteRow>, Error> {
+    let sql = "SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
+                      j.told, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
+                      p.stopped, p.base
+                 FROM jobs j
+                 LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+                 LEFT JOIN pairs p ON p.id = l.pair_id
+                WHERE j.connection = ?1 AND j.family = ?2 AND j.state <> 'parked' AND j.due_at <= ?3
+                  AND j.lease_until <= ?3 AND coalesce(p.lease_until, 0) <= ?3
+                ORDER BY j.due_at
+                LIMIT ?4";
+    let rows = sqlx::query(sql)
+        .bind(claim.connection.as_str())
+        .bind(claim.family.as_str())
+        .bind(claim.now.as_millis())
+        .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
+        .fetch_all(connection)
+        .await?;
+    Ok(rows)
+}
+
+/// The jobs of both records of the claimed pairs: whatever waits for one side is answered by working the pair.
+async fn twin_jobs(
+    connection: &mut SqliteConnection,
+    claim: &Claim<'_>,
+    pair_ids: &[i64],
+) -> Result<Vec<SqliteRow>, Error> {
+    let sql = "SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
+                      j.told, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
+                      p.stopped, p.base
+                 FROM json_each(?2) wanted
+                 CROSS JOIN pairs p ON p.id = wanted.value
+                 CROSS JOIN links l ON l.pair_id = p.id
+                 CROSS JOIN jobs j ON j.connection = l.connection AND j.kind = l.kind AND j.record_id = l.record_id
+                WHERE j.lease_until <= ?1";
+    Ok(sqlx::query(sql).bind(claim.now.as_millis()).bind(to_json(&pair_ids)?).fetch_all(connection).await?)
+}
+
+async fn take_leases(
+    connection: &mut SqliteConnection,
+    claim: &Claim<'_>,
+    claims: &Claims,
+) -> Result<(), Error> {
+    let jobs: Vec<JobId> =
+        claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id)).collect();
+    let pairs: Vec<PairId> =
+        claims.claimed.iter().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| *id)).collect();
+    let of_jobs =
+        "UPDATE jobs SET worker = ?1, lease_until = ?2 WHERE id IN (SELECT value FROM json_each(?3))";
+    let of_pairs =
+        "UPDATE pairs SET worker = ?1, lease_until = ?2 WHERE id IN (SELECT value FROM json_each(?3))";
+    for (sql, ids) in [(of_jobs, to_json(&jobs)?), (of_pairs, to_json(&pairs)?)] {
+        sqlx::query(sql)
+            .bind(claim.worker.as_bytes().as_slice())
+            .bind(claim.lease_until.as_millis())
+            .bind(ids)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn open_intents(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    claims: &Claims,
+) -> Result<Vec<Intent>, Error> {
+    let keys: Vec<_> = claims.claimed.iter().flat_map(keys_of).map(|key| key_json(&key)).collect();
+    let sql = "SELECT a.* FROM json_each(?2) wanted
+                 CROSS JOIN audit a ON a.connection = ?1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
+                WHERE a.written IS NULL";
+    let rows = sqlx::query(sql).bind(name.as_str()).bind(to_json(&keys)?).fetch_all(connection).await?;
+    rows.iter().map(audit::intent).collect()
+}
+
+fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
+    match &claimed.pair {
+        Some((_, pair)) => vec![pair.hubspot, pair.salesforce],
+        None => claimed.jobs.iter().map(|job| job.key).collect(),
+    }
+}
+
+/// Claims in the making: one for each pair, and one for each record without one.
+#[derive(Default)]
+struct Claims {
+    claimed: Vec<Claimed>,
+    by_pair: HashMap<PairId, usize>,
+}
+
+impl Claims {
+    fn add(&mut self, row: &SqliteRow) -> Result<(), Error> {
+        let job = job(row)?;
+        let pair_id: Option<i64> = row.get("pair_id");
+        let Some(pair_id) = pair_id.map(PairId) else {
+            self.claimed.push(Claimed { pair: None, jobs: vec![job], open_intents: Vec::new() });
+            return Ok(());
+        };
+        if let Some(place) = self.by_pair.get(&pair_id) {
+            let jobs = &mut self.claimed[*place].jobs;
+            if jobs.iter().all(|known| known.id != job.id) {
+                jobs.push(job);
+            }
+            return Ok(());
+        }
+        self.by_pair.insert(pair_id, self.claimed.len());
+        let pair = Some((pair_id, pair(row)?));
+        self.claimed.push(Claimed { pair, jobs: vec![job], open_intents: Vec::new() });
+        Ok(())
+    }
+
+    fn with_intents(mut self, intents: Vec<Intent>) -> Vec<Claimed> {
+        for intent in intents {
+            let of_record = self.claimed.iter_mut().find(|claimed| keys_of(claimed).contains(&intent.key));
+            if let Some(claimed) = of_record {
+                claimed.open_intents.push(intent);
+            }
+        }
+        self.claimed
+    }
+}
+
+fn job(row: &SqliteRow) -> Result<ClaimedJob, Error> {
+    let told: Option<String> = row.get("told");
+    Ok(ClaimedJob {
+        id: JobId(row.get("id")),
+        key: codec::key(row.get("kind"), row.get("record_id"), ("jobs", "record_id"))?,
+        dirty: row.get("dirty"),
+        attempts: row.get("attempts"),
+        occurred_at: at(row.get("occurred_at")),
+        dirty_since: at(row.get("dirty_since")),
+        cause: codec::cause(row.get("cause_kind"), row.get("cause"), ("jobs", "cause"))?,
+        told_by_us: told.map(|told| from_json(&told, ("jobs", "told"))).transpose()?,
+    })
+}
+
+/// A pair, from the columns of `pairs`.
+pub(super) fn pair(row: &SqliteRow) -> Result<Pair, Error> {
+    Ok(Pair {
+        hubspot: codec::key(row.get("hubspot_kind"), row.get("hubspot_id"), ("pairs", "hubspot_id"))?,
+        salesforce: codec::key(
+            row.get("salesforce_kind"),
+            row.get("salesforce_id"),
+            ("pairs", "salesforce_id"),
+        )?,
+        stopped: row.get("stopped"),
+        base: from_json(row.get("base"), ("pairs", "base"))?,
+    })
+}
+
+/// When the next job is or becomes due.
+pub(super) async fn next_due(pool: &SqlitePool, name: &ConnectionName) -> Result<Option<Timestamp>, Error> {
+    let sql = "SELECT min(max(due_at, lease_until)) FROM jobs WHERE connection = ?1 AND state <> 'parked'";
+    let due: Option<i64> = sqlx::query_scalar(sql).bind(name.as_str()).fetch_one(pool).await?;
+    Ok(due.map(at))
+}
+
+/// Gives back every lease of a worker.
+pub(super) async fn release_all(connection: &mut SqliteConnection, worker: Uuid) -> Result<(), Error> {
+    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0 WHERE worker = ?1";
+    let of_pairs = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = ?1";
+    for sql in [of_jobs, of_pairs] {
+        sqlx::query(sql).bind(worker.as_bytes().as_slice()).execute(&mut *connection).await?;
+    }
+    Ok(())
+}

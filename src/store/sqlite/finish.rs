@@ -1,0 +1,304 @@
+//! Committing what working some claims came to.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value as Json, json};
+use sqlx::{Row, SqliteConnection};
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, Timestamp};
+use crate::store::Error;
+use crate::store::codec::{key_json, pair_json, to_json, uuid};
+use crate::store::sqlite::audit;
+use crate::store::types::{Finished, Outcome};
+
+/// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
+pub(super) async fn finish(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    worker: Uuid,
+    finished: &[Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    audit::settle(connection, finished).await?;
+    let held = held_jobs(connection, worker, finished).await?;
+    let ours = |finished: &&Finished| finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0));
+    let finished: Vec<&Finished> = finished.iter().filter(ours).collect();
+    if finished.is_empty() {
+        return Ok(());
+    }
+    put_pairs(connection, name, &finished).await?;
+    put_states(connection, name, &finished, now).await?;
+    put_conflicts(connection, name, &finished).await?;
+    count_for_resyncs(connection, &finished, &held).await?;
+    close_jobs(connection, &finished, now).await?;
+    release_pairs(connection, name, worker, &finished).await
+}
+
+/// What is known of a job that is still ours.
+struct Held {
+    dirty: i64,
+    resync: Option<Uuid>,
+}
+
+async fn held_jobs(
+    connection: &mut SqliteConnection,
+    worker: Uuid,
+    finished: &[Finished],
+) -> Result<HashMap<i64, Held>, Error> {
+    let ids: Vec<i64> =
+        finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
+    let sql = "SELECT j.id, j.dirty, j.cause_kind, j.cause
+                 FROM json_each(?2) wanted CROSS JOIN jobs j ON j.id = wanted.value
+                WHERE j.worker = ?1";
+    let rows = sqlx::query(sql)
+        .bind(worker.as_bytes().as_slice())
+        .bind(to_json(&ids)?)
+        .fetch_all(connection)
+        .await?;
+    let mut held = HashMap::new();
+    for row in rows {
+        let by_resync = row.get::<&str, _>("cause_kind") == "resync";
+        let resync = by_resync.then(|| uuid(row.get("cause"), ("jobs", "cause"))).transpose()?;
+        held.insert(row.get("id"), Held { dirty: row.get("dirty"), resync });
+    }
+    Ok(held)
+}
+
+/// Remembers pairs. A pair that either record was in with somebody else is gone with that.
+async fn put_pairs(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    let pairs: Result<Vec<Json>, Error> =
+        finished.iter().filter_map(|finished| finished.pair.as_ref()).map(pair_json).collect();
+    let pairs = pairs?;
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let broken = "DELETE FROM pairs
+                   WHERE id IN (
+                         SELECT l.pair_id
+                           FROM json_each(?2) wanted
+                           CROSS JOIN links l ON l.connection = ?1
+                                AND (l.kind, l.record_id) IN (
+                                    (wanted.value ->> 'hubspot_kind', wanted.value ->> 'hubspot_id'),
+                                    (wanted.value ->> 'salesforce_kind', wanted.value ->> 'salesforce_id'))
+                           CROSS JOIN pairs p ON p.id = l.pair_id
+                          WHERE p.hubspot_id <> wanted.value ->> 'hubspot_id'
+                             OR p.salesforce_id <> wanted.value ->> 'salesforce_id')";
+    let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)
+               SELECT ?1, value ->> 'hubspot_kind', value ->> 'hubspot_id', value ->> 'salesforce_kind',
+                      value ->> 'salesforce_id', value ->> 'stopped', value ->> 'base'
+                 FROM json_each(?2)
+                WHERE true
+               ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
+                      stopped = excluded.stopped, base = excluded.base, worker = NULL, lease_until = 0";
+    let link = "INSERT INTO links (connection, kind, record_id, pair_id)
+                SELECT p.connection, p.hubspot_kind, p.hubspot_id, p.id
+                  FROM json_each(?2) wanted
+                  CROSS JOIN pairs p ON p.connection = ?1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
+                       AND p.hubspot_id = wanted.value ->> 'hubspot_id'
+                 WHERE true
+                UNION ALL
+                SELECT p.connection, p.salesforce_kind, p.salesforce_id, p.id
+                  FROM json_each(?2) wanted
+                  CROSS JOIN pairs p ON p.connection = ?1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
+                       AND p.hubspot_id = wanted.value ->> 'hubspot_id'
+                 WHERE true
+                ON CONFLICT DO NOTHING";
+    let pairs = to_json(&pairs)?;
+    for sql in [broken, put, link] {
+        sqlx::query(sql).bind(name.as_str()).bind(&pairs).execute(&mut *connection).await?;
+    }
+    Ok(())
+}
+
+async fn put_states(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    finished: &[&Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for finished in finished {
+        let (done, error) = match &finished.outcome {
+            Outcome::Done => (true, None),
+            Outcome::Retry { category, message, .. } | Outcome::Park { category, message } => {
+                (false, Some((category.as_str(), message)))
+            }
+            Outcome::Release => continue,
+        };
+        for (key, state) in &finished.states {
+            rows.push(json!([
+                key.kind().as_str(),
+                key.id().to_string(),
+                state.as_str(),
+                done.then_some(now.as_millis()),
+                error.map(|(category, _)| category),
+                error.map(|(_, message)| message),
+            ]));
+        }
+    }
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let sql = "INSERT INTO records (connection, kind, record_id, state, last_synced_at, category, message)
+               SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5
+                 FROM json_each(?2)
+                WHERE true
+               ON CONFLICT (connection, kind, record_id) DO UPDATE SET
+                      state = excluded.state, last_synced_at = coalesce(excluded.last_synced_at, last_synced_at),
+                      category = excluded.category, message = excluded.message";
+    sqlx::query(sql).bind(name.as_str()).bind(to_json(&rows)?).execute(connection).await?;
+    Ok(())
+}
+
+async fn put_conflicts(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    let settled: Vec<Json> =
+        finished.iter().flat_map(|finished| &finished.conflicts_settled).map(key_json).collect();
+    let listed: Vec<Json> = finished
+        .iter()
+        .flat_map(|finished| &finished.conflicts)
+        .map(|conflict| {
+            let key = conflict.key;
+            json!([
+                key.kind().as_str(),
+                key.id().to_string(),
+                conflict.property,
+                conflict.text,
+                conflict.at.as_millis()
+            ])
+        })
+        .collect();
+    let settle = "DELETE FROM conflicts
+                   WHERE (connection, kind, record_id) IN (SELECT ?1, value ->> 0, value ->> 1 FROM json_each(?2))
+                     AND NOT EXISTS (SELECT 1 FROM json_each(?3) kept
+                                      WHERE kept.value ->> 0 = kind AND kept.value ->> 1 = record_id
+                                        AND kept.value ->> 2 = property)";
+    if !settled.is_empty() {
+        sqlx::query(settle)
+            .bind(name.as_str())
+            .bind(to_json(&settled)?)
+            .bind(to_json(&listed)?)
+            .execute(&mut *connection)
+            .await?;
+    }
+    if listed.is_empty() {
+        return Ok(());
+    }
+    let list = "INSERT INTO conflicts (connection, kind, record_id, property, text, at)
+                SELECT ?1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?2)
+                 WHERE true
+                -- The time stays: a conflict is as old as its first sight.
+                ON CONFLICT (connection, kind, record_id, property) DO UPDATE SET text = excluded.text";
+    sqlx::query(list).bind(name.as_str()).bind(to_json(&listed)?).execute(connection).await?;
+    Ok(())
+}
+
+/// Adds finished jobs to the resyncs that asked for them.
+async fn count_for_resyncs(
+    connection: &mut SqliteConnection,
+    finished: &[&Finished],
+    held: &HashMap<i64, Held>,
+) -> Result<(), Error> {
+    let mut counts: BTreeMap<Uuid, (u32, u32)> = BTreeMap::new();
+    for finished in finished {
+        let (done, failed) = match finished.outcome {
+            Outcome::Done => (1, 0),
+            Outcome::Park { .. } => (0, 1),
+            Outcome::Retry { .. } | Outcome::Release => continue,
+        };
+        for (id, dirty) in &finished.jobs {
+            let Some(Held { resync: Some(resync), .. }) = held.get(&id.0).filter(|held| held.dirty == *dirty)
+            else {
+                continue;
+            };
+            let count = counts.entry(*resync).or_default();
+            *count = (count.0 + done, count.1 + failed);
+        }
+    }
+    let sql = "UPDATE resyncs SET done = done + ?2, failed = failed + ?3 WHERE id = ?1";
+    for (resync, (done, failed)) in counts {
+        sqlx::query(sql)
+            .bind(resync.as_bytes().as_slice())
+            .bind(done)
+            .bind(failed)
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn close_jobs(
+    connection: &mut SqliteConnection,
+    finished: &[&Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut rows = Vec::new();
+    for finished in finished {
+        let (outcome, due_at, counts, error) = match &finished.outcome {
+            Outcome::Done => ("done", now, 0, None),
+            Outcome::Retry { at, counts, category, message } => {
+                ("retry", *at, i64::from(*counts), Some((category, message)))
+            }
+            Outcome::Park { category, message } => ("park", now, 1, Some((category, message))),
+            Outcome::Release => ("release", now, 0, None),
+        };
+        for (id, dirty) in &finished.jobs {
+            let category = error.map(|(category, _)| category.as_str());
+            rows.push(json!([
+                id.0,
+                dirty,
+                outcome,
+                due_at.as_millis(),
+                counts,
+                category,
+                error.map(|(_, message)| message)
+            ]));
+        }
+    }
+    let rows = to_json(&rows)?;
+    let close = "DELETE FROM jobs
+                  WHERE id IN (SELECT j.id FROM json_each(?1) f CROSS JOIN jobs j ON j.id = f.value ->> 0
+                                WHERE f.value ->> 2 = 'done' AND j.dirty = f.value ->> 1)";
+    sqlx::query(close).bind(&rows).execute(&mut *connection).await?;
+    let keep = "UPDATE jobs SET
+                       worker = NULL, lease_until = 0,
+                       -- A record that changed while it was worked on is due again, unless its CRM asked us to wait.
+                       state = CASE WHEN f.outcome = 'retry' THEN 'waiting'
+                                    WHEN f.outcome = 'park' AND jobs.dirty = f.dirty THEN 'parked'
+                                    ELSE 'due' END,
+                       due_at = CASE f.outcome WHEN 'release' THEN jobs.due_at ELSE f.due_at END,
+                       attempts = CASE f.outcome WHEN 'done' THEN 0 ELSE jobs.attempts + f.counts END,
+                       dirty_since = CASE f.outcome WHEN 'done' THEN jobs.occurred_at ELSE jobs.dirty_since END,
+                       told = NULL,
+                       category = f.category, message = f.message
+                  FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty, value ->> 2 AS outcome, value ->> 3 AS due_at,
+                               value ->> 4 AS counts, value ->> 5 AS category, value ->> 6 AS message
+                          FROM json_each(?1)) f
+                 WHERE jobs.id = f.id";
+    sqlx::query(keep).bind(&rows).execute(connection).await?;
+    Ok(())
+}
+
+/// Gives back the pairs of claims that end without one (a pair that is put gives its lease back with that).
+async fn release_pairs(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    worker: Uuid,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    if finished.iter().all(|finished| finished.pair.is_some()) {
+        return Ok(());
+    }
+    // A round works alone on its connection, so what it still holds after its finish is held by nobody.
+    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = ?2 AND connection = ?1";
+    sqlx::query(sql).bind(name.as_str()).bind(worker.as_bytes().as_slice()).execute(connection).await?;
+    Ok(())
+}

@@ -1,0 +1,100 @@
+//! Jobs, for those who ask and for those who mend.
+
+use sqlx::Row;
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+
+use crate::domain::{ConnectionName, Timestamp};
+use crate::store::Error;
+use crate::store::codec::{self, at, corrupt, error};
+use crate::store::types::{Job, JobId, JobQuery, JobState, QueueFigures};
+
+/// Lists jobs in the order of their ids.
+pub(super) async fn jobs(pool: &SqlitePool, query: &JobQuery<'_>) -> Result<Vec<Job>, Error> {
+    let sql = "SELECT * FROM (
+                   SELECT *, CASE WHEN lease_until > ?2 THEN 'running' ELSE state END AS shown FROM jobs
+                    WHERE connection = ?1 AND id > ?4)
+                WHERE ?3 IS NULL OR shown = ?3
+                ORDER BY id
+                LIMIT ?5";
+    let rows = sqlx::query(sql)
+        .bind(query.connection.as_str())
+        .bind(query.now.as_millis())
+        .bind(query.state.map(JobState::as_str))
+        .bind(query.after.map_or(0, |after| after.0))
+        .bind(query.limit)
+        .fetch_all(pool)
+        .await?;
+    rows.iter().map(row_to_job).collect()
+}
+
+/// One job.
+pub(super) async fn job(pool: &SqlitePool, id: JobId, now: Timestamp) -> Result<Option<Job>, Error> {
+    let sql =
+        "SELECT *, CASE WHEN lease_until > ?2 THEN 'running' ELSE state END AS shown FROM jobs WHERE id = ?1";
+    let row = sqlx::query(sql).bind(id.0).bind(now.as_millis()).fetch_optional(pool).await?;
+    row.as_ref().map(row_to_job).transpose()
+}
+
+fn row_to_job(row: &SqliteRow) -> Result<Job, Error> {
+    let (kind, record_id): (&str, &str) = (row.get("kind"), row.get("record_id"));
+    let (key, part) = if kind == "part" {
+        (None, Some(part(record_id)?))
+    } else {
+        (Some(codec::key(kind, record_id, ("jobs", "record_id"))?), None)
+    };
+    Ok(Job {
+        id: JobId(row.get("id")),
+        connection: codec::connection(row.get("connection"), ("jobs", "connection"))?,
+        key,
+        part,
+        state: JobState::parse(row.get("shown")).ok_or_else(|| corrupt(("jobs", "state"), "state"))?,
+        attempts: row.get("attempts"),
+        due_at: at(row.get("due_at")),
+        dirty_since: at(row.get("dirty_since")),
+        error: error(row.get("category"), row.get("message"), ("jobs", "category"))?,
+    })
+}
+
+fn part(text: &str) -> Result<(uuid::Uuid, u32), Error> {
+    let parsed =
+        text.split_once('#').and_then(|(id, position)| Some((id.parse().ok()?, position.parse().ok()?)));
+    parsed.ok_or_else(|| corrupt(("jobs", "record_id"), "part of a delivery"))
+}
+
+/// Makes a waiting or parked job due at once. An unreadable part stays what it is.
+pub(super) async fn retry_job(pool: &SqlitePool, id: JobId, now: Timestamp) -> Result<bool, Error> {
+    let sql = "UPDATE jobs SET state = 'due', due_at = ?2, attempts = 0
+                WHERE id = ?1 AND kind <> 'part' AND state <> 'due' AND lease_until <= ?2";
+    let done = sqlx::query(sql).bind(id.0).bind(now.as_millis()).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Deletes a job that nobody works on.
+pub(super) async fn discard_job(pool: &SqlitePool, id: JobId, now: Timestamp) -> Result<bool, Error> {
+    let sql = "DELETE FROM jobs WHERE id = ?1 AND lease_until <= ?2";
+    let done = sqlx::query(sql).bind(id.0).bind(now.as_millis()).execute(pool).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The figures of one connection's queue.
+pub(super) async fn queue_figures(
+    pool: &SqlitePool,
+    name: &ConnectionName,
+    now: Timestamp,
+) -> Result<QueueFigures, Error> {
+    let sql = "SELECT CASE WHEN lease_until > ?2 THEN 'running' ELSE state END AS shown, count(*) AS n,
+                      min(CASE WHEN state <> 'parked' AND due_at <= ?2 AND lease_until <= ?2 THEN due_at END) AS oldest
+                 FROM jobs
+                WHERE connection = ?1
+                GROUP BY shown";
+    let rows = sqlx::query(sql).bind(name.as_str()).bind(now.as_millis()).fetch_all(pool).await?;
+    let mut figures = QueueFigures::default();
+    figures.jobs.extend(JobState::ALL.map(|state| (state.as_str(), 0)));
+    for row in rows {
+        let state = JobState::parse(row.get("shown")).ok_or_else(|| corrupt(("jobs", "state"), "state"))?;
+        figures.jobs.insert(state.as_str(), row.get::<i64, _>("n").unsigned_abs());
+        let oldest = row.get::<Option<i64>, _>("oldest").map(at);
+        figures.oldest_due = [figures.oldest_due, oldest].into_iter().flatten().min();
+    }
+    Ok(figures)
+}

@@ -1,0 +1,277 @@
+//! Memory on SQLite: one file, one writer, everything acknowledged is on disk.
+//!
+//! The writer is a pool of one connection, so transactions queue here and never find the database locked by ourselves. Groups of
+//! rows travel as one JSON array that SQLite takes apart (`json_each`), because a statement a row costs more than the row.
+
+mod audit;
+mod claims;
+mod connections;
+mod deliveries;
+mod finish;
+mod jobs;
+mod migrations;
+mod pairs;
+mod resyncs;
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Sqlite, Transaction};
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::plan::Pair;
+use crate::store::types::{
+    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Resync, Retention,
+};
+use crate::store::{Error, Store};
+
+pub use migrations::MigrationStatus;
+
+/// How long a statement waits for another process that writes (a backup, a shell) before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections for questions, which WAL lets run beside the writer.
+const READERS: u32 = 4;
+
+/// Pages in the log before it is folded into the file: large enough that folding is rare beside commits.
+const CHECKPOINT_PAGES: &str = "4000";
+
+/// Memory on SQLite.
+pub struct SqliteStore {
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, creating it if need be, and applies missing migrations or, with `migrate` off, insists on them.
+    pub async fn open(url: &str, migrate: bool) -> Result<Self, Error> {
+        let store = Self::connect(url).await?;
+        if migrate {
+            migrations::apply(&store.writer).await?;
+        } else {
+            migrations::insist(&store.writer).await?;
+        }
+        Ok(store)
+    }
+
+    /// Says which migrations are applied and which are missing, and changes nothing.
+    pub async fn migrations(url: &str) -> Result<Vec<MigrationStatus>, Error> {
+        let store = Self::connect(url).await?;
+        let status = migrations::status(&store.writer).await;
+        store.close().await;
+        status
+    }
+
+    async fn connect(url: &str) -> Result<Self, Error> {
+        let parse = |error: sqlx::Error| Error::Url { text: error.to_string() };
+        let options = SqliteConnectOptions::from_str(url)
+            .map_err(parse)?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .statement_cache_capacity(200);
+        let unavailable = |error: sqlx::Error| Error::Unavailable(error);
+        let writer = SqlitePoolOptions::new()
+            .max_connections(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(unavailable)?;
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .min_connections(0)
+            .connect_with(options.read_only(true))
+            .await
+            .map_err(unavailable)?;
+        Ok(Self { writer, readers })
+    }
+
+    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
+        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
+    }
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_) => Self::Statement(error),
+            other => Self::Unavailable(other),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn accept(&self, deliveries: &[NewDelivery]) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        deliveries::accept(&mut transaction, deliveries).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn mark(
+        &self,
+        connection: &ConnectionName,
+        marks: &[Mark],
+        cause: Cause,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        deliveries::mark(&mut transaction, connection, marks, cause, now).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
+        // Most looks find nothing; they need not take the writer.
+        if !claims::anything_due(&self.readers, claim).await? {
+            return Ok(Vec::new());
+        }
+        let mut transaction = self.begin().await?;
+        let claimed = claims::claim(&mut transaction, claim).await?;
+        transaction.commit().await?;
+        Ok(claimed)
+    }
+
+    async fn next_due(&self, connection: &ConnectionName) -> Result<Option<Timestamp>, Error> {
+        claims::next_due(&self.readers, connection).await
+    }
+
+    async fn intend(&self, connection: &ConnectionName, intents: &[Intent]) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        audit::intend(&mut transaction, connection, intents).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn finish(
+        &self,
+        connection: &ConnectionName,
+        worker: Uuid,
+        finished: &[Finished],
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        finish::finish(&mut transaction, connection, worker, finished, now).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn pairs_of(
+        &self,
+        connection: &ConnectionName,
+        keys: &[RecordKey],
+    ) -> Result<Vec<Option<Pair>>, Error> {
+        pairs::pairs_of(&self.readers, connection, keys).await
+    }
+
+    async fn release_all(&self, worker: Uuid) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        claims::release_all(&mut transaction, worker).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn record(
+        &self,
+        connection: &ConnectionName,
+        key: &RecordKey,
+    ) -> Result<Option<RecordStatus>, Error> {
+        pairs::record(&self.readers, connection, key).await
+    }
+
+    async fn conflicts_of(
+        &self,
+        connection: &ConnectionName,
+        key: &RecordKey,
+    ) -> Result<Vec<Conflict>, Error> {
+        pairs::conflicts_of(&self.readers, connection, key).await
+    }
+
+    async fn jobs(&self, query: &JobQuery<'_>) -> Result<Vec<Job>, Error> {
+        jobs::jobs(&self.readers, query).await
+    }
+
+    async fn job(&self, id: JobId, now: Timestamp) -> Result<Option<Job>, Error> {
+        jobs::job(&self.readers, id, now).await
+    }
+
+    async fn retry_job(&self, id: JobId, now: Timestamp) -> Result<bool, Error> {
+        jobs::retry_job(&self.writer, id, now).await
+    }
+
+    async fn discard_job(&self, id: JobId, now: Timestamp) -> Result<bool, Error> {
+        jobs::discard_job(&self.writer, id, now).await
+    }
+
+    async fn audit(&self, query: &AuditQuery<'_>) -> Result<Vec<AuditRow>, Error> {
+        audit::audit(&self.readers, query).await
+    }
+
+    async fn connection_state(&self, connection: &ConnectionName) -> Result<ConnectionState, Error> {
+        connections::connection_state(&self.readers, connection).await
+    }
+
+    async fn set_connection_state(
+        &self,
+        connection: &ConnectionName,
+        state: &ConnectionState,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        connections::set_connection_state(&self.writer, connection, state, now).await
+    }
+
+    async fn queue_figures(
+        &self,
+        connection: &ConnectionName,
+        now: Timestamp,
+    ) -> Result<QueueFigures, Error> {
+        jobs::queue_figures(&self.readers, connection, now).await
+    }
+
+    async fn create_resync(&self, resync: &Resync) -> Result<(), Error> {
+        resyncs::create_resync(&self.writer, resync).await
+    }
+
+    async fn advance_resync(&self, resync: &Resync, marks: &[Mark], now: Timestamp) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        resyncs::advance_resync(&mut transaction, resync).await?;
+        deliveries::mark(&mut transaction, &resync.connection, marks, Cause::Resync(resync.id), now).await?;
+        Ok(transaction.commit().await?)
+    }
+
+    async fn resync(&self, id: Uuid) -> Result<Option<Resync>, Error> {
+        resyncs::resync(&self.readers, id).await
+    }
+
+    async fn open_resyncs(&self, connection: &ConnectionName) -> Result<Vec<Resync>, Error> {
+        resyncs::open_resyncs(&self.readers, connection).await
+    }
+
+    async fn count_calls(&self, connection: &ConnectionName, window: &str, n: u32) -> Result<u64, Error> {
+        connections::count_calls(&self.writer, connection, window, n).await
+    }
+
+    async fn retain(&self, retention: &Retention) -> Result<u64, Error> {
+        let mut transaction = self.begin().await?;
+        let gone = deliveries::retain(&mut transaction, retention).await?
+            + audit::retain(&mut transaction, retention).await?;
+        transaction.commit().await?;
+        Ok(gone)
+    }
+
+    async fn check(&self, now: Timestamp) -> Result<(), Error> {
+        connections::check(&self.writer, now).await
+    }
+
+    async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
