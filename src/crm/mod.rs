@@ -4,6 +4,8 @@
 //! it carried. Nothing here retries or sleeps: what to do after a failure is the planner's decision (`plan::retry`).
 
 pub mod error;
+pub mod hubspot;
+pub mod salesforce;
 
 use async_trait::async_trait;
 

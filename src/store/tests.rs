@@ -312,7 +312,7 @@ async fn i_7_an_intent_left_open_comes_back_with_the_next_claim() {
     memory.store.intend(&memory.name, std::slice::from_ref(&intent)).await.unwrap();
     memory.restart().await;
     let claimed = memory.claim_as(worker, 10 + LEASE).await;
-    assert_eq!(claimed[0].open_intents, [intent.clone()]);
+    assert_eq!(claimed[0].open_intents, std::slice::from_ref(&intent));
     let settled = vec![(intent.id, Settled::Written(Some(lead(1))))];
     memory.finish_as(worker, &[Finished { settled, ..finished(&claimed[0], Outcome::Done) }]).await;
     for key in [contact(1), lead(1)] {

@@ -1,0 +1,3 @@
+//! HubSpot.
+
+pub mod webhook;

@@ -1,0 +1,3 @@
+//! Salesforce.
+
+pub mod webhook;
