@@ -5,7 +5,9 @@
 
 pub mod error;
 pub mod hubspot;
+pub mod limiter;
 pub mod salesforce;
+pub mod transport;
 
 use async_trait::async_trait;
 

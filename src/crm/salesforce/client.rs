@@ -1,0 +1,424 @@
+//! The client: reading, finding and listing leads and contacts.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use futures::future::{BoxFuture, FutureExt};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Method;
+use serde::de::DeserializeOwned;
+
+use crate::crm::limiter::{Allowance, Limiter};
+use crate::crm::salesforce::answers::{classify, error_of};
+use crate::crm::salesforce::auth::{Access, ClientCredentials, Session};
+use crate::crm::salesforce::soql::{LIST_MAX, is_in, literal};
+use crate::crm::salesforce::wire::{
+    ALWAYS_READ, ApiError, Composite, CompositeAnswer, Describe, DescribedField, QueryAnswer, Retrieve, Row,
+    Subrequest, into_record,
+};
+use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
+use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
+use crate::domain::{Clock, Kind, Record, RecordKey, SalesforceId, System, Value};
+use crate::plan::Schema;
+
+/// The most ids in one read.
+const READ_MAX: usize = 2_000;
+
+/// The most queries in one composite call.
+const QUERIES_MAX: usize = 5;
+
+/// How an organization is reached.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// My Domain, without a slash at the end.
+    pub login_url: String,
+    /// The organization; credentials of another one are refused.
+    pub organization: SalesforceId,
+    /// `66.0`.
+    pub api_version: String,
+    /// The app's credentials.
+    pub credentials: ClientCredentials,
+    /// Our share of the allowance.
+    pub allowance: Allowance,
+    /// Calls in flight at once.
+    pub calls_in_flight: usize,
+}
+
+/// A Salesforce organization.
+pub struct SalesforceClient {
+    options: Options,
+    access: Access,
+    transport: Transport,
+    clock: Arc<dyn Clock>,
+    limiter: Limiter,
+}
+
+/// A call before it knows its session.
+pub(super) struct Request {
+    pub(super) endpoint: &'static str,
+    pub(super) method: Method,
+    /// Below `/services/data/vXX.X`, or absolute below the instance where it begins with `/services`.
+    pub(super) path: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Option<Vec<u8>>,
+}
+
+impl Request {
+    fn get(endpoint: &'static str, path: String) -> Self {
+        Self { endpoint, method: Method::GET, path, headers: Vec::new(), body: None }
+    }
+}
+
+impl SalesforceClient {
+    /// A client; nothing is called yet.
+    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>) -> Self {
+        let access =
+            Access::new(options.login_url.clone(), options.organization, options.credentials.clone());
+        let limiter = Limiter::new(options.allowance);
+        Self { options, access, transport, clock, limiter }
+    }
+
+    pub(super) const fn calls_in_flight(&self) -> usize {
+        self.options.calls_in_flight
+    }
+
+    pub(super) fn now(&self) -> crate::domain::Timestamp {
+        self.clock.now()
+    }
+
+    /// Makes a call; a session that ran out is renewed once and the call repeated once.
+    pub(super) async fn call(&self, request: &Request) -> Result<Answer, Error> {
+        let session = self.access.session(&self.transport).await?;
+        let answer = self.call_as(&session, request).await?;
+        if answer.status != 401 || !says_session_ran_out(&answer) {
+            return self.checked(answer);
+        }
+        let session = self.access.renewed(&self.transport, &session).await?;
+        let answer = self.call_as(&session, request).await?;
+        self.checked(answer)
+    }
+
+    async fn call_as(&self, session: &Session, request: &Request) -> Result<Answer, Error> {
+        self.limiter.take(self.clock.now())?;
+        let path = if request.path.starts_with("/services") {
+            request.path.clone()
+        } else {
+            format!("/services/data/v{}{}", self.options.api_version, request.path)
+        };
+        let mut headers = request.headers.clone();
+        headers.push(("sforce-call-options", "client=hubforce".to_owned()));
+        let body = request.body.as_ref().map_or(Body::Nothing, |body| Body::Json(body.clone()));
+        let call = Call {
+            system: System::Salesforce,
+            endpoint: request.endpoint,
+            method: request.method.clone(),
+            url: format!("{}{path}", session.instance_url),
+            token: Some(&session.token),
+            headers,
+            body,
+        };
+        self.transport.send(call).await
+    }
+
+    fn checked(&self, answer: Answer) -> Result<Answer, Error> {
+        let told = answer.header("sforce-limit-info").and_then(left_of_allowance);
+        let left = told.map_or(self.limiter.left_today(), |told| told.min(self.limiter.left_today()));
+        self.transport.tell_allowance(System::Salesforce, left);
+        if (200..300).contains(&answer.status) {
+            return Ok(answer);
+        }
+        let error = error_of(&answer, self.clock.now());
+        if let Error::Quota { until: Some(until), .. } = &error {
+            self.limiter.refuse_until(*until);
+        }
+        Err(error)
+    }
+
+    async fn get<T: DeserializeOwned>(&self, endpoint: &'static str, path: String) -> Result<T, Error> {
+        read_body(&self.call(&Request::get(endpoint, path)).await?)
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        path: String,
+        body: &(impl serde::Serialize + Sync),
+    ) -> Result<T, Error> {
+        let body = Some(to_body(body)?);
+        read_body(
+            &self.call(&Request { endpoint, method: Method::POST, path, headers: Vec::new(), body }).await?,
+        )
+    }
+
+    async fn query(&self, endpoint: &'static str, soql: &str) -> Result<QueryAnswer, Error> {
+        self.get(endpoint, format!("/{endpoint}?q={}", utf8_percent_encode(soql, NON_ALPHANUMERIC))).await
+    }
+
+    async fn read_kind(
+        &self,
+        kind: Kind,
+        keys: Vec<RecordKey>,
+        fields: &FieldsByKind,
+    ) -> Vec<(RecordKey, Found)> {
+        let names = names_to_read(kind, fields);
+        let body = Retrieve {
+            ids: keys.iter().map(|key| key.id().to_string()).collect(),
+            fields: names.iter().map(String::as_str).collect(),
+        };
+        let rows: Vec<Option<Row>> = match self
+            .post("composite/sobjects/read", format!("/composite/sobjects/{kind}"), &body)
+            .await
+        {
+            Ok(rows) => rows,
+            Err(error) => return keys.into_iter().map(|key| (key, Found::Failed(error.clone()))).collect(),
+        };
+        let mut found = Vec::with_capacity(keys.len());
+        let mut missing = Vec::new();
+        for (key, row) in keys.into_iter().zip(rows.into_iter().chain(std::iter::repeat(None))) {
+            match row.and_then(|row| into_record(kind, row)) {
+                Some(record) => found.push((key, Found::Present(record))),
+                None => missing.push(key),
+            }
+        }
+        for chunk in missing.chunks(LIST_MAX) {
+            found.extend(self.look_among_deleted(kind, chunk).await);
+        }
+        found
+    }
+
+    async fn look_among_deleted(&self, kind: Kind, keys: &[RecordKey]) -> Vec<(RecordKey, Found)> {
+        let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
+        let soql = format!("SELECT Id, IsDeleted FROM {kind} WHERE {}", is_in("Id", &ids));
+        let answer = self.query("queryAll", &soql).await;
+        let fate = |key: &RecordKey| match &answer {
+            Err(error) => Found::Failed(error.clone()),
+            Ok(answer) => {
+                let is_it = |row: &&Row| {
+                    row.get("Id").and_then(serde_json::Value::as_str) == Some(&key.id().to_string())
+                };
+                let deleted =
+                    |row: &Row| row.get("IsDeleted").and_then(serde_json::Value::as_bool) == Some(true);
+                if answer.records.iter().find(is_it).is_some_and(deleted) {
+                    Found::Deleted
+                } else {
+                    Found::Absent
+                }
+            }
+        };
+        keys.iter().map(|key| (*key, fate(key))).collect()
+    }
+
+    /// Runs several queries in one call each for up to [`QUERIES_MAX`] of them, and follows each to its last page.
+    async fn query_together(&self, queries: &[(Kind, String)]) -> Result<Vec<Record>, Error> {
+        let mut records = Vec::new();
+        for chunk in queries.chunks(QUERIES_MAX) {
+            let version = &self.options.api_version;
+            let subrequest = |(place, (_, soql)): (usize, &(Kind, String))| Subrequest {
+                method: "GET",
+                url: format!(
+                    "/services/data/v{version}/query?q={}",
+                    utf8_percent_encode(soql, NON_ALPHANUMERIC)
+                ),
+                reference_id: format!("q{place}"),
+            };
+            let body = Composite {
+                all_or_none: false,
+                composite_request: chunk.iter().enumerate().map(subrequest).collect(),
+            };
+            let answer: CompositeAnswer = self.post("composite", "/composite".to_owned(), &body).await?;
+            for ((kind, _), response) in chunk.iter().zip(answer.composite_response) {
+                let page = self.page_of(response.http_status_code, response.body)?;
+                self.collect(*kind, page, &mut records).await?;
+            }
+        }
+        Ok(records)
+    }
+
+    fn page_of(&self, status: u16, body: serde_json::Value) -> Result<QueryAnswer, Error> {
+        if status == 200 {
+            return serde_json::from_value(body)
+                .map_err(|_| Error::Unexpected { text: "a query answer of unexpected shape".to_owned() });
+        }
+        let errors: Vec<ApiError> = serde_json::from_value(body).unwrap_or_default();
+        Err(classify(errors.into_iter().next().unwrap_or_default(), status, self.clock.now()))
+    }
+
+    async fn collect(&self, kind: Kind, first: QueryAnswer, records: &mut Vec<Record>) -> Result<(), Error> {
+        let mut page = first;
+        loop {
+            records.extend(page.records.into_iter().filter_map(|row| into_record(kind, row)));
+            // The locator is opaque; it is a path below the instance.
+            let Some(next) = page.next_records_url.filter(|_| !page.done) else { return Ok(()) };
+            page = self.get("query/more", next).await?;
+        }
+    }
+}
+
+pub(super) fn to_body(body: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body)
+        .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })
+}
+
+pub(super) fn read_body<T: DeserializeOwned>(answer: &Answer) -> Result<T, Error> {
+    serde_json::from_slice(&answer.body).map_err(|error| Error::Unexpected {
+        text: format!(
+            "a {} answer of unexpected shape at line {} column {}",
+            answer.status,
+            error.line(),
+            error.column()
+        ),
+    })
+}
+
+/// Some refusals with status 401 do not mean that the session ran out; renewing it would not help.
+fn says_session_ran_out(answer: &Answer) -> bool {
+    let errors: Vec<ApiError> = serde_json::from_slice(&answer.body).unwrap_or_default();
+    let other = |error: &ApiError| {
+        error.message.contains("not attached to Agent")
+            || error.message.contains("not valid for use with the REST API")
+    };
+    !errors.iter().any(other)
+}
+
+/// What `api-usage=17/15000` leaves.
+fn left_of_allowance(header: &str) -> Option<u64> {
+    let usage = header.split(';').find_map(|part| part.trim().strip_prefix("api-usage="))?;
+    let (used, limit) = usage.split_once('/')?;
+    Some(limit.trim().parse::<u64>().ok()?.saturating_sub(used.trim().parse().ok()?))
+}
+
+fn names_to_read(kind: Kind, fields: &FieldsByKind) -> Vec<String> {
+    let wanted = fields.get(&kind).map(Vec::as_slice).unwrap_or_default().iter().map(String::as_str);
+    let names: BTreeSet<&str> = wanted.chain(ALWAYS_READ).chain(["Id"]).collect();
+    names.into_iter().map(str::to_owned).collect()
+}
+
+#[async_trait]
+impl Crm for SalesforceClient {
+    fn system(&self) -> System {
+        System::Salesforce
+    }
+
+    async fn identity(&self) -> Result<Identity, Error> {
+        let answer = self.query("query", "SELECT Id, OrganizationType FROM Organization").await?;
+        let edition =
+            answer.records.first().and_then(|row| row.get("OrganizationType")?.as_str().map(str::to_owned));
+        let session = self.access.session(&self.transport).await?;
+        Ok(Identity {
+            account: self.options.organization.to_string(),
+            author: Some(session.user_id.to_string()),
+            time_zone: None,
+            edition,
+        })
+    }
+
+    async fn schema(&self, kind: Kind) -> Result<Schema, Error> {
+        if kind.system() != System::Salesforce {
+            return Ok(Schema::new());
+        }
+        let answer: Describe = self.get("describe", format!("/sobjects/{kind}/describe")).await?;
+        Ok(answer.fields.into_iter().map(DescribedField::into_schema).collect())
+    }
+
+    async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found> {
+        let mut calls: Vec<BoxFuture<'_, Vec<(RecordKey, Found)>>> = Vec::new();
+        for kind in [Kind::Lead, Kind::Contact] {
+            let of_kind: Vec<RecordKey> = keys.iter().filter(|key| key.kind() == kind).copied().collect();
+            for chunk in of_kind.chunks(READ_MAX) {
+                calls.push(self.read_kind(kind, chunk.to_vec(), fields).boxed());
+            }
+        }
+        let found = side_by_side(calls, self.options.calls_in_flight).await;
+        let mut found: HashMap<RecordKey, Found> = found.into_iter().flatten().collect();
+        keys.iter().map(|key| found.remove(key).unwrap_or(Found::Absent)).collect()
+    }
+
+    async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>> {
+        match self.query_together(&queries_for(searches, fields)).await {
+            Ok(records) => searches.iter().map(|search| Ok(answers_to(search, &records))).collect(),
+            Err(error) => searches.iter().map(|_| Err(error.clone())).collect(),
+        }
+    }
+
+    async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
+        self.write_all(writes).await
+    }
+
+    async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error> {
+        let mut conditions: Vec<String> =
+            after.map(|after| format!("Id > {}", literal(after))).into_iter().collect();
+        if kind == Kind::Lead {
+            conditions.push("IsConverted = false".to_owned());
+        }
+        let condition = if conditions.is_empty() {
+            String::new()
+        } else {
+            format!(" WHERE {}", conditions.join(" AND "))
+        };
+        let soql = format!("SELECT Id FROM {kind}{condition} ORDER BY Id LIMIT {READ_MAX}");
+        let answer = self.query("query", &soql).await?;
+        let mut records = Vec::new();
+        self.collect(kind, answer, &mut records).await?;
+        let keys: Vec<RecordKey> = records.iter().map(|record| record.key).collect();
+        let next = keys.last().filter(|_| keys.len() == READ_MAX).map(|key| key.id().to_string());
+        Ok(Page { keys, next, total: None })
+    }
+}
+
+/// The queries that find everything that is searched: addresses and keys, by kind, in lists of bounded length.
+fn queries_for(searches: &[Search], fields: &FieldsByKind) -> Vec<(Kind, String)> {
+    let mut queries = Vec::new();
+    for kind in [Kind::Lead, Kind::Contact] {
+        let mut wanted: BTreeSet<(&str, &str)> = BTreeSet::new();
+        for search in searches.iter().filter(|search| search.kinds.contains(&kind)) {
+            wanted.extend(search.address.as_deref().map(|address| ("Email", address)));
+            wanted.extend(search.key.as_ref().map(|(field, id)| (field.as_str(), id.as_str())));
+        }
+        let wanted: Vec<(&str, &str)> = wanted.into_iter().collect();
+        let names = names_to_read(kind, fields).join(", ");
+        let live = if kind == Kind::Lead { "IsConverted = false AND " } else { "" };
+        for chunk in wanted.chunks(LIST_MAX) {
+            let names_of: BTreeSet<&str> = chunk.iter().map(|(field, _)| *field).collect();
+            let lists: Vec<String> = names_of
+                .into_iter()
+                .map(|name| {
+                    let values: Vec<String> = chunk
+                        .iter()
+                        .filter(|(field, _)| *field == name)
+                        .map(|(_, value)| (*value).to_owned())
+                        .collect();
+                    is_in(name, &values)
+                })
+                .collect();
+            // The oldest comes first: that is what "the first returned" comes to in practice.
+            queries.push((
+                kind,
+                format!(
+                    "SELECT {names} FROM {kind} WHERE {live}({}) ORDER BY CreatedDate, Id",
+                    lists.join(" OR ")
+                ),
+            ));
+        }
+    }
+    queries
+}
+
+fn answers_to(search: &Search, records: &[Record]) -> Vec<Record> {
+    let holds = |record: &Record, field: &str, wanted: &str| {
+        record
+            .fields
+            .get(field)
+            .and_then(Value::as_text)
+            .is_some_and(|held| held.trim().eq_ignore_ascii_case(wanted))
+    };
+    let fits = |record: &&Record| {
+        search.kinds.contains(&record.key.kind())
+            && (search.address.as_deref().is_some_and(|address| holds(record, "Email", address))
+                || search.key.as_ref().is_some_and(|(field, id)| holds(record, field, id)))
+    };
+    let mut answers: Vec<Record> = records.iter().filter(fits).cloned().collect();
+    let mut seen = BTreeSet::new();
+    answers.retain(|record| seen.insert(record.key));
+    answers
+}

@@ -1,0 +1,224 @@
+//! The shapes of Salesforce's REST API, as far as they are used.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
+use crate::plan::{FieldSchema, FieldType};
+
+/// Fields read of every record besides the mapped ones.
+pub(super) const ALWAYS_READ: [&str; 2] = ["LastModifiedById", "SystemModstamp"];
+
+/// A record as the API writes it.
+pub(super) type Row = Map<String, Json>;
+
+/// Reads a row of a kind.
+pub(super) fn into_record(kind: Kind, row: Row) -> Option<Record> {
+    let key = RecordKey::parse(kind, row.get("Id")?.as_str()?).ok()?;
+    let text = |name: &str| row.get(name).and_then(Json::as_str);
+    let modified_at = text("SystemModstamp").and_then(Timestamp::parse).unwrap_or_default();
+    let modified_by = text("LastModifiedById").map(str::to_owned);
+    let fields: Fields =
+        row.into_iter().filter_map(|(name, value)| Some((name, into_value(value)?))).collect();
+    Some(Record { key, fields, modified_at, modified_by })
+}
+
+/// A scalar; compound fields and `attributes` are none.
+fn into_value(json: Json) -> Option<Value> {
+    match json {
+        Json::Null => Some(Value::Blank),
+        Json::Bool(flag) => Some(Value::Flag(flag)),
+        Json::Number(number) => Some(Value::number(number.to_string())),
+        Json::String(text) => Some(Value::text(text)),
+        Json::Array(_) | Json::Object(_) => None,
+    }
+}
+
+/// A value as the API reads it: `null` clears.
+pub(super) fn from_value(value: &Value) -> Json {
+    match value {
+        Value::Blank => Json::Null,
+        Value::Flag(flag) => Json::Bool(*flag),
+        Value::Number(number) => serde_json::from_str(&number.number).unwrap_or(Json::Null),
+        Value::Text(text) => Json::String(text.clone()),
+    }
+}
+
+/// `POST /composite/sobjects/{Type}`.
+#[derive(Serialize)]
+pub(super) struct Retrieve<'a> {
+    pub(super) ids: Vec<String>,
+    pub(super) fields: Vec<&'a str>,
+}
+
+/// `/query`, `/queryAll` and their further pages.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct QueryAnswer {
+    pub(super) done: bool,
+    #[serde(default)]
+    pub(super) next_records_url: Option<String>,
+    pub(super) records: Vec<Row>,
+}
+
+/// `POST /composite`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Composite {
+    pub(super) all_or_none: bool,
+    pub(super) composite_request: Vec<Subrequest>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Subrequest {
+    pub(super) method: &'static str,
+    pub(super) url: String,
+    pub(super) reference_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CompositeAnswer {
+    pub(super) composite_response: Vec<Subresponse>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Subresponse {
+    pub(super) body: Json,
+    pub(super) http_status_code: u16,
+}
+
+/// `/composite/sobjects`, writing.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Collection {
+    pub(super) all_or_none: bool,
+    pub(super) records: Vec<Row>,
+}
+
+/// The outcome of one row.
+#[derive(Deserialize)]
+pub(super) struct RowAnswer {
+    #[serde(default)]
+    pub(super) id: Option<String>,
+    pub(super) success: bool,
+    #[serde(default)]
+    pub(super) created: Option<bool>,
+    #[serde(default)]
+    pub(super) errors: Vec<ApiError>,
+}
+
+/// An error: of a row (`statusCode`) or of a call (`errorCode`).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct ApiError {
+    #[serde(alias = "errorCode")]
+    pub(super) status_code: String,
+    pub(super) message: String,
+    pub(super) fields: Vec<String>,
+    /// The vendor's historic spelling, and the right one.
+    #[serde(alias = "duplicateResut")]
+    pub(super) duplicate_result: Option<DuplicateResult>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct DuplicateResult {
+    pub(super) duplicate_rule: String,
+}
+
+/// `GET /sobjects/{Type}/describe`.
+#[derive(Deserialize)]
+pub(super) struct Describe {
+    pub(super) fields: Vec<DescribedField>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[expect(clippy::struct_excessive_bools, reason = "the vendor's own flags")]
+pub(super) struct DescribedField {
+    name: String,
+    #[serde(rename = "type")]
+    field_type: String,
+    #[serde(default)]
+    length: usize,
+    #[serde(default)]
+    createable: bool,
+    #[serde(default)]
+    updateable: bool,
+    #[serde(default)]
+    nillable: bool,
+    #[serde(default)]
+    defaulted_on_create: bool,
+    #[serde(default)]
+    calculated: bool,
+    #[serde(default)]
+    restricted_picklist: bool,
+    #[serde(default)]
+    picklist_values: Vec<PicklistValue>,
+}
+
+#[derive(Deserialize)]
+struct PicklistValue {
+    value: String,
+    #[serde(default)]
+    active: bool,
+}
+
+impl DescribedField {
+    pub(super) fn into_schema(self) -> (String, FieldSchema) {
+        let field_type = match self.field_type.as_str() {
+            "string" | "url" | "combobox" | "encryptedstring" => FieldType::Text,
+            "textarea" => FieldType::Multiline,
+            "email" => FieldType::Email,
+            "phone" => FieldType::Phone,
+            "double" | "currency" | "percent" | "int" | "long" => FieldType::Number,
+            "boolean" => FieldType::Flag,
+            "date" => FieldType::Date,
+            "datetime" => FieldType::Instant,
+            "picklist" => FieldType::Choice,
+            "multipicklist" => FieldType::Choices,
+            "reference" | "id" => FieldType::Reference,
+            _ => FieldType::Other,
+        };
+        let listed = self.restricted_picklist.then(|| {
+            self.picklist_values
+                .into_iter()
+                .filter(|option| option.active)
+                .map(|option| option.value)
+                .collect()
+        });
+        let schema = FieldSchema {
+            field_type,
+            createable: self.createable,
+            updateable: self.updateable,
+            required: self.createable
+                && !self.nillable
+                && !self.defaulted_on_create
+                && field_type != FieldType::Flag,
+            length: (self.length > 0).then_some(self.length),
+            options: listed,
+            calculated: self.calculated,
+        };
+        (self.name, schema)
+    }
+}
+
+/// The answer of the token endpoint.
+#[derive(Deserialize)]
+pub(super) struct TokenAnswer {
+    pub(super) access_token: String,
+    pub(super) instance_url: String,
+    /// `https://login.salesforce.com/id/ORGANIZATION/USER`.
+    pub(super) id: String,
+}
+
+/// The token endpoint's refusal.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct TokenError {
+    pub(super) error: String,
+    pub(super) error_description: String,
+}

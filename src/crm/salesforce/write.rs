@@ -1,0 +1,127 @@
+//! Creating and updating, two hundred rows a call, each with its own outcome.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures::future::{BoxFuture, FutureExt};
+use reqwest::Method;
+use serde_json::{Value as Json, json};
+
+use crate::crm::salesforce::answers::classify;
+use crate::crm::salesforce::client::{Request, SalesforceClient, read_body, to_body};
+use crate::crm::salesforce::wire::{ApiError, Collection, Row, RowAnswer, from_value};
+use crate::crm::transport::side_by_side;
+use crate::crm::{Error, Write, Written};
+use crate::domain::{Fields, Kind, RecordId, SalesforceId};
+
+/// The most rows in one call.
+const ROWS_MAX: usize = 200;
+
+/// What goes to one URL with one set of headers.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Lane {
+    Update(Kind),
+    Upsert { kind: Kind, field: String, assign: bool },
+    Insert { kind: Kind, assign: bool },
+}
+
+type Placed = (usize, Row);
+type Outcome = (usize, Result<Written, Error>);
+
+impl SalesforceClient {
+    pub(super) async fn write_all(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
+        let mut lanes: BTreeMap<Lane, Vec<Placed>> = BTreeMap::new();
+        for (place, write) in writes.iter().enumerate() {
+            let (lane, row) = lane_of(write);
+            lanes.entry(lane).or_default().push((place, row));
+        }
+        let mut calls: Vec<BoxFuture<'_, Vec<Outcome>>> = Vec::new();
+        for (lane, rows) in lanes {
+            for chunk in rows.chunks(ROWS_MAX) {
+                calls.push(self.write_chunk(lane.clone(), chunk.to_vec()).boxed());
+            }
+        }
+        let outcomes = side_by_side(calls, self.calls_in_flight()).await;
+        let mut by_place: HashMap<usize, Result<Written, Error>> = outcomes.into_iter().flatten().collect();
+        let missing = || Err(Error::Unexpected { text: "a write was not answered".to_owned() });
+        (0..writes.len()).map(|place| by_place.remove(&place).unwrap_or_else(missing)).collect()
+    }
+
+    async fn write_chunk(&self, lane: Lane, rows: Vec<Placed>) -> Vec<Outcome> {
+        let (places, records): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
+        match self.call_lane(&lane, records).await {
+            Ok(answers) => {
+                let creates = !matches!(lane, Lane::Update(_));
+                let missing =
+                    || Err(Error::Unexpected { text: "a collection answer lacks a row".to_owned() });
+                let mut answers = answers.into_iter();
+                let outcome =
+                    |place| (place, answers.next().map_or_else(missing, |answer| self.row(answer, creates)));
+                places.into_iter().map(outcome).collect()
+            }
+            Err(error) => places.into_iter().map(|place| (place, Err(error.clone()))).collect(),
+        }
+    }
+
+    async fn call_lane(&self, lane: &Lane, records: Vec<Row>) -> Result<Vec<RowAnswer>, Error> {
+        let (endpoint, method, path, assign) = match lane {
+            Lane::Update(_) => {
+                ("composite/sobjects/update", Method::PATCH, "/composite/sobjects".to_owned(), false)
+            }
+            Lane::Upsert { kind, field, assign } => (
+                "composite/sobjects/upsert",
+                Method::PATCH,
+                format!("/composite/sobjects/{kind}/{field}"),
+                *assign,
+            ),
+            Lane::Insert { assign, .. } => {
+                ("composite/sobjects/insert", Method::POST, "/composite/sobjects".to_owned(), *assign)
+            }
+        };
+        let body = Some(to_body(&Collection { all_or_none: false, records })?);
+        let headers = vec![
+            ("sforce-auto-assign", if assign { "TRUE" } else { "FALSE" }.to_owned()),
+            ("sforce-duplicate-rule-header", "allowSave=true".to_owned()),
+        ];
+        read_body(&self.call(&Request { endpoint, method, path, headers, body }).await?)
+    }
+
+    fn row(&self, answer: RowAnswer, is_create: bool) -> Result<Written, Error> {
+        let id = answer.id.as_deref().map(SalesforceId::parse);
+        match (answer.success, id) {
+            (true, Some(Ok(id))) => {
+                let created = answer.created.unwrap_or(is_create);
+                Ok(Written { id: RecordId::Salesforce(id), created, stored: Fields::new() })
+            }
+            (true, _) => Err(Error::Unexpected { text: "a row without an id".to_owned() }),
+            (false, _) => {
+                let error: ApiError = answer.errors.into_iter().next().unwrap_or_default();
+                Err(classify(error, 200, self.now()))
+            }
+        }
+    }
+}
+
+fn lane_of(write: &Write) -> (Lane, Row) {
+    match write {
+        Write::Update { key, fields } => {
+            let mut row = row_of(key.kind(), fields);
+            row.insert("id".to_owned(), Json::String(key.id().to_string()));
+            (Lane::Update(key.kind()), row)
+        }
+        Write::Create { kind, fields, unique } => {
+            // A lead without an owner of its own gets one by the organization's assignment rules.
+            let assign = *kind == Kind::Lead && !fields.contains_key("OwnerId");
+            let lane = match unique {
+                Some(field) => Lane::Upsert { kind: *kind, field: field.clone(), assign },
+                None => Lane::Insert { kind: *kind, assign },
+            };
+            (lane, row_of(*kind, fields))
+        }
+    }
+}
+
+fn row_of(kind: Kind, fields: &Fields) -> Row {
+    let mut row: Row = fields.iter().map(|(name, value)| (name.clone(), from_value(value))).collect();
+    row.insert("attributes".to_owned(), json!({ "type": kind.as_str() }));
+    row
+}
