@@ -19,6 +19,7 @@
 pub mod crm;
 pub mod domain;
 pub mod emulator;
+pub mod http;
 pub mod plan;
 pub mod store;
 pub mod worker;
