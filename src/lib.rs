@@ -16,10 +16,13 @@
 //! | 5 | [`config`], [`telemetry`], [`shutdown`] | assembly |
 //! | 6 | [`cli`] | the operator |
 
+pub mod config;
 pub mod crm;
 pub mod domain;
 pub mod emulator;
 pub mod http;
 pub mod plan;
+pub mod shutdown;
 pub mod store;
+pub mod telemetry;
 pub mod worker;

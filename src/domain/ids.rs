@@ -74,6 +74,15 @@ impl SalesforceId {
         }
     }
 
+    /// Reads an organization's id, which both Salesforce and its customers compare on the first 15 characters, whatever three
+    /// follow them.
+    pub fn parse_organization(text: &str) -> Result<Self, InvalidId> {
+        match text.len() {
+            15 | 18 if text.is_ascii() => Self::parse(&text[..15]),
+            _ => Err(InvalidId::Salesforce),
+        }
+    }
+
     fn parse_18(bytes: &[u8]) -> Result<Self, InvalidId> {
         let mut id = [0; 18];
         id.copy_from_slice(bytes);
@@ -178,6 +187,15 @@ mod tests {
             assert_eq!(SalesforceId::parse(&long.to_lowercase()).unwrap().as_str(), long);
             assert_eq!(SalesforceId::parse(&long.to_uppercase()).unwrap().as_str(), long);
         }
+    }
+
+    #[test]
+    fn an_organization_counts_by_fifteen_characters() {
+        let expected = SalesforceId::parse("00D000000000001").unwrap();
+        for text in ["00D000000000001", "00D000000000001EAA", "00D000000000001AAA"] {
+            assert_eq!(SalesforceId::parse_organization(text), Ok(expected), "{text}");
+        }
+        assert!(SalesforceId::parse_organization("00D00000000000é").is_err());
     }
 
     #[test]

@@ -95,8 +95,10 @@ impl Access {
     fn session_from(&self, body: &[u8]) -> Result<Session, Error> {
         let unreadable = |_| Error::Unexpected { text: "a token answer of unexpected shape".to_owned() };
         let answer: TokenAnswer = serde_json::from_slice(body).map_err(unreadable)?;
-        let mut ids = answer.id.rsplit('/').map(SalesforceId::parse);
-        let (Some(Ok(user_id)), Some(Ok(organization))) = (ids.next(), ids.next()) else {
+        let mut ids = answer.id.rsplit('/');
+        let user_id = ids.next().and_then(|id| SalesforceId::parse(id).ok());
+        let organization = ids.next().and_then(|id| SalesforceId::parse_organization(id).ok());
+        let (Some(user_id), Some(organization)) = (user_id, organization) else {
             return Err(Error::Unexpected {
                 text: "a token answer that does not say whose it is".to_owned(),
             });

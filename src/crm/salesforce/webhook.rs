@@ -276,7 +276,8 @@ impl Reading {
             return Err(EnvelopeError::NotNotifications);
         }
         let organization = self.organization.as_deref().map(str::trim).unwrap_or_default();
-        let organization_id = SalesforceId::parse(organization).map_err(|_| EnvelopeError::NoOrganization)?;
+        let organization_id =
+            SalesforceId::parse_organization(organization).map_err(|_| EnvelopeError::NoOrganization)?;
         Ok(Envelope { organization_id, notifications: self.notifications })
     }
 }

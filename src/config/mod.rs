@@ -1,0 +1,364 @@
+//! The configuration file: what may stand in it, and what is wrong with it.
+//!
+//! Unknown keys are refused, with the nearest known one named. Everything else that is wrong is named at once. `config.default.toml`
+//! lists every key with its default; a test holds it to these types.
+
+mod error;
+pub mod source;
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use error::Error;
+
+use crate::http::Role;
+use crate::plan::rules::PeopleOptions;
+use source::SecretSource;
+
+/// The whole configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the CRMs reach us.
+    pub server: Server,
+    /// Memory.
+    pub database: Database,
+    /// Who may ask.
+    pub admin: Admin,
+    /// How work is done.
+    pub worker: Worker,
+    /// How long finished things are kept.
+    pub retention: Retention,
+    /// The pairs of portal and organization.
+    pub connections: Vec<Connection>,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Server {
+    /// Where to listen.
+    pub listen: String,
+    /// The base URL that the CRMs call; HubSpot's signature covers it.
+    pub public_url: Option<String>,
+    /// How long a stop may take.
+    pub shutdown_seconds: u64,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned(), public_url: None, shutdown_seconds: 20 }
+    }
+}
+
+/// `[database]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Database {
+    /// Where it is.
+    pub url: String,
+    /// Whether `serve` applies migrations.
+    pub migrate: bool,
+}
+
+impl Default for Database {
+    fn default() -> Self {
+        Self { url: "sqlite://hubforce.db".to_owned(), migrate: true }
+    }
+}
+
+/// `[admin]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Admin {
+    /// A second listener for API and metrics; empty: they share the first.
+    pub listen: String,
+    /// Who may ask.
+    pub tokens: Vec<Token>,
+}
+
+/// A token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Token {
+    /// Whose it is.
+    pub name: String,
+    /// The token.
+    pub token: SecretSource,
+    /// What it allows.
+    pub role: Role,
+}
+
+/// `[worker]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Worker {
+    /// Batches in flight at once, per connection.
+    pub concurrency: usize,
+    /// The most pairs in a batch.
+    pub batch_size: usize,
+    /// How often to look when nothing wakes the worker.
+    pub poll_seconds: u64,
+    /// How long a claim lasts.
+    pub lease_seconds: u64,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self { concurrency: 4, batch_size: 100, poll_seconds: 1, lease_seconds: 30 }
+    }
+}
+
+/// `[retention]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Retention {
+    /// Days that deliveries are kept.
+    pub deliveries_days: u32,
+    /// Days that audit rows are kept.
+    pub audit_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { deliveries_days: 30, audit_days: 365 }
+    }
+}
+
+/// `[[connections]]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Connection {
+    /// Its name.
+    pub name: Option<String>,
+    /// Whether it writes.
+    pub mode: Mode,
+    /// The portal.
+    pub hubspot: Hubspot,
+    /// The organization.
+    pub salesforce: Salesforce,
+    /// What is synchronised.
+    pub sync: Sync,
+}
+
+/// Whether a connection writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// It does.
+    #[default]
+    Live,
+    /// It reads and plans, and writes nothing.
+    Shadow,
+}
+
+/// `[connections.hubspot]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Hubspot {
+    /// The account.
+    pub portal_id: Option<u64>,
+    /// The app, by whose id our own writes come back.
+    pub app_id: Option<u64>,
+    /// Secrets HubSpot may sign with, newest first.
+    pub client_secrets: Vec<SecretSource>,
+    /// Where the API is.
+    pub api_url: String,
+    /// `2026-09`, `2026-03`, or `v3` for the legacy paths.
+    pub api_version: String,
+    /// Our share of the short allowance.
+    pub requests_per_10s: u32,
+    /// Our share of the day's allowance.
+    pub requests_per_day: u32,
+    /// How we get in.
+    pub auth: Option<HubspotAuth>,
+}
+
+impl Default for Hubspot {
+    fn default() -> Self {
+        Self {
+            portal_id: None,
+            app_id: None,
+            client_secrets: Vec::new(),
+            api_url: "https://api.hubapi.com".to_owned(),
+            api_version: "2026-09".to_owned(),
+            requests_per_10s: 100,
+            requests_per_day: 250_000,
+            auth: None,
+        }
+    }
+}
+
+/// `[connections.hubspot.auth]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum HubspotAuth {
+    /// A static token of a private or project app.
+    AccessToken {
+        /// The token.
+        access_token: SecretSource,
+    },
+}
+
+/// `[connections.salesforce]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Salesforce {
+    /// The organization.
+    pub org_id: Option<String>,
+    /// My Domain.
+    pub login_url: String,
+    /// `66.0`.
+    pub api_version: String,
+    /// Our share of the day's allowance.
+    pub requests_per_day: u32,
+    /// Secret last segments of the endpoint URL, newest first.
+    pub path_tokens: Vec<SecretSource>,
+    /// The field that holds the HubSpot id; empty where the organization may not add fields.
+    pub external_id_field: String,
+    /// How we get in.
+    pub auth: Option<SalesforceAuth>,
+}
+
+impl Default for Salesforce {
+    fn default() -> Self {
+        Self {
+            org_id: None,
+            login_url: "https://login.salesforce.com".to_owned(),
+            api_version: "66.0".to_owned(),
+            requests_per_day: 15_000,
+            path_tokens: Vec::new(),
+            external_id_field: "Hubforce_HubSpot_Id__c".to_owned(),
+            auth: None,
+        }
+    }
+}
+
+/// `[connections.salesforce.auth]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
+pub enum SalesforceAuth {
+    /// The app's own credentials, with the user set on the app.
+    ClientCredentials {
+        /// The consumer key.
+        client_id: SecretSource,
+        /// The consumer secret.
+        client_secret: SecretSource,
+    },
+}
+
+/// `[connections.sync]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sync {
+    /// Contacts, leads and contacts.
+    pub contacts: PeopleOptions,
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let text = source::read_file(path).map_err(|source| Error::File { path: path.to_owned(), source })?;
+        Self::parse(&text)
+    }
+
+    /// Reads and checks a text.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        let config: Self = toml::from_str(text).map_err(|error| Error::from_toml(&error, text))?;
+        let wrong = config.what_is_wrong();
+        if wrong.is_empty() { Ok(config) } else { Err(Error::Wrong(wrong)) }
+    }
+
+    fn what_is_wrong(&self) -> Vec<String> {
+        let mut wrong = Vec::new();
+        match self.server.public_url.as_deref() {
+            None => wrong.push("server.public_url is missing: the base URL that the CRMs call, such as https://sync.example.com".to_owned()),
+            Some(url) if !is_public(url) => {
+                wrong.push("server.public_url must begin with https:// and not end with a slash (http:// only for this machine)".to_owned());
+            }
+            Some(_) => {}
+        }
+        if self.worker.concurrency == 0 || self.worker.batch_size == 0 || self.worker.batch_size > 100 {
+            wrong.push("worker.concurrency must be at least 1, worker.batch_size from 1 to 100".to_owned());
+        }
+        if self.worker.lease_seconds < 5 {
+            wrong.push("worker.lease_seconds must be at least 5: a call may take that long".to_owned());
+        }
+        if self.connections.is_empty() {
+            wrong.push(
+                "there is no [[connections]]: name at least one pair of portal and organization".to_owned(),
+            );
+        }
+        for (place, connection) in self.connections.iter().enumerate() {
+            wrong.extend(connection.what_is_wrong(place));
+            let twice = self.connections[..place].iter().any(|other| other.name == connection.name);
+            if twice && connection.name.is_some() {
+                wrong.push(format!(
+                    "two connections are named {}",
+                    connection.name.as_deref().unwrap_or_default()
+                ));
+            }
+            wrong.extend(self.connections[..place].iter().filter_map(|other| clash(other, connection)));
+        }
+        wrong
+    }
+}
+
+/// Two connections on one organization would overwrite each other's ids.
+fn clash(one: &Connection, other: &Connection) -> Option<String> {
+    let (one, other) = (&one.salesforce, &other.salesforce);
+    let same_field = !one.external_id_field.is_empty() && one.external_id_field == other.external_id_field;
+    let same = one.org_id.is_some() && one.org_id == other.org_id && same_field;
+    same.then(|| "two connections on one organization need different external_id_fields".to_owned())
+}
+
+fn is_public(url: &str) -> bool {
+    let local =
+        ["http://127.0.0.1", "http://localhost", "http://[::1]"].iter().any(|start| url.starts_with(start));
+    (url.starts_with("https://") || local) && !url.ends_with('/')
+}
+
+impl Connection {
+    fn what_is_wrong(&self, place: usize) -> Vec<String> {
+        let name = self.name.clone().unwrap_or_else(|| format!("number {}", place + 1));
+        let mut wrong = Vec::new();
+        let mut say = |text: &str| wrong.push(format!("connection {name}: {text}"));
+        let valid = |name: &String| crate::domain::ConnectionName::parse(name).is_some();
+        if !self.name.as_ref().is_some_and(valid) {
+            say("name is missing or holds other characters than lower-case letters, digits and hyphens");
+        }
+        if self.hubspot.portal_id.is_none() {
+            say("hubspot.portal_id is missing");
+        }
+        if self.hubspot.app_id.is_none() {
+            say("hubspot.app_id is missing: without it our own writes are not told from others'");
+        }
+        if self.hubspot.client_secrets.is_empty() {
+            say("hubspot.client_secrets is empty: HubSpot's signatures cannot be verified");
+        }
+        if self.hubspot.auth.is_none() {
+            say("hubspot.auth is missing");
+        }
+        if !["2026-09", "2026-03", "v3"].contains(&self.hubspot.api_version.as_str()) {
+            say("hubspot.api_version is none of 2026-09, 2026-03, v3");
+        }
+        match self.salesforce.org_id.as_deref().map(crate::domain::SalesforceId::parse_organization) {
+            None => say("salesforce.org_id is missing"),
+            Some(Ok(id)) if id.prefix() == "00D" => {}
+            Some(_) => {
+                say("salesforce.org_id is no organization's id: 15 or 18 characters beginning with 00D");
+            }
+        }
+        if self.salesforce.path_tokens.is_empty() {
+            say("salesforce.path_tokens is empty: outbound messages cannot be told from anybody's");
+        }
+        if self.salesforce.auth.is_none() {
+            say("salesforce.auth is missing");
+        }
+        wrong
+    }
+}
+
+#[cfg(test)]
+mod tests;
