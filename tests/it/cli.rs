@@ -1,0 +1,100 @@
+//! The binary as its users call it.
+
+use std::process::{Command, Output};
+
+fn hubforce(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hubforce"))
+        .args(arguments)
+        .env_remove("HUBFORCE_CONFIG")
+        .output()
+        .unwrap()
+}
+
+fn with_configuration(text: &str) -> (tempfile::TempDir, String) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("hubforce.toml");
+    std::fs::write(&path, text).unwrap();
+    let path = path.display().to_string();
+    (directory, path)
+}
+
+fn good(directory: &std::path::Path) -> String {
+    crate::harness::configuration(&directory.join("x.db"), ("http://127.0.0.1:1", "http://127.0.0.1:1"), "")
+}
+
+#[test]
+fn an_unknown_key_exits_2_and_names_the_nearest() {
+    let (_directory, path) = with_configuration("[server]\nlistn = \"x\"\n");
+    let output = hubforce(&["check", "--offline", "--config", &path]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("`listn` is not known here; did you mean `listen`?"), "{said}");
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    assert_eq!(hubforce(&["serve", "--nonsense"]).status.code(), Some(2));
+    assert_eq!(hubforce(&["serve", "--config", "/nowhere/hubforce.toml"]).status.code(), Some(2));
+}
+
+#[test]
+fn check_offline_passes_what_is_right_and_fails_what_contradicts_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let right = good(directory.path());
+    let (_one, path) = with_configuration(&right);
+    let output = hubforce(&["check", "--offline", "--config", &path]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let twice = format!(
+        "{right}\nmappings = [{{ hubspot = \"a\", lead = \"A\" }}, {{ hubspot = \"a\", lead = \"B\" }}]\n"
+    );
+    let (_two, path) = with_configuration(&twice);
+    let output = hubforce(&["check", "--offline", "--config", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stdout).unwrap().contains("mapped twice"));
+}
+
+#[test]
+fn migrate_applies_what_check_misses() {
+    let directory = tempfile::tempdir().unwrap();
+    let (_one, path) = with_configuration(&good(directory.path()));
+    assert_eq!(hubforce(&["migrate", "--check", "--config", &path]).status.code(), Some(1));
+    assert_eq!(hubforce(&["migrate", "--config", &path]).status.code(), Some(0));
+    assert_eq!(hubforce(&["migrate", "--check", "--config", &path]).status.code(), Some(0));
+}
+
+#[test]
+fn a_port_that_is_taken_is_said_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let text = good(directory.path()).replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    let (_one, path) = with_configuration(&text);
+    let output = hubforce(&["serve", "--config", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8(output.stderr).unwrap().contains("is another instance running there?"));
+}
+
+#[test]
+fn serve_lives_until_it_is_told_to_stop() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let directory = tempfile::tempdir().unwrap();
+    let text = good(directory.path()).replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let (_one, path) = with_configuration(&text);
+    let mut process =
+        Command::new(env!("CARGO_BIN_EXE_hubforce")).args(["serve", "--config", &path]).spawn().unwrap();
+    let alive = (0..1_000).any(|_| {
+        std::thread::yield_now();
+        hubforce(&["health", "--config", &path]).status.success()
+    });
+    assert!(alive);
+    let stopped = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    assert_eq!(process.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn the_demo_comes_out_as_it_should() {
+    let output = hubforce(&["demo", "--once"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert_eq!(said.matches("as it should be").count(), 7, "{said}");
+}

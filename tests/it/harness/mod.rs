@@ -1,0 +1,275 @@
+//! A service with both emulators around it, on a clock that stands still until it is moved.
+//!
+//! Calls to the CRMs go over HTTP on this machine; webhooks are carried by hand, so that a test decides when they arrive. At its end
+//! a test that did not say otherwise must have left nothing to do.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{Request, StatusCode};
+use hubforce::cli::{Outside, assemble};
+use hubforce::config::Config;
+use hubforce::domain::{Clock, ConnectionName, TestClock, Timestamp};
+use hubforce::emulator::hubspot::{self, HubspotEmulator};
+use hubforce::emulator::salesforce::{self, SalesforceEmulator};
+use hubforce::emulator::{Answer, Caller, EmulatorClock, Outgoing, Vendor, router};
+use hubforce::http;
+use hubforce::shutdown::Shutdown;
+use hubforce::store::Store;
+use hubforce::store::types::{Job, JobQuery, JobState};
+use hubforce::worker::Worker;
+use tower::ServiceExt;
+
+/// Where the service is said to be; only signatures care.
+pub(crate) const PUBLIC_URL: &str = "https://sync.example.com";
+
+/// What the emulated HubSpot signs with.
+pub(crate) const SECRET: &str = "client-secret";
+
+/// The path that the emulated Salesforce calls.
+pub(crate) const PATH_TOKEN: &str = "path-token";
+
+/// The operator's token.
+pub(crate) const TOKEN: &str = "operator-token";
+
+/// The viewer's token.
+pub(crate) const VIEWER: &str = "viewer-token";
+
+/// An instant to begin with.
+const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+/// A service with both emulators around it.
+pub(crate) struct TestApp {
+    pub(crate) hubspot: Arc<HubspotEmulator>,
+    pub(crate) salesforce: Arc<SalesforceEmulator>,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) worker: Arc<Worker>,
+    pub(crate) router: Router,
+    pub(crate) clock: EmulatorClock,
+    pub(crate) name: ConnectionName,
+    shutdown: Shutdown,
+    _directory: tempfile::TempDir,
+}
+
+/// Serves an emulator on a free port; returns its address.
+pub(crate) async fn serve(
+    listener: tokio::net::TcpListener,
+    vendor: Arc<dyn Vendor>,
+    shutdown: &Shutdown,
+) -> String {
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let stop = shutdown.stop.clone();
+    shutdown.tasks.spawn(async move {
+        axum::serve(listener, router(vendor)).with_graceful_shutdown(stop.cancelled_owned()).await.unwrap();
+    });
+    url
+}
+
+/// The configuration of a service between two emulators.
+pub(crate) fn configuration(database: &std::path::Path, urls: (&str, &str), contacts: &str) -> String {
+    let (hubspot, salesforce) = urls;
+    format!(
+        r#"
+        [server]
+        listen = "127.0.0.1:0"
+        public_url = "{PUBLIC_URL}"
+        [database]
+        url = "sqlite://{}"
+        [admin]
+        tokens = [
+            {{ name = "ops", token = "{TOKEN}", role = "operator" }},
+            {{ name = "eyes", token = "{VIEWER}", role = "viewer" }},
+        ]
+        [[connections]]
+        name = "acme"
+        [connections.hubspot]
+        portal_id = 1234567
+        app_id = 998877
+        client_secrets = ["older-secret", "{SECRET}"]
+        api_url = "{hubspot}"
+        requests_per_10s = 1000000
+        requests_per_day = 1000000
+        auth = {{ type = "access_token", access_token = "pat-integration" }}
+        [connections.salesforce]
+        org_id = "00D000000000001"
+        login_url = "{salesforce}"
+        requests_per_day = 1000000
+        path_tokens = ["{PATH_TOKEN}"]
+        auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
+        [connections.sync.contacts]
+        {contacts}
+        "#,
+        database.display()
+    )
+}
+
+impl TestApp {
+    /// A service with default settings.
+    pub(crate) async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// A service with these lines under `[connections.sync.contacts]`.
+    pub(crate) async fn with(contacts: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let shutdown = Shutdown::default();
+        let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
+        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let instance_url = format!("http://{}", listener.local_addr().unwrap());
+        let options =
+            salesforce::Options { instance_url, calls_max: 1_000_000, ..salesforce::Options::default() };
+        let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
+        let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
+        hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
+        salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
+        let text =
+            configuration(&directory.path().join("test.db"), (&hubspot_url, &salesforce_url), contacts);
+        let config = Config::parse(&text).unwrap();
+        let metrics = hubforce::telemetry::count().unwrap();
+        let outside = Outside { clock: Arc::new(clock.clone()), metrics, shutdown: shutdown.clone() };
+        let assembled = assemble(&config, &outside).await.unwrap();
+        let router = http::router(assembled.state);
+        let name = ConnectionName::parse("acme").unwrap();
+        Self {
+            hubspot,
+            salesforce,
+            store: assembled.store,
+            worker: assembled.worker,
+            router,
+            clock,
+            name,
+            shutdown,
+            _directory: directory,
+        }
+    }
+
+    /// Sends a request; returns status and body.
+    pub(crate) async fn send(&self, request: Request<Body>) -> (StatusCode, Bytes) {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let status = response.status();
+        (status, axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap())
+    }
+
+    /// Asks the API as the operator.
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: &str) -> (StatusCode, serde_json::Value) {
+        self.ask_as(TOKEN, method, path, body).await
+    }
+
+    /// Asks the API with a token.
+    pub(crate) async fn ask_as(
+        &self,
+        token: &str,
+        method: &str,
+        path: &str,
+        body: &str,
+    ) -> (StatusCode, serde_json::Value) {
+        let request =
+            Request::builder().method(method).uri(path).header("authorization", format!("Bearer {token}"));
+        let (status, body) = self.send(request.body(Body::from(body.to_owned())).unwrap()).await;
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    }
+
+    /// Carries one message to the service; returns how it was answered.
+    pub(crate) async fn carry(&self, outgoing: &Outgoing) -> Answer {
+        let path = outgoing.url.strip_prefix(PUBLIC_URL).unwrap();
+        let mut request = Request::builder().method("POST").uri(path);
+        for (name, value) in &outgoing.headers {
+            request = request.header(*name, value);
+        }
+        let (status, body) = self.send(request.body(Body::from(outgoing.body.clone())).unwrap()).await;
+        Answer::Status(status.as_u16(), body.to_vec())
+    }
+
+    /// Carries every message that is due; returns how many there were.
+    pub(crate) async fn deliver(&self) -> usize {
+        let mut n = 0;
+        let vendors: [Arc<dyn Vendor>; 2] =
+            [Arc::clone(&self.hubspot) as _, Arc::clone(&self.salesforce) as _];
+        for vendor in vendors {
+            for outgoing in vendor.take_due(self.clock.now()) {
+                n += 1;
+                let answer = self.carry(&outgoing).await;
+                assert!(matches!(answer, Answer::Status(200, _)), "{answer:?}");
+                vendor.settle(outgoing.id, &answer, self.clock.now());
+            }
+        }
+        n
+    }
+
+    /// Delivers and works until nothing more happens.
+    pub(crate) async fn settle(&self) {
+        loop {
+            let delivered = self.deliver().await;
+            self.worker.drain().await.unwrap();
+            if delivered == 0 {
+                return;
+            }
+        }
+    }
+
+    /// Moves the clock on and settles.
+    pub(crate) async fn settle_after(&self, millis: i64) {
+        self.clock.advance_millis(millis);
+        self.settle().await;
+    }
+
+    /// Calls of the service to both CRMs so far.
+    pub(crate) fn calls(&self) -> u64 {
+        self.hubspot.control().total(Caller::Integration)
+            + self.salesforce.control().total(Caller::Integration)
+    }
+
+    /// Forgets calls.
+    pub(crate) fn forget_calls(&self) {
+        self.hubspot.control().reset();
+        self.salesforce.control().reset();
+    }
+
+    /// Calls of the service that write.
+    pub(crate) fn writes(&self) -> u64 {
+        let of_hubspot =
+            ["batch/create", "batch/update"].map(|endpoint| self.hubspot.control().calls_to(endpoint));
+        let of_salesforce = ["update", "upsert", "insert"]
+            .map(|verb| self.salesforce.control().calls_to(&format!("composite/sobjects/{verb}")));
+        of_hubspot.iter().sum::<u64>() + of_salesforce.iter().sum::<u64>()
+    }
+
+    /// The jobs in a state.
+    pub(crate) async fn jobs(&self, state: Option<JobState>) -> Vec<Job> {
+        let query =
+            JobQuery { connection: &self.name, state, after: None, limit: 500, now: self.clock.now() };
+        self.store.jobs(&query).await.unwrap()
+    }
+
+    /// Ends the test: nothing may be left to do.
+    pub(crate) async fn end(self) {
+        let left = self.jobs(None).await;
+        assert!(left.is_empty(), "left over: {left:?}");
+        self.stop().await;
+    }
+
+    /// Ends a test that leaves something on purpose.
+    pub(crate) async fn stop(self) {
+        self.shutdown.stop.cancel();
+        let Self { store, worker, router, shutdown, .. } = self;
+        drop((worker, router));
+        store.close().await;
+        assert!(shutdown.finish(std::time::Duration::from_secs(10)).await);
+    }
+
+    /// The only lead's id.
+    pub(crate) fn lead(&self) -> String {
+        let ids = self.salesforce.ids("Lead");
+        assert_eq!(ids.len(), 1, "{ids:?}");
+        ids[0].clone()
+    }
+
+    /// A lead's field.
+    pub(crate) fn lead_field(&self, id: &str, field: &str) -> Option<String> {
+        self.salesforce.field("Lead", id, field)
+    }
+}

@@ -1,0 +1,197 @@
+//! The door: exact answers to good and bad calls, and nothing changed by the bad ones.
+
+use axum::body::Body;
+use axum::http::Request;
+use base64::Engine;
+use hmac::{Hmac, KeyInit, Mac};
+use hubforce::domain::Clock;
+
+use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, TOKEN, TestApp, VIEWER};
+
+fn signed(app: &TestApp, body: &[u8], secret: &str, off_ms: i64) -> Request<Body> {
+    let timestamp = (app.clock.now().as_millis() + off_ms).to_string();
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
+    for part in
+        [b"POST".as_slice(), format!("{PUBLIC_URL}/webhooks/hubspot").as_bytes(), body, timestamp.as_bytes()]
+    {
+        mac.update(part);
+    }
+    let signature = base64::engine::general_purpose::STANDARD.encode(mac.finalize().into_bytes());
+    Request::post("/webhooks/hubspot")
+        .header("x-hubspot-signature-v3", signature)
+        .header("x-hubspot-request-timestamp", timestamp)
+        .body(Body::from(body.to_vec()))
+        .unwrap()
+}
+
+fn event(portal: u64, id: &str) -> String {
+    format!(r#"{{"subscriptionType":"contact.creation","portalId":{portal},"occurredAt":1,"objectId":{id}}}"#)
+}
+
+#[tokio::test]
+async fn i_8_hubspot_is_answered_exactly() {
+    let app = TestApp::start().await;
+    let good = format!("[{}]", event(1_234_567, "7"));
+    let deep = format!("[{}{}]", "[".repeat(50_000), "]".repeat(50_000));
+    for (body, secret, off_ms, expected) in [
+        (good.as_str(), SECRET, 0, 200),
+        (&good, "older-secret", 0, 200),
+        (&good, SECRET, 299_999, 200),
+        (&good, SECRET, 300_001, 401),
+        (&good, SECRET, -300_001, 401),
+        (&good, "forged", 0, 401),
+        ("{}", SECRET, 0, 400),
+        ("[", SECRET, 0, 400),
+        ("", SECRET, 0, 400),
+        (&deep, SECRET, 0, 400),
+        ("[]", SECRET, 0, 200),
+    ] {
+        let (status, _) = app.send(signed(&app, body.as_bytes(), secret, off_ms)).await;
+        assert_eq!(status, expected, "{} {secret} {off_ms}", &body[..body.len().min(60)]);
+    }
+    let unsigned = Request::post("/webhooks/hubspot").body(Body::from(good.clone())).unwrap();
+    assert_eq!(app.send(unsigned).await.0, 401);
+    let large = vec![b' '; hubforce::http::BODY_BYTES_MAX + 1];
+    assert_eq!(app.send(signed(&app, &large, SECRET, 0)).await.0, 413);
+    assert_eq!(app.jobs(None).await.len(), 1, "only the signed ones marked anything");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn foreign_portals_and_unknown_kinds_are_kept_and_never_acted_on() {
+    let app = TestApp::start().await;
+    let body = format!(
+        r#"[{},{{"subscriptionType":"ticket.creation","portalId":1234567,"occurredAt":1,"objectId":1}}]"#,
+        event(999, "7")
+    );
+    assert_eq!(app.send(signed(&app, body.as_bytes(), SECRET, 0)).await.0, 200);
+    assert!(app.jobs(None).await.is_empty());
+    app.end().await;
+}
+
+#[tokio::test]
+async fn the_bad_part_of_a_delivery_is_parked_and_the_rest_is_worked() {
+    let app = TestApp::start().await;
+    let contact = app.hubspot.create(&[("email", "a@example.com"), ("lastname", "A")]).unwrap();
+    let body = format!(r#"[{},{}]"#, event(1_234_567, "\"x\""), event(1_234_567, &contact.to_string()));
+    assert_eq!(app.send(signed(&app, body.as_bytes(), SECRET, 0)).await.0, 200);
+    app.settle().await;
+    assert_eq!(app.salesforce.ids("Lead").len(), 1);
+    let (_, jobs) = app.ask("GET", "/v1/connections/acme/jobs", "").await;
+    let job = &jobs["items"][0];
+    assert_eq!(
+        (job["category"].as_str(), job["part"]["position"].as_u64()),
+        (Some("unreadable"), Some(0)),
+        "{jobs}"
+    );
+    let id = job["id"].as_i64().unwrap();
+    assert_eq!(app.ask("POST", &format!("/v1/jobs/{id}/retry"), "").await.0, 409);
+    assert_eq!(app.ask("DELETE", &format!("/v1/jobs/{id}"), "").await.0, 204);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn an_id_that_does_not_exist_changes_nothing() {
+    let app = TestApp::start().await;
+    let body = format!("[{}]", event(1_234_567, "404404"));
+    assert_eq!(app.send(signed(&app, body.as_bytes(), SECRET, 0)).await.0, 200);
+    app.settle().await;
+    assert_eq!(app.writes(), 0);
+    app.end().await;
+}
+
+fn message(organization: &str) -> String {
+    format!(
+        r#"<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/" xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><e:Body><notifications xmlns="http://soap.sforce.com/2005/09/outbound"><OrganizationId>{organization}</OrganizationId><Notification><Id>04l000000000001</Id><sObject i:type="s:Lead" xmlns:s="urn:sobject.enterprise.soap.sforce.com"><s:Id>00Q000000000001</s:Id></sObject></Notification></notifications></e:Body></e:Envelope>"#
+    )
+}
+
+#[tokio::test]
+async fn i_8_salesforce_is_answered_exactly() {
+    let app = TestApp::start().await;
+    let good = message("00D000000000001AAA");
+    for (token, body, expected, says) in [
+        (PATH_TOKEN, good.as_str(), 200, "<Ack>true</Ack>"),
+        ("wrong", &good, 404, "soapenv:Fault"),
+        (PATH_TOKEN, &message("00D000000000002"), 403, "soapenv:Fault"),
+        (PATH_TOKEN, "<a/>", 400, "soapenv:Client"),
+        (PATH_TOKEN, "", 400, "soapenv:Client"),
+        (PATH_TOKEN, &format!("<!DOCTYPE a>{good}"), 400, "soapenv:Client"),
+    ] {
+        let request =
+            Request::post(format!("/webhooks/salesforce/{token}")).body(Body::from(body.to_owned())).unwrap();
+        let (status, answer) = app.send(request).await;
+        let answer = String::from_utf8(answer.to_vec()).unwrap();
+        assert_eq!(status, expected, "{token} {body}");
+        assert!(answer.starts_with("<?xml") && answer.contains(says), "{answer}");
+    }
+    assert_eq!(app.jobs(None).await.len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn i_1_a_store_that_cannot_write_answers_503() {
+    let app = TestApp::start().await;
+    app.store.close().await;
+    let body = format!("[{}]", event(1_234_567, "7"));
+    assert_eq!(app.send(signed(&app, body.as_bytes(), SECRET, 0)).await.0, 503);
+    let request = Request::post(format!("/webhooks/salesforce/{PATH_TOKEN}"));
+    let (status, answer) = app.send(request.body(Body::from(message("00D000000000001"))).unwrap()).await;
+    assert_eq!(status, 503);
+    assert!(String::from_utf8(answer.to_vec()).unwrap().contains("soapenv:Server"));
+    let ready = Request::get("/readyz").body(Body::empty()).unwrap();
+    assert_eq!(app.send(ready).await.0, 503);
+    let lives = Request::get("/healthz").body(Body::empty()).unwrap();
+    assert_eq!(app.send(lives).await.0, 200);
+}
+
+#[tokio::test]
+async fn i_8_the_api_wants_a_token_and_acting_wants_an_operator() {
+    let app = TestApp::start().await;
+    let bare = Request::get("/v1/connections").body(Body::empty()).unwrap();
+    assert_eq!(app.send(bare).await.0, 401);
+    assert_eq!(app.ask_as("wrong", "GET", "/v1/connections", "").await.0, 401);
+    assert_eq!(app.ask_as(VIEWER, "GET", "/v1/connections", "").await.0, 200);
+    let (status, problem) = app.ask_as(VIEWER, "POST", "/v1/connections/acme/pause", "").await;
+    assert_eq!((status.as_u16(), &problem["type"]), (403, &"/problems/forbidden".into()));
+    assert_eq!(app.ask_as(TOKEN, "POST", "/v1/connections/acme/pause", "").await.0, 200);
+    let (_, connections) = app.ask("GET", "/v1/connections", "").await;
+    assert_eq!(connections["items"][0]["state"], "paused");
+    app.hubspot.create(&[("email", "a@example.com"), ("lastname", "A")]).unwrap();
+    app.settle().await;
+    assert!(app.salesforce.ids("Lead").is_empty(), "ingress goes on storing, work rests");
+    app.ask("POST", "/v1/connections/acme/resume", "").await;
+    app.settle().await;
+    assert_eq!(app.salesforce.ids("Lead").len(), 1);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn questions_that_make_no_sense_are_told_so() {
+    let app = TestApp::start().await;
+    for (method, path, body, status) in [
+        ("GET", "/v1/nothing", "", 404),
+        ("PUT", "/v1/connections", "", 405),
+        ("GET", "/v1/connections/other/jobs", "", 404),
+        ("GET", "/v1/connections/acme/jobs?state=x", "", 400),
+        ("GET", "/v1/connections/acme/jobs?colour=red", "", 400),
+        ("GET", "/v1/connections/acme/jobs?limit=0", "", 400),
+        ("GET", "/v1/jobs/77", "", 404),
+        ("GET", "/v1/connections/acme/records/hubspot/Lead/7", "", 400),
+        ("GET", "/v1/connections/acme/records/hubspot/contact/x", "", 400),
+        ("GET", "/v1/connections/acme/records/hubspot/contact/7", "", 404),
+        ("GET", "/v1/connections/acme/audit?kind=Lead", "", 400),
+        ("POST", "/v1/connections/acme/resync", "{}", 400),
+        ("POST", "/v1/connections/acme/resync", r#"{"kind":"contact","ids":["1"],"list_id":"3"}"#, 400),
+        ("POST", "/v1/connections/acme/resync", r#"{"kind":"contact"}"#, 400),
+        ("GET", "/v1/connections/acme/resyncs/x", "", 404),
+    ] {
+        let (found, problem) = app.ask(method, path, body).await;
+        assert_eq!(found, status, "{method} {path} {body}: {problem}");
+        assert!(
+            problem["type"].as_str().is_some_and(|kind| kind.starts_with("/problems/")),
+            "{method} {path}: {problem}"
+        );
+    }
+    app.end().await;
+}

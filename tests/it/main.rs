@@ -1,0 +1,12 @@
+//! Stories through the doors: a signed webhook in, the emulators' state and call count out.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod cli;
+mod costs;
+mod crash;
+mod harness;
+mod ingress;
+mod layering;
+mod openapi;
+mod people;
+mod refusals;
