@@ -74,6 +74,13 @@ pub(super) async fn status(pool: &SqlitePool) -> Result<Vec<MigrationStatus>, Er
     Ok(known.to_vec())
 }
 
+/// Where the migrations of a database stand that does not exist yet.
+pub(super) fn none_applied() -> Vec<MigrationStatus> {
+    MIGRATIONS
+        .map(|(version, name, _)| MigrationStatus { version, name: name.to_owned(), applied: false })
+        .to_vec()
+}
+
 /// Refuses a database that lacks something.
 pub(super) async fn insist(pool: &SqlitePool) -> Result<(), Error> {
     let missing: Vec<String> =
