@@ -483,7 +483,7 @@ async fn only_a_file_can_be_opened_and_a_newer_schema_is_refused() {
     assert!(super::migrations(&url).await.unwrap().iter().all(|status| status.applied));
     memory.store.close().await;
     let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 4").execute(&pool).await.unwrap();
+    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 5").execute(&pool).await.unwrap();
     pool.close().await;
     for migrate in [true, false] {
         let error = open(&Options { url: url.clone(), migrate }).await.err().unwrap();

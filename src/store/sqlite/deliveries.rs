@@ -8,6 +8,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{cause_parts, hex, to_json};
+use crate::store::sqlite::resyncs;
 use crate::store::types::{Cause, DeliveryOutcome, Mark, NewDelivery, Retention};
 
 /// Stores a group of deliveries and marks their records.
@@ -47,7 +48,11 @@ pub(super) async fn mark(
 ) -> Result<(), Error> {
     let rows: Result<Vec<Json>, Error> =
         marks.iter().map(|mark| mark_json(name, mark, &cause, now)).collect();
-    upsert_jobs(connection, rows?).await
+    upsert_jobs(connection, rows?).await?;
+    match cause {
+        Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
+        Cause::Delivery(_) => Ok(()),
+    }
 }
 
 /// One statement for the group: the bodies travel as one blob that SQLite cuts up, so that none is escaped.
@@ -154,9 +159,10 @@ async fn upsert_jobs(connection: &mut SqliteConnection, rows: Vec<Json>) -> Resu
                       attempts    = CASE WHEN state = 'parked' OR excluded.cause_kind = 'resync' THEN 0 ELSE attempts END,
                       dirty_since = min(dirty_since, excluded.dirty_since),
                       occurred_at = max(occurred_at, excluded.occurred_at),
-                      -- A resync keeps its say, over retries too, until its job is done or parked: it asks for more than an
-                      -- event does, and it counts that job.
-                      cause       = CASE WHEN cause_kind = 'resync' AND state <> 'parked' THEN cause ELSE excluded.cause END,
+                      -- A resync keeps its say over events, through retries too, until its job is done or parked: it asks for
+                      -- more than they do.
+                      cause       = CASE WHEN cause_kind = 'resync' AND excluded.cause_kind <> 'resync' AND state <> 'parked'
+                                         THEN cause ELSE excluded.cause END,
                       cause_kind  = CASE WHEN cause_kind = 'resync' AND state <> 'parked' THEN cause_kind ELSE excluded.cause_kind END,
                       told        = CASE WHEN told IS NULL THEN NULL ELSE excluded.told END";
     sqlx::query(sql).bind(to_json(&rows)?).execute(connection).await?;

@@ -224,7 +224,10 @@ impl Store for SqliteStore {
     }
 
     async fn discard_job(&self, id: JobId, now: Timestamp) -> Result<bool, Error> {
-        jobs::discard_job(&self.writer, id, now).await
+        let mut transaction = self.begin().await?;
+        let done = jobs::discard_job(&mut transaction, id, now).await?;
+        transaction.commit().await?;
+        Ok(done)
     }
 
     async fn audit(&self, query: &AuditQuery<'_>) -> Result<Vec<AuditRow>, Error> {

@@ -63,10 +63,7 @@ fn resync_of(memory: &Memory, total: u64) -> Resync {
 async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry() {
     let memory = Memory::new().await;
     let worker = Uuid::now_v7();
-    let resync = resync_of(&memory, 1);
-    memory.store.create_resync(&resync).await.unwrap();
-    let mark = Mark { key: contact(1), occurred_at: at(1), notification: None, told_by_us: None };
-    memory.store.advance_resync(&resync, &[mark], at(1)).await.unwrap();
+    let resync = marked_by_a_resync(&memory, contact(1)).await;
     let claimed = memory.claim_as(worker, 10).await;
     let retry = Outcome::Retry {
         at: at(60),
@@ -77,9 +74,55 @@ async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry() {
     memory.finish_as(worker, &[finished(&claimed[0], retry)]).await;
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 60).await;
-    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resync.id), "a person asked, and it is not done yet");
+    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resync), "a person asked, and it is not done yet");
     memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
-    assert_eq!(memory.store.resync(resync.id).await.unwrap().unwrap().done, 1);
+    assert_eq!(counts_of(&memory, resync).await, (1, 0));
+}
+
+async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
+    let resync = resync_of(memory, 1);
+    memory.store.create_resync(&resync).await.unwrap();
+    let mark = Mark { key, occurred_at: at(1), notification: None, told_by_us: None };
+    memory.store.advance_resync(&resync, &[mark], at(1)).await.unwrap();
+    resync.id
+}
+
+async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
+    let resync = memory.store.resync(resync).await.unwrap().unwrap();
+    (resync.done, resync.failed)
+}
+
+#[tokio::test]
+async fn every_resync_of_a_record_counts_it() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    let resyncs =
+        [marked_by_a_resync(&memory, contact(1)).await, marked_by_a_resync(&memory, contact(1)).await];
+    let claimed = memory.claim_as(worker, 10).await;
+    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resyncs[1]), "the audit names the latest");
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
+    for resync in resyncs {
+        assert_eq!(counts_of(&memory, resync).await, (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    let resync = marked_by_a_resync(&memory, contact(1)).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    memory.finish_as(worker, &[finished(&claimed[0], parked())]).await;
+    assert!(memory.store.retry_job(claimed[0].jobs[0].id, at(60)).await.unwrap());
+    let claimed = memory.claim_as(worker, 60).await;
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
+    assert_eq!(counts_of(&memory, resync).await, (0, 1));
+
+    let resync = marked_by_a_resync(&memory, contact(2)).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    memory.store.release_all(worker).await.unwrap();
+    assert!(memory.store.discard_job(claimed[0].jobs[0].id, at(60)).await.unwrap());
+    assert_eq!(counts_of(&memory, resync).await, (0, 1));
 }
 
 #[tokio::test]
@@ -139,5 +182,41 @@ async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
     };
     for gone in [2, 1, 0] {
         assert_eq!(memory.store.retain(&retention).await.unwrap(), gone);
+    }
+}
+
+/// What the door carries on this machine; run with `cargo test --release --lib what_the_door_carries -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a promise"]
+#[expect(clippy::print_stderr, reason = "its figures are for the person who runs it")]
+async fn what_the_door_carries() {
+    const CALLERS: u32 = 64;
+    for (n_marks, n_each) in [(1_u32, 4_000_u32), (100, 150)] {
+        let memory = Arc::new(Memory::new().await);
+        let (door, keeper) = Door::open(Arc::clone(&memory.store));
+        let keeper = tokio::spawn(keeper);
+        let start = std::time::Instant::now();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (memory, door) = (Arc::clone(&memory), door.clone());
+                tokio::spawn(async move {
+                    for n in 0..n_each {
+                        let first = u64::from((caller * n_each + n) * n_marks) + 1;
+                        let keys: Vec<RecordKey> = (first..first + u64::from(n_marks)).map(contact).collect();
+                        let size = 300 * usize::try_from(n_marks).unwrap();
+                        let body = bytes::Bytes::from(vec![b'x'; size]);
+                        door.accept(vec![NewDelivery { body, ..memory.delivery(&keys) }]).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        let per_second = f64::from(CALLERS * n_each) / start.elapsed().as_secs_f64();
+        let events = per_second * f64::from(n_marks);
+        eprintln!("{n_marks} events a delivery: {per_second:.0} deliveries/s, {events:.0} events/s");
+        drop(door);
+        keeper.await.unwrap();
     }
 }
