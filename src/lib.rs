@@ -16,6 +16,7 @@
 //! | 5 | [`config`], [`telemetry`], [`shutdown`] | assembly |
 //! | 6 | [`cli`] | the operator |
 
+pub mod cli;
 pub mod config;
 pub mod crm;
 pub mod domain;

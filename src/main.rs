@@ -1,2 +1,7 @@
 //! The binary. Everything lives in the library; see `src/lib.rs` for the map.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hubforce::cli::main()
+}

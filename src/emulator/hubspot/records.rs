@@ -1,0 +1,282 @@
+//! Contacts: what they hold, and what a write does to them.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value as Json, json};
+
+use crate::domain::Timestamp;
+use crate::emulator::hubspot::properties::PropertySet;
+
+/// Who writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// The integration's app.
+    App(u64),
+    /// Somebody at work.
+    Person,
+}
+
+/// Who writes, and when.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Act<'a> {
+    pub(super) writer: &'a Writer,
+    pub(super) now: Timestamp,
+}
+
+/// A contact.
+#[derive(Clone, Debug)]
+pub(super) struct Contact {
+    pub(super) id: u64,
+    pub(super) properties: BTreeMap<String, String>,
+    pub(super) created_at: Timestamp,
+    pub(super) updated_at: Timestamp,
+    pub(super) archived_at: Option<Timestamp>,
+}
+
+/// What a write did.
+#[derive(Clone, Debug)]
+pub(super) struct Change {
+    pub(super) id: u64,
+    pub(super) created: bool,
+    /// The properties that hold something else now.
+    pub(super) moved: Vec<(String, String)>,
+}
+
+/// Why a write did nothing: status, category, words, and the values at fault.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) category: &'static str,
+    pub(super) message: String,
+    pub(super) errors: Vec<Json>,
+    pub(super) existing: Option<u64>,
+}
+
+/// The contacts of a portal.
+#[derive(Debug, Default)]
+pub(super) struct Contacts {
+    by_id: BTreeMap<u64, Contact>,
+    by_value: HashMap<(String, String), u64>,
+    last_id: u64,
+}
+
+/// The first id; larger than 32 bits, as real ones are.
+const FIRST_ID: u64 = 734_931_000_000;
+
+impl Contacts {
+    pub(super) fn get(&self, id: u64) -> Option<&Contact> {
+        self.by_id.get(&id).filter(|contact| contact.archived_at.is_none())
+    }
+
+    pub(super) fn archived(&self, id: u64) -> Option<&Contact> {
+        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some())
+    }
+
+    pub(super) fn live_ids(&self) -> Vec<u64> {
+        self.by_id
+            .values()
+            .filter(|contact| contact.archived_at.is_none())
+            .map(|contact| contact.id)
+            .collect()
+    }
+
+    pub(super) fn page(&self, after: u64, limit: usize) -> Vec<&Contact> {
+        self.by_id
+            .range(after + 1..)
+            .map(|(_, contact)| contact)
+            .filter(|contact| contact.archived_at.is_none())
+            .take(limit)
+            .collect()
+    }
+
+    /// Finds a contact by a unique property.
+    pub(super) fn find(&self, property: &str, value: &str) -> Option<&Contact> {
+        let id = self.by_value.get(&(property.to_owned(), value.to_lowercase()))?;
+        self.get(*id)
+    }
+
+    /// Creates (`id` is `None`) or updates a contact. Nothing happens unless everything fits.
+    pub(super) fn write(
+        &mut self,
+        id: Option<u64>,
+        values: &BTreeMap<String, String>,
+        set: &PropertySet,
+        act: Act<'_>,
+    ) -> Result<Change, Refused> {
+        let Act { writer, now } = act;
+        let values = fitted(values, set)?;
+        if let Some(id) = id
+            && self.get(id).is_none()
+        {
+            return Err(not_found());
+        }
+        self.check_unique(id, &values, set)?;
+        if id.is_none()
+            && !["email", "firstname", "lastname"]
+                .iter()
+                .any(|name| values.get(*name).is_some_and(|value| !value.is_empty()))
+        {
+            return Err(invalid(vec![], "A contact needs an email, a first name or a last name".to_owned()));
+        }
+        let created = id.is_none();
+        let id = id.unwrap_or_else(|| self.new_contact(writer, now));
+        let Some(contact) = self.by_id.get_mut(&id) else { return Err(not_found()) };
+        let mut moved = Vec::new();
+        for (name, value) in values {
+            let before = contact.properties.get(&name).cloned().unwrap_or_default();
+            if before != value {
+                if set.get(&name).is_some_and(|property| property.unique) {
+                    self.by_value.remove(&(name.clone(), before.to_lowercase()));
+                    if !value.is_empty() {
+                        self.by_value.insert((name.clone(), value.to_lowercase()), id);
+                    }
+                }
+                contact.properties.insert(name.clone(), value.clone());
+                moved.push((name, value));
+            }
+        }
+        if !moved.is_empty() || created {
+            contact.updated_at = now;
+            contact.properties.insert("lastmodifieddate".to_owned(), now.to_string());
+        }
+        Ok(Change { id, created, moved })
+    }
+
+    fn check_unique(
+        &self,
+        id: Option<u64>,
+        values: &BTreeMap<String, String>,
+        set: &PropertySet,
+    ) -> Result<(), Refused> {
+        for name in set.unique_names() {
+            let Some(value) = values.get(name).filter(|value| !value.is_empty()) else { continue };
+            let holder = self.by_value.get(&(name.clone(), value.to_lowercase())).copied();
+            let Some(holder) = holder.filter(|holder| Some(*holder) != id && self.get(*holder).is_some())
+            else {
+                continue;
+            };
+            if name == "email" && id.is_none() {
+                return Err(Refused {
+                    status: 409,
+                    category: "CONFLICT",
+                    message: format!("Contact already exists. Existing ID: {holder}"),
+                    errors: Vec::new(),
+                    existing: Some(holder),
+                });
+            }
+            let own = id.unwrap_or(self.last_id + 1);
+            let message = format!(
+                "Cannot set PropertyValueCoordinates{{portalId=1, objectTypeId=ObjectTypeId{{legacyObjectType=CONTACT}}, propertyName={name}, value={value}}} on {own}. {holder} already has that value."
+            );
+            return Err(Refused { existing: Some(holder), ..invalid(Vec::new(), message) });
+        }
+        Ok(())
+    }
+
+    fn new_contact(&mut self, writer: &Writer, now: Timestamp) -> u64 {
+        self.last_id = self.last_id.max(FIRST_ID) + 1;
+        let id = self.last_id;
+        let (source, source_id) = match writer {
+            Writer::App(app) => ("INTEGRATION", app.to_string()),
+            Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
+        };
+        let properties = [
+            ("createdate", now.to_string()),
+            ("hs_object_id", id.to_string()),
+            ("hs_object_source", source.to_owned()),
+            ("hs_object_source_id", source_id),
+            ("lifecyclestage", "lead".to_owned()),
+        ];
+        let properties = properties.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
+        self.by_id
+            .insert(id, Contact { id, properties, created_at: now, updated_at: now, archived_at: None });
+        id
+    }
+
+    pub(super) fn archive(&mut self, id: u64, now: Timestamp) -> bool {
+        let Some(contact) = self.by_id.get_mut(&id).filter(|contact| contact.archived_at.is_none()) else {
+            return false;
+        };
+        contact.archived_at = Some(now);
+        self.by_value.retain(|_, holder| *holder != id);
+        true
+    }
+
+    pub(super) fn restore(&mut self, id: u64, now: Timestamp) -> bool {
+        let Some(contact) = self.by_id.get_mut(&id).filter(|contact| contact.archived_at.is_some()) else {
+            return false;
+        };
+        contact.archived_at = None;
+        contact.updated_at = now;
+        for name in ["email", "hubforce_salesforce_lead_id", "hubforce_salesforce_contact_id"] {
+            if let Some(value) = contact.properties.get(name).filter(|value| !value.is_empty()) {
+                self.by_value.insert((name.to_owned(), value.to_lowercase()), id);
+            }
+        }
+        true
+    }
+
+    pub(super) fn shown(&self) -> Json {
+        json!({ "contacts": self.by_id.values().map(|contact| contact.shown(&[], true)).collect::<Vec<_>>() })
+    }
+}
+
+fn fitted(values: &BTreeMap<String, String>, set: &PropertySet) -> Result<BTreeMap<String, String>, Refused> {
+    let (mut fit, mut errors) = (BTreeMap::new(), Vec::new());
+    for (name, value) in values {
+        match set.fit(name, value) {
+            Ok(value) => drop(fit.insert(name.clone(), value)),
+            Err(unfit) => errors.push(json!({
+                "message": unfit.message, "code": unfit.code, "context": { "propertyName": [name] }
+            })),
+        }
+    }
+    if errors.is_empty() {
+        return Ok(fit);
+    }
+    let inner: Vec<Json> = errors
+        .iter()
+        .map(|error| json!({ "isValid": false, "message": error["message"], "error": error["code"], "name": error["context"]["propertyName"][0] }))
+        .collect();
+    Err(invalid(errors, format!("Property values were not valid: {}", Json::from(inner))))
+}
+
+fn invalid(errors: Vec<Json>, message: String) -> Refused {
+    Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None }
+}
+
+/// A contact that is not there.
+pub(super) fn not_found() -> Refused {
+    Refused {
+        status: 404,
+        category: "OBJECT_NOT_FOUND",
+        message: "resource not found".to_owned(),
+        errors: Vec::new(),
+        existing: None,
+    }
+}
+
+impl Contact {
+    /// The record with the properties asked for; with `all`, with every one it has.
+    pub(super) fn shown(&self, asked: &[String], all: bool) -> Json {
+        let mut properties = serde_json::Map::new();
+        let always = ["createdate", "hs_object_id", "lastmodifieddate"];
+        let names: Vec<&str> = if all {
+            self.properties.keys().map(String::as_str).collect()
+        } else {
+            asked.iter().map(String::as_str).chain(always).collect()
+        };
+        for name in names {
+            let value = self.properties.get(name).filter(|value| !value.is_empty());
+            properties.insert(name.to_owned(), value.map_or(Json::Null, |value| json!(value)));
+        }
+        let mut shown = json!({
+            "id": self.id.to_string(), "properties": properties, "createdAt": self.created_at.to_string(),
+            "updatedAt": self.updated_at.to_string(), "archived": self.archived_at.is_some(),
+        });
+        if let Some(at) = self.archived_at {
+            shown["archivedAt"] = json!(at.to_string());
+        }
+        shown
+    }
+}

@@ -1,0 +1,406 @@
+//! The REST calls, in both path styles.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use crate::emulator::hubspot::records::{Act, Contact, Refused, Writer, not_found};
+use crate::emulator::hubspot::{HubspotEmulator, State};
+use crate::emulator::{Asked, Caller, Reply};
+
+/// The most inputs of a batch call.
+const INPUTS_MAX: usize = 100;
+
+/// Answers a call.
+pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Caller) -> Reply {
+    if caller == Caller::Unknown {
+        let message = "Authentication credentials not found. This API supports OAuth 2.0 authentication and you can find more details at https://developers.hubspot.com/docs/methods/auth/oauth-overview";
+        return error("(unauthenticated)", 401, "INVALID_AUTHENTICATION", message);
+    }
+    let writer = if caller == Caller::Person { Writer::Person } else { Writer::App(emulator.options.app_id) };
+    let segments = asked.segments();
+    let Some((family, rest)) = family_of(&segments) else { return unknown(asked) };
+    let mut call = Call { emulator, asked, writer };
+    match (asked.method, family, rest) {
+        ("GET", "account-info", ["details"]) => call.details(),
+        ("GET", "properties", [kind]) if is_contact(kind) => {
+            Reply::json("properties", 200, &emulator.state().properties.shown())
+        }
+        ("GET", "properties", [kind, name]) if is_contact(kind) => call.property(name),
+        (method, "objects", [kind, rest @ ..]) if is_contact(kind) => match (method, rest) {
+            ("GET", []) => call.list(),
+            ("POST", []) => call.create(),
+            ("GET", [id]) => call.read(id),
+            ("PATCH", [id]) => call.update(id),
+            ("DELETE", [id]) => call.archive(id),
+            ("POST", ["batch", "read"]) => call.batch_read(),
+            ("POST", ["batch", "create"]) => call.batch_write("batch/create"),
+            ("POST", ["batch", "update"]) => call.batch_write("batch/update"),
+            ("POST", ["batch", "archive"]) => call.batch_archive(),
+            _ => unknown(asked),
+        },
+        _ => unknown(asked),
+    }
+}
+
+/// The API family of a path in either style, and what follows.
+fn family_of<'a>(segments: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
+    match segments {
+        ["crm", "v3", family, rest @ ..] | ["crm", family, "2026-03" | "2026-09", rest @ ..] => {
+            Some((family, rest))
+        }
+        ["account-info", "v3" | "2026-03" | "2026-09", rest @ ..] => Some(("account-info", rest)),
+        _ => None,
+    }
+}
+
+fn is_contact(kind: &str) -> bool {
+    matches!(kind, "contacts" | "contact" | "0-1")
+}
+
+fn unknown(asked: &Asked<'_>) -> Reply {
+    error(
+        "(unknown)",
+        404,
+        "OBJECT_NOT_FOUND",
+        &format!("the emulator knows no {} {}", asked.method, asked.path),
+    )
+}
+
+fn error(endpoint: &'static str, status: u16, category: &str, message: &str) -> Reply {
+    Reply::json(
+        endpoint,
+        status,
+        &json!({ "status": "error", "message": message, "correlationId": CORRELATION, "category": category }),
+    )
+}
+
+const CORRELATION: &str = "019ce0f9-4f0b-7879-a277-7ee20ad9b92b";
+
+fn refused(endpoint: &'static str, refused: &Refused) -> Reply {
+    let body = json!({
+        "status": "error", "message": refused.message, "correlationId": CORRELATION, "category": refused.category,
+        "errors": refused.errors,
+    });
+    Reply::json(endpoint, refused.status, &body)
+}
+
+struct Call<'a> {
+    emulator: &'a HubspotEmulator,
+    asked: &'a Asked<'a>,
+    writer: Writer,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BatchRead {
+    #[serde(default)]
+    properties: Vec<String>,
+    #[serde(default)]
+    properties_with_history: Vec<String>,
+    #[serde(default)]
+    id_property: Option<String>,
+    inputs: Vec<Input>,
+}
+
+#[derive(Deserialize)]
+struct Input {
+    id: String,
+}
+
+#[derive(Deserialize)]
+struct BatchWrite {
+    inputs: Vec<WriteInput>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WriteInput {
+    #[serde(default)]
+    id: Option<String>,
+    properties: BTreeMap<String, Json>,
+    #[serde(default)]
+    object_write_trace_id: Option<String>,
+    #[serde(default)]
+    associations: Vec<Json>,
+}
+
+/// Values may come as numbers or flags; they are kept as text.
+fn texts(properties: BTreeMap<String, Json>) -> BTreeMap<String, String> {
+    let text = |value: Json| match value {
+        Json::String(text) => text,
+        Json::Null => String::new(),
+        other => other.to_string(),
+    };
+    properties.into_iter().map(|(name, value)| (name, text(value))).collect()
+}
+
+impl Call<'_> {
+    fn read_body<T: serde::de::DeserializeOwned>(&self, endpoint: &'static str) -> Result<T, Reply> {
+        serde_json::from_slice(self.asked.body).map_err(|problem| {
+            error(endpoint, 400, "VALIDATION_ERROR", &format!("Invalid input JSON: {problem}"))
+        })
+    }
+
+    /// `properties=a,b` and `properties=a&properties=b` both occur.
+    fn asked_properties(&self) -> Vec<String> {
+        let of = self.asked.query.iter().filter(|(name, _)| name == "properties");
+        let mut names: Vec<String> = of.flat_map(|(_, value)| value.split(',').map(str::to_owned)).collect();
+        if names.is_empty() {
+            names = ["email", "firstname", "lastname"].map(str::to_owned).to_vec();
+        }
+        names
+    }
+
+    fn details(&self) -> Reply {
+        let body = json!({
+            "portalId": self.emulator.options.portal_id, "accountType": "STANDARD", "timeZone": "Europe/Berlin",
+            "companyCurrency": "EUR", "additionalCurrencies": [], "utcOffset": "+01:00", "utcOffsetMilliseconds": 3_600_000,
+            "uiDomain": "app-eu1.hubspot.com", "dataHostingLocation": "eu1",
+        });
+        Reply::json("account-info", 200, &body)
+    }
+
+    fn property(&self, name: &str) -> Reply {
+        match self.emulator.state().properties.get(name) {
+            Some(property) => Reply::json("properties/name", 200, &property.shown(name)),
+            None => error("properties/name", 404, "OBJECT_NOT_FOUND", "resource not found"),
+        }
+    }
+
+    fn list(&self) -> Reply {
+        let limit = self.asked.query_value("limit").map_or(Ok(10), str::parse).unwrap_or(0);
+        let after = self.asked.query_value("after").map_or(Ok(0), str::parse::<u64>);
+        let (1..=100, Ok(after)) = (limit, after) else {
+            return error("list", 400, "VALIDATION_ERROR", "limit must be from 1 to 100");
+        };
+        let (names, state) = (self.asked_properties(), self.emulator.state());
+        let page = state.contacts.page(after, limit);
+        let results: Vec<Json> = page.iter().map(|contact| shown(contact, &names, &state)).collect();
+        let mut body = json!({ "results": results });
+        if let Some(last) = page.last().filter(|_| page.len() == limit) {
+            body["paging"] = json!({ "next": { "after": last.id.to_string() } });
+        }
+        Reply::json("list", 200, &body)
+    }
+
+    fn find(&self, state: &State, id: &str) -> Option<u64> {
+        match self.asked.query_value("idProperty") {
+            Some(property) => state.contacts.find(property, id).map(|contact| contact.id),
+            None => id.parse().ok(),
+        }
+    }
+
+    fn read(&self, id: &str) -> Reply {
+        let state = self.emulator.state();
+        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+        let archived = self.asked.query_value("archived") == Some("true");
+        let found = self
+            .find(&state, &id)
+            .and_then(|id| if archived { state.contacts.archived(id) } else { state.contacts.get(id) });
+        match found {
+            Some(contact) => Reply::json("read", 200, &shown(contact, &self.asked_properties(), &state)),
+            None => refused("read", &not_found()),
+        }
+    }
+
+    fn create(&mut self) -> Reply {
+        let input: WriteInput = match self.read_body("create") {
+            Ok(input) => input,
+            Err(reply) => return reply,
+        };
+        self.write_one("create", None, &texts(input.properties), 201)
+    }
+
+    fn update(&mut self, id: &str) -> Reply {
+        let input: WriteInput = match self.read_body("update") {
+            Ok(input) => input,
+            Err(reply) => return reply,
+        };
+        let id =
+            self.find(&self.emulator.state(), &percent_encoding::percent_decode_str(id).decode_utf8_lossy());
+        match id {
+            Some(id) => self.write_one("update", Some(id), &texts(input.properties), 200),
+            None => refused("update", &not_found()),
+        }
+    }
+
+    fn write_one(
+        &mut self,
+        endpoint: &'static str,
+        id: Option<u64>,
+        values: &BTreeMap<String, String>,
+        status: u16,
+    ) -> Reply {
+        let now = self.emulator.now();
+        let state = &mut *self.emulator.state();
+        match state.contacts.write(id, values, &state.properties, Act { writer: &self.writer, now }) {
+            Err(problem) => refused(endpoint, &problem),
+            Ok(change) => {
+                state.webhooks.changed(&change, Act { writer: &self.writer, now });
+                let contact = state.contacts.get(change.id);
+                contact.map_or_else(
+                    || refused(endpoint, &not_found()),
+                    |contact| Reply::json(endpoint, status, &contact.shown(&[], true)),
+                )
+            }
+        }
+    }
+
+    fn archive(&mut self, id: &str) -> Reply {
+        let now = self.emulator.now();
+        let state = &mut *self.emulator.state();
+        if let Ok(id) = id.parse()
+            && state.contacts.archive(id, now)
+        {
+            state.webhooks.deleted(id, Act { writer: &self.writer, now });
+        }
+        Reply::empty("archive", 204)
+    }
+
+    fn batch_archive(&mut self) -> Reply {
+        #[derive(Deserialize)]
+        struct BatchArchive {
+            inputs: Vec<Input>,
+        }
+        let batch: BatchArchive = match self.read_body("batch/archive") {
+            Ok(batch) => batch,
+            Err(reply) => return reply,
+        };
+        for input in &batch.inputs {
+            self.archive(&input.id);
+        }
+        Reply::empty("batch/archive", 204)
+    }
+
+    fn batch_read(&self) -> Reply {
+        let batch: BatchRead = match self.read_body("batch/read") {
+            Ok(batch) => batch,
+            Err(reply) => return reply,
+        };
+        if batch.inputs.len() > INPUTS_MAX || !batch.properties_with_history.is_empty() {
+            return error(
+                "batch/read",
+                400,
+                "VALIDATION_ERROR",
+                "at most 100 inputs, and no history in this emulator",
+            );
+        }
+        let state = self.emulator.state();
+        let archived = self.asked.query_value("archived") == Some("true");
+        let (mut results, mut missing) = (BTreeMap::new(), Vec::new());
+        for input in batch.inputs {
+            let found = match &batch.id_property {
+                Some(property) => state.contacts.find(property, &input.id),
+                None if archived => input.id.parse().ok().and_then(|id| state.contacts.archived(id)),
+                None => input.id.parse().ok().and_then(|id| state.contacts.get(id)),
+            };
+            match found {
+                Some(contact) => drop(results.insert(contact.id, shown(contact, &batch.properties, &state))),
+                None => missing.push(input.id),
+            }
+        }
+        let mut body = self.batch_body(&results.into_values().collect::<Vec<_>>());
+        if missing.is_empty() {
+            return Reply::json("batch/read", 200, &body);
+        }
+        body["numErrors"] = json!(1);
+        body["errors"] = json!([{
+            "status": "error", "category": "OBJECT_NOT_FOUND", "context": { "ids": missing },
+            "message": "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid.",
+        }]);
+        Reply::json("batch/read", 207, &body)
+    }
+
+    fn batch_body(&self, results: &[Json]) -> Json {
+        let now = self.emulator.now().to_string();
+        json!({ "status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now })
+    }
+
+    /// One invalid value fails the whole batch and nothing is written; an address that is taken fails its input only, where every
+    /// input has a trace id.
+    fn batch_write(&mut self, endpoint: &'static str) -> Reply {
+        let batch: BatchWrite = match self.read_body(endpoint) {
+            Ok(batch) => batch,
+            Err(reply) => return reply,
+        };
+        if let Some(reply) = self.batch_problem(endpoint, &batch.inputs) {
+            return reply;
+        }
+        let now = self.emulator.now();
+        let state = &mut *self.emulator.state();
+        let (mut results, mut errors) = (Vec::new(), Vec::new());
+        for input in batch.inputs {
+            let id = input.id.as_deref().and_then(|id| id.parse().ok());
+            match state.contacts.write(id, &texts(input.properties), &state.properties, Act { writer: &self.writer, now }) {
+                Ok(change) => {
+                    state.webhooks.changed(&change, Act { writer: &self.writer, now });
+                    let mut result = state.contacts.get(change.id).map_or(Json::Null, |contact| contact.shown(&[], true));
+                    result["objectWriteTraceId"] = json!(input.object_write_trace_id);
+                    results.push(result);
+                }
+                Err(problem) => errors.push(json!({
+                    "status": "error", "category": problem.category, "message": problem.message,
+                    "context": {
+                        "ids": input.id.into_iter().collect::<Vec<_>>(),
+                        "objectWriteTraceId": input.object_write_trace_id.into_iter().collect::<Vec<_>>(),
+                        "existingId": problem.existing.map(|id| id.to_string()).into_iter().collect::<Vec<_>>(),
+                    },
+                })),
+            }
+        }
+        let status = match (errors.is_empty(), endpoint) {
+            (false, _) => 207,
+            (true, "batch/create") => 201,
+            (true, _) => 200,
+        };
+        let mut body = self.batch_body(&results);
+        if !errors.is_empty() {
+            body["numErrors"] = json!(errors.len());
+            body["errors"] = Json::from(errors);
+        }
+        Reply::json(endpoint, status, &body)
+    }
+
+    /// What fails a whole batch.
+    fn batch_problem(&self, endpoint: &'static str, inputs: &[WriteInput]) -> Option<Reply> {
+        if inputs.len() > INPUTS_MAX || inputs.iter().any(|input| !input.associations.is_empty()) {
+            return Some(error(
+                endpoint,
+                400,
+                "VALIDATION_ERROR",
+                "at most 100 inputs, and no associations in this emulator",
+            ));
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = inputs.iter().filter_map(|input| input.id.as_ref()).find(|id| !seen.insert(*id))
+        {
+            let message = format!("Duplicate IDs found in batch input: [{twice}]. IDs must be unique");
+            return Some(error(endpoint, 400, "VALIDATION_ERROR", &message));
+        }
+        let state = self.emulator.state();
+        for input in inputs {
+            let mut errors = Vec::new();
+            for (name, value) in texts(input.properties.clone()) {
+                if let Err(unfit) = state.properties.fit(&name, &value) {
+                    errors.push(json!({ "message": unfit.message, "code": unfit.code, "context": { "propertyName": [name] } }));
+                }
+            }
+            if !errors.is_empty() {
+                let message = format!("Property values were not valid: {}", Json::from(errors.clone()));
+                let problem =
+                    Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None };
+                return Some(refused(endpoint, &problem));
+            }
+        }
+        None
+    }
+}
+
+/// A contact with the properties asked for; one that the portal does not define is left out.
+fn shown(contact: &Contact, names: &[String], state: &State) -> Json {
+    let known: Vec<String> =
+        names.iter().filter(|name| state.properties.get(name).is_some()).cloned().collect();
+    contact.shown(&known, false)
+}

@@ -1,0 +1,132 @@
+//! Events and their signed delivery.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Value as Json, json};
+use sha2::{Digest, Sha256};
+
+use crate::domain::Timestamp;
+use crate::emulator::Outgoing;
+use crate::emulator::hubspot::WebhookControl;
+use crate::emulator::hubspot::records::{Act, Change, Writer};
+use crate::emulator::outbox::{Ladder, Outbox};
+
+/// The most events in one call.
+const EVENTS_MAX: usize = 100;
+
+/// Ten tries within a day, further and further apart. The vendor does not document the steps; these are ours.
+const LADDER: Ladder =
+    Ladder { first_ms: 60_000, longest_ms: 4 * 3_600_000, attempts_max: 10, age_max_ms: 86_400_000 };
+
+/// Queued events and where they go.
+#[derive(Debug)]
+pub(super) struct Webhooks {
+    portal_id: u64,
+    app_id: u64,
+    target: Option<(String, String)>,
+    last_event: u64,
+    pub(super) outbox: Outbox<Json>,
+}
+
+impl Webhooks {
+    pub(super) fn new(portal_id: u64, app_id: u64) -> Self {
+        Self { portal_id, app_id, target: None, last_event: 4_100_000_000, outbox: Outbox::new(LADDER) }
+    }
+
+    pub(super) fn set_target(&mut self, target: Option<(String, String)>) {
+        self.target = target;
+    }
+
+    pub(super) fn set(&mut self, control: WebhookControl) {
+        if let Some(targets) = control.targets {
+            self.target = targets.into_iter().next().map(|target| (target.url, target.client_secret));
+        }
+        let knobs = &mut self.outbox.knobs;
+        knobs.paused = control.paused.unwrap_or(knobs.paused);
+        knobs.drop = control.drop.unwrap_or(knobs.drop);
+        knobs.repeat = control.repeat.unwrap_or(knobs.repeat);
+        knobs.reversed = control.shuffle.unwrap_or(knobs.reversed);
+    }
+
+    /// A contact was created or changed: one event each for its creation and for every property that moved.
+    pub(super) fn changed(&mut self, change: &Change, act: Act<'_>) {
+        if change.created {
+            self.tell("contact.creation", change.id, act, json!({ "changeFlag": "CREATED" }));
+        }
+        for (name, value) in &change.moved {
+            let more = json!({ "propertyName": name, "propertyValue": value });
+            self.tell("contact.propertyChange", change.id, act, more);
+        }
+    }
+
+    pub(super) fn deleted(&mut self, id: u64, act: Act<'_>) {
+        self.tell("contact.deletion", id, act, json!({ "changeFlag": "DELETED" }));
+    }
+
+    pub(super) fn restored(&mut self, id: u64, now: Timestamp) {
+        self.tell("contact.restore", id, Act { writer: &Writer::Person, now }, json!({}));
+    }
+
+    fn tell(&mut self, kind: &str, id: u64, act: Act<'_>, more: Json) {
+        let Act { writer, now } = act;
+        if self.target.is_none() {
+            return;
+        }
+        self.last_event += 1;
+        let (source, source_id) = match writer {
+            Writer::App(app) => ("INTEGRATION", app.to_string()),
+            Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
+        };
+        let mut event = json!({
+            "eventId": self.last_event, "subscriptionId": 7_562_680, "portalId": self.portal_id, "appId": self.app_id,
+            "occurredAt": now.as_millis(), "subscriptionType": kind, "attemptNumber": 0, "objectId": id,
+            "changeSource": source, "sourceId": source_id,
+        });
+        if let (Json::Object(event), Json::Object(more)) = (&mut event, more) {
+            event.extend(more);
+        }
+        self.outbox.add(event, now);
+    }
+
+    pub(super) fn take_due(&mut self, now: Timestamp) -> Vec<Outgoing> {
+        let Some((url, secret)) = self.target.clone() else { return Vec::new() };
+        let groups = self.outbox.take(now, EVENTS_MAX, |_, _| true);
+        let outgoing = |(id, items): (u64, Vec<crate::emulator::outbox::Item<Json>>)| {
+            let events: Vec<Json> = items
+                .into_iter()
+                .map(|item| {
+                    let mut event = item.what;
+                    event["attemptNumber"] = json!(item.attempt);
+                    event
+                })
+                .collect();
+            let body = Json::from(events).to_string().into_bytes();
+            Outgoing { id, headers: signed_headers(&url, &secret, &body, now), url: url.clone(), body }
+        };
+        groups.into_iter().map(outgoing).collect()
+    }
+}
+
+/// Both signatures that HubSpot sends: version 3, and beside it version 1.
+fn signed_headers(url: &str, secret: &str, body: &[u8], now: Timestamp) -> Vec<(&'static str, String)> {
+    let timestamp = now.as_millis().to_string();
+    let version_1 = Sha256::new().chain_update(secret).chain_update(body).finalize();
+    let version_1 = version_1.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let version_3 = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).map_or_else(
+        |_| String::new(),
+        |mac| {
+            let mac = mac.chain_update("POST").chain_update(url).chain_update(body).chain_update(&timestamp);
+            STANDARD.encode(mac.finalize().into_bytes())
+        },
+    );
+    vec![
+        ("content-type", "application/json".to_owned()),
+        ("user-agent", "HubSpot Connect 2.0 (emulated)".to_owned()),
+        ("x-hubspot-request-timestamp", timestamp),
+        ("x-hubspot-signature", version_1),
+        ("x-hubspot-signature-v3", version_3),
+        ("x-hubspot-signature-version", "v1".to_owned()),
+        ("x-hubspot-timeout-millis", "10000".to_owned()),
+    ]
+}
