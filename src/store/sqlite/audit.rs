@@ -120,8 +120,10 @@ fn audit_row(row: &SqliteRow) -> Result<AuditRow, Error> {
 
 /// Deletes audit rows that were kept long enough.
 pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retention) -> Result<u64, Error> {
+    // Ids are in the order of writing, so only the first rows need a look. Open ones stay: their outcome is still to be found.
     let sql = "DELETE FROM audit
-                WHERE id IN (SELECT id FROM audit WHERE at < ?1 AND written IS NOT NULL ORDER BY id LIMIT ?2)";
+                WHERE id IN (SELECT id FROM (SELECT id, at FROM audit WHERE written IS NOT NULL ORDER BY id LIMIT ?2)
+                              WHERE at < ?1)";
     let done = sqlx::query(sql)
         .bind(retention.audit_before.as_millis())
         .bind(retention.rows_max)

@@ -13,12 +13,22 @@ use crate::store::codec::{self, at, from_json, key_json, to_json};
 use crate::store::sqlite::audit;
 use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
 
+/// Whether a claim would find anything; it asks what [`due_jobs`] asks, or a worker would knock at the writer in vain.
+const ANYTHING_DUE: &str = "
+    SELECT 1
+      FROM jobs j
+      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+      LEFT JOIN pairs p ON p.id = l.pair_id
+     WHERE j.connection = ?1 AND j.family = ?2 AND j.state <> 'parked' AND j.due_at <= ?3
+       AND j.lease_until <= ?3 AND coalesce(p.lease_until, 0) <= ?3
+       AND NOT EXISTS (SELECT 1 FROM links tl
+                         CROSS JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+                        WHERE tl.pair_id = p.id AND t.lease_until > ?3)
+     LIMIT 1";
+
 /// Whether a claim would find anything.
 pub(super) async fn anything_due(pool: &SqlitePool, claim: &Claim<'_>) -> Result<bool, Error> {
-    let sql = "SELECT 1 FROM jobs
-                WHERE connection = ?1 AND family = ?2 AND state <> 'parked' AND due_at <= ?3 AND lease_until <= ?3
-                LIMIT 1";
-    let row = sqlx::query(sql)
+    let row = sqlx::query(ANYTHING_DUE)
         .bind(claim.connection.as_str())
         .bind(claim.family.as_str())
         .bind(claim.now.as_millis())
@@ -46,18 +56,24 @@ pub(super) async fn claim(
 }
 
 /// The oldest due jobs that nobody works on. `pairs` is joined so that a pair under a lease keeps both its records.
+const DUE_JOBS: &str = "
+    SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
+           j.told, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
+           p.stopped, p.base
+      FROM jobs j
+      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+      LEFT JOIN pairs p ON p.id = l.pair_id
+     WHERE j.connection = ?1 AND j.family = ?2 AND j.state <> 'parked' AND j.due_at <= ?3
+       AND j.lease_until <= ?3 AND coalesce(p.lease_until, 0) <= ?3
+       -- A twin that was claimed before the two were a pair is leased by itself.
+       AND NOT EXISTS (SELECT 1 FROM links tl
+                         CROSS JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+                        WHERE tl.pair_id = p.id AND t.lease_until > ?3)
+     ORDER BY j.due_at
+     LIMIT ?4";
+
 async fn due_jobs(connection: &mut SqliteConnection, claim: &Claim<'_>) -> Result<Vec<SqliteRow>, Error> {
-    let sql = "SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-                      j.told, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
-                      p.stopped, p.base
-                 FROM jobs j
-                 LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
-                 LEFT JOIN pairs p ON p.id = l.pair_id
-                WHERE j.connection = ?1 AND j.family = ?2 AND j.state <> 'parked' AND j.due_at <= ?3
-                  AND j.lease_until <= ?3 AND coalesce(p.lease_until, 0) <= ?3
-                ORDER BY j.due_at
-                LIMIT ?4";
-    let rows = sqlx::query(sql)
+    let rows = sqlx::query(DUE_JOBS)
         .bind(claim.connection.as_str())
         .bind(claim.family.as_str())
         .bind(claim.now.as_millis())
@@ -195,10 +211,20 @@ pub(super) fn pair(row: &SqliteRow) -> Result<Pair, Error> {
     })
 }
 
+/// When the next job can be claimed. One that a lease on its pair or its twin holds back counts from the end of that lease.
+const NEXT_DUE: &str = "
+    SELECT min(max(j.due_at, j.lease_until, coalesce(p.lease_until, 0),
+                   coalesce((SELECT max(t.lease_until) FROM links tl
+                               CROSS JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+                              WHERE tl.pair_id = p.id), 0)))
+      FROM jobs j
+      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+      LEFT JOIN pairs p ON p.id = l.pair_id
+     WHERE j.connection = ?1 AND j.state <> 'parked'";
+
 /// When the next job is or becomes due.
 pub(super) async fn next_due(pool: &SqlitePool, name: &ConnectionName) -> Result<Option<Timestamp>, Error> {
-    let sql = "SELECT min(max(due_at, lease_until)) FROM jobs WHERE connection = ?1 AND state <> 'parked'";
-    let due: Option<i64> = sqlx::query_scalar(sql).bind(name.as_str()).fetch_one(pool).await?;
+    let due: Option<i64> = sqlx::query_scalar(NEXT_DUE).bind(name.as_str()).fetch_one(pool).await?;
     Ok(due.map(at))
 }
 
@@ -210,4 +236,26 @@ pub(super) async fn release_all(connection: &mut SqliteConnection, worker: Uuid)
         sqlx::query(sql).bind(worker.as_bytes().as_slice()).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_statements_of_a_claim_walk_no_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/test.db", directory.path().display());
+        let store = crate::store::sqlite::SqliteStore::open(&url, true).await.unwrap();
+        for sql in [ANYTHING_DUE, DUE_JOBS, NEXT_DUE] {
+            let explain = sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+            let steps: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(&store.readers).await.unwrap();
+            assert!(steps.len() >= 3, "{steps:?}");
+            let walks = |(.., text): &&(i64, i64, i64, String)| {
+                text.starts_with("SCAN") || text.contains("TEMP B-TREE")
+            };
+            assert_eq!(steps.iter().find(walks), None, "{sql}");
+        }
+    }
 }

@@ -8,6 +8,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{cause_parts, hex, to_json};
+use crate::store::sqlite::resyncs;
 use crate::store::types::{Cause, DeliveryOutcome, Mark, NewDelivery, Retention};
 
 /// Stores a group of deliveries and marks their records.
@@ -47,7 +48,11 @@ pub(super) async fn mark(
 ) -> Result<(), Error> {
     let rows: Result<Vec<Json>, Error> =
         marks.iter().map(|mark| mark_json(name, mark, &cause, now)).collect();
-    upsert_jobs(connection, rows?).await
+    upsert_jobs(connection, rows?).await?;
+    match cause {
+        Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
+        Cause::Delivery(_) => Ok(()),
+    }
 }
 
 /// One statement for the group: the bodies travel as one blob that SQLite cuts up, so that none is escaped.
@@ -154,9 +159,11 @@ async fn upsert_jobs(connection: &mut SqliteConnection, rows: Vec<Json>) -> Resu
                       attempts    = CASE WHEN state = 'parked' OR excluded.cause_kind = 'resync' THEN 0 ELSE attempts END,
                       dirty_since = min(dirty_since, excluded.dirty_since),
                       occurred_at = max(occurred_at, excluded.occurred_at),
-                      -- A resync that has not been worked keeps its say: it asks for more than an event does.
-                      cause       = CASE WHEN cause_kind = 'resync' AND state = 'due' THEN cause ELSE excluded.cause END,
-                      cause_kind  = CASE WHEN cause_kind = 'resync' AND state = 'due' THEN cause_kind ELSE excluded.cause_kind END,
+                      -- A resync keeps its say over events, through retries too, until its job is done or parked: it asks for
+                      -- more than they do.
+                      cause       = CASE WHEN cause_kind = 'resync' AND excluded.cause_kind <> 'resync' AND state <> 'parked'
+                                         THEN cause ELSE excluded.cause END,
+                      cause_kind  = CASE WHEN cause_kind = 'resync' AND state <> 'parked' THEN cause_kind ELSE excluded.cause_kind END,
                       told        = CASE WHEN told IS NULL THEN NULL ELSE excluded.told END";
     sqlx::query(sql).bind(to_json(&rows)?).execute(connection).await?;
     Ok(())
@@ -164,8 +171,11 @@ async fn upsert_jobs(connection: &mut SqliteConnection, rows: Vec<Json>) -> Resu
 
 /// Deletes deliveries and notification ids that were kept long enough.
 pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retention) -> Result<u64, Error> {
+    // Ids are in the order of arrival, so only the first rows need a look: a search for old ones would walk every body kept,
+    // while the door waits for the writer.
     let deliveries = "DELETE FROM deliveries
-                       WHERE id IN (SELECT id FROM deliveries WHERE received_at < ?1 ORDER BY id LIMIT ?2)";
+                       WHERE id IN (SELECT id FROM (SELECT id, received_at FROM deliveries ORDER BY id LIMIT ?2)
+                                     WHERE received_at < ?1)";
     let notifications = "DELETE FROM notifications
                           WHERE (connection, notification) IN
                                 (SELECT connection, notification FROM notifications WHERE seen_at < ?1 LIMIT ?2)";

@@ -1,15 +1,16 @@
 //! Committing what working some claims came to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Value as Json, json};
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Timestamp};
+use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{key_json, pair_json, to_json, uuid};
-use crate::store::sqlite::audit;
+use crate::store::codec::{key_json, pair_json, to_json};
+use crate::store::sqlite::{audit, resyncs};
 use crate::store::types::{Finished, Outcome};
 
 /// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
@@ -35,20 +36,15 @@ pub(super) async fn finish(
     release_pairs(connection, name, worker, &finished).await
 }
 
-/// What is known of a job that is still ours.
-struct Held {
-    dirty: i64,
-    resync: Option<Uuid>,
-}
-
+/// The dirty counters, as they are now, of the jobs that are still ours.
 async fn held_jobs(
     connection: &mut SqliteConnection,
     worker: Uuid,
     finished: &[Finished],
-) -> Result<HashMap<i64, Held>, Error> {
+) -> Result<HashMap<i64, i64>, Error> {
     let ids: Vec<i64> =
         finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
-    let sql = "SELECT j.id, j.dirty, j.cause_kind, j.cause
+    let sql = "SELECT j.id, j.dirty
                  FROM json_each(?2) wanted CROSS JOIN jobs j ON j.id = wanted.value
                 WHERE j.worker = ?1";
     let rows = sqlx::query(sql)
@@ -56,13 +52,7 @@ async fn held_jobs(
         .bind(to_json(&ids)?)
         .fetch_all(connection)
         .await?;
-    let mut held = HashMap::new();
-    for row in rows {
-        let by_resync = row.get::<&str, _>("cause_kind") == "resync";
-        let resync = by_resync.then(|| uuid(row.get("cause"), ("jobs", "cause"))).transpose()?;
-        held.insert(row.get("id"), Held { dirty: row.get("dirty"), resync });
-    }
-    Ok(held)
+    Ok(rows.iter().map(|row| (row.get("id"), row.get("dirty"))).collect())
 }
 
 /// Remembers pairs. A pair that either record was in with somebody else is gone with that.
@@ -71,9 +61,7 @@ async fn put_pairs(
     name: &ConnectionName,
     finished: &[&Finished],
 ) -> Result<(), Error> {
-    let pairs: Result<Vec<Json>, Error> =
-        finished.iter().filter_map(|finished| finished.pair.as_ref()).map(pair_json).collect();
-    let pairs = pairs?;
+    let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
     if pairs.is_empty() {
         return Ok(());
     }
@@ -113,6 +101,21 @@ async fn put_pairs(
         sqlx::query(sql).bind(name.as_str()).bind(&pairs).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// The pairs to remember: where two of one commit share a record, the later one replaces the earlier, as it would in a commit
+/// of its own. Left to the statement, one pair would take the other's base.
+fn latest_pairs<'a>(finished: &[&'a Finished]) -> Vec<&'a Pair> {
+    let mut taken = HashSet::new();
+    let mut pairs = Vec::new();
+    for pair in finished.iter().rev().filter_map(|finished| finished.pair.as_ref()) {
+        if taken.contains(&pair.hubspot) || taken.contains(&pair.salesforce) {
+            continue;
+        }
+        taken.extend([pair.hubspot, pair.salesforce]);
+        pairs.push(pair);
+    }
+    pairs
 }
 
 async fn put_states(
@@ -201,38 +204,23 @@ async fn put_conflicts(
     Ok(())
 }
 
-/// Adds finished jobs to the resyncs that asked for them.
+/// Adds the jobs that end here to the resyncs that wait for them; one that became dirty meanwhile does not end.
 async fn count_for_resyncs(
     connection: &mut SqliteConnection,
     finished: &[&Finished],
-    held: &HashMap<i64, Held>,
+    held: &HashMap<i64, i64>,
 ) -> Result<(), Error> {
-    let mut counts: BTreeMap<Uuid, (u32, u32)> = BTreeMap::new();
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
     for finished in finished {
-        let (done, failed) = match finished.outcome {
-            Outcome::Done => (1, 0),
-            Outcome::Park { .. } => (0, 1),
+        let ended = match finished.outcome {
+            Outcome::Done => &mut done,
+            Outcome::Park { .. } => &mut failed,
             Outcome::Retry { .. } | Outcome::Release => continue,
         };
-        for (id, dirty) in &finished.jobs {
-            let Some(Held { resync: Some(resync), .. }) = held.get(&id.0).filter(|held| held.dirty == *dirty)
-            else {
-                continue;
-            };
-            let count = counts.entry(*resync).or_default();
-            *count = (count.0 + done, count.1 + failed);
-        }
+        let unmoved = finished.jobs.iter().filter(|(id, dirty)| held.get(&id.0) == Some(dirty));
+        ended.extend(unmoved.map(|(id, _)| *id));
     }
-    let sql = "UPDATE resyncs SET done = done + ?2, failed = failed + ?3 WHERE id = ?1";
-    for (resync, (done, failed)) in counts {
-        sqlx::query(sql)
-            .bind(resync.as_bytes().as_slice())
-            .bind(done)
-            .bind(failed)
-            .execute(&mut *connection)
-            .await?;
-    }
-    Ok(())
+    resyncs::count_ended(connection, &done, &failed).await
 }
 
 async fn close_jobs(

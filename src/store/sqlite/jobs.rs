@@ -1,11 +1,12 @@
 //! Jobs, for those who ask and for those who mend.
 
-use sqlx::Row;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::{Row, SqliteConnection};
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{self, at, corrupt, error};
+use crate::store::sqlite::resyncs;
 use crate::store::types::{Job, JobId, JobQuery, JobState, QueueFigures};
 
 /// Lists jobs in the order of their ids.
@@ -69,11 +70,20 @@ pub(super) async fn retry_job(pool: &SqlitePool, id: JobId, now: Timestamp) -> R
     Ok(done.rows_affected() == 1)
 }
 
-/// Deletes a job that nobody works on.
-pub(super) async fn discard_job(pool: &SqlitePool, id: JobId, now: Timestamp) -> Result<bool, Error> {
-    let sql = "DELETE FROM jobs WHERE id = ?1 AND lease_until <= ?2";
-    let done = sqlx::query(sql).bind(id.0).bind(now.as_millis()).execute(pool).await?;
-    Ok(done.rows_affected() == 1)
+/// Deletes a job that nobody works on. A resync that waits for it counts it as failed.
+pub(super) async fn discard_job(
+    connection: &mut SqliteConnection,
+    id: JobId,
+    now: Timestamp,
+) -> Result<bool, Error> {
+    let free = "SELECT 1 FROM jobs WHERE id = ?1 AND lease_until <= ?2";
+    let free = sqlx::query(free).bind(id.0).bind(now.as_millis()).fetch_optional(&mut *connection).await?;
+    if free.is_none() {
+        return Ok(false);
+    }
+    resyncs::count_ended(connection, &[], &[id]).await?;
+    sqlx::query("DELETE FROM jobs WHERE id = ?1").bind(id.0).execute(connection).await?;
+    Ok(true)
 }
 
 /// The figures of one connection's queue.

@@ -9,11 +9,12 @@ use sqlx::{Executor, SqlSafeStr};
 use crate::store::Error;
 
 /// Number, name and text of every migration.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "deliveries", include_str!("../../../migrations/sqlite/0001_deliveries.sql")),
     (2, "pairs", include_str!("../../../migrations/sqlite/0002_pairs.sql")),
     (3, "jobs", include_str!("../../../migrations/sqlite/0003_jobs.sql")),
     (4, "audit", include_str!("../../../migrations/sqlite/0004_audit.sql")),
+    (5, "resync_jobs", include_str!("../../../migrations/sqlite/0005_resync_jobs.sql")),
 ];
 
 /// Where a migration stands.
@@ -72,6 +73,13 @@ pub(super) async fn status(pool: &SqlitePool) -> Result<Vec<MigrationStatus>, Er
         return Err(Error::Migrations { text });
     }
     Ok(known.to_vec())
+}
+
+/// Where the migrations of a database stand that does not exist yet.
+pub(super) fn none_applied() -> Vec<MigrationStatus> {
+    MIGRATIONS
+        .map(|(version, name, _)| MigrationStatus { version, name: name.to_owned(), applied: false })
+        .to_vec()
 }
 
 /// Refuses a database that lacks something.

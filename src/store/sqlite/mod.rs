@@ -62,6 +62,9 @@ impl SqliteStore {
 
     /// Says which migrations are applied and which are missing, and changes nothing.
     pub async fn migrations(url: &str) -> Result<Vec<MigrationStatus>, Error> {
+        if !connect_options(url)?.get_filename().exists() {
+            return Ok(migrations::none_applied());
+        }
         let store = Self::connect(url).await?;
         let status = migrations::status(&store.writer).await;
         store.close().await;
@@ -69,9 +72,7 @@ impl SqliteStore {
     }
 
     async fn connect(url: &str) -> Result<Self, Error> {
-        let parse = |error: sqlx::Error| Error::Url { text: error.to_string() };
-        let options = SqliteConnectOptions::from_str(url)
-            .map_err(parse)?
+        let options = connect_options(url)?
             .create_if_missing(true)
             .foreign_keys(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -99,9 +100,25 @@ impl SqliteStore {
     }
 }
 
+fn connect_options(url: &str) -> Result<SqliteConnectOptions, Error> {
+    SqliteConnectOptions::from_str(url).map_err(|error| Error::Url { text: error.to_string() })
+}
+
+/// SQLite's primary result codes that blame the statement or its values: no later attempt can succeed. From the list at
+/// <https://www.sqlite.org/rescode.html>: ERROR, TOOBIG, CONSTRAINT, MISMATCH, RANGE.
+const STATEMENT_CODES: [i32; 5] = [1, 18, 19, 20, 25];
+
+/// Whether the database blames the statement or its values, not its own condition.
+fn blames_statement(error: &dyn sqlx::error::DatabaseError) -> bool {
+    // The low byte of an extended result code is the primary one.
+    let code = error.code().and_then(|code| code.parse::<i32>().ok());
+    code.is_some_and(|code| STATEMENT_CODES.contains(&(code & 0xff)))
+}
+
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
         match error {
+            sqlx::Error::Database(ref database) if blames_statement(&**database) => Self::Statement(error),
             sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::Decode(_)
@@ -207,7 +224,10 @@ impl Store for SqliteStore {
     }
 
     async fn discard_job(&self, id: JobId, now: Timestamp) -> Result<bool, Error> {
-        jobs::discard_job(&self.writer, id, now).await
+        let mut transaction = self.begin().await?;
+        let done = jobs::discard_job(&mut transaction, id, now).await?;
+        transaction.commit().await?;
+        Ok(done)
     }
 
     async fn audit(&self, query: &AuditQuery<'_>) -> Result<Vec<AuditRow>, Error> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Kind};
 use crate::store::Error;
 use crate::store::codec::{self, at, corrupt, from_json, key_json, to_json, uuid};
-use crate::store::types::Resync;
+use crate::store::types::{JobId, Mark, Resync};
 
 /// Records a new resync.
 pub(super) async fn create_resync(pool: &SqlitePool, resync: &Resync) -> Result<(), Error> {
@@ -53,6 +53,53 @@ pub(super) async fn advance_resync(connection: &mut SqliteConnection, resync: &R
         .bind(count(resync.failed))
         .execute(connection)
         .await?;
+    Ok(())
+}
+
+/// Notes that a resync waits for the jobs of these records.
+pub(super) async fn wait_for(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    id: Uuid,
+    marks: &[Mark],
+) -> Result<(), Error> {
+    let keys: Vec<Json> = marks.iter().map(|mark| key_json(&mark.key)).collect();
+    let sql = "INSERT INTO resync_jobs (job_id, resync)
+               SELECT j.id, ?2
+                 FROM json_each(?3) wanted
+                 CROSS JOIN jobs j ON j.connection = ?1 AND j.kind = wanted.value ->> 0 AND j.record_id = wanted.value ->> 1
+                WHERE true
+               ON CONFLICT DO NOTHING";
+    sqlx::query(sql)
+        .bind(name.as_str())
+        .bind(id.as_bytes().as_slice())
+        .bind(to_json(&keys)?)
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// Counts jobs that ended as done or failed, once for each resync that waits for them.
+pub(super) async fn count_ended(
+    connection: &mut SqliteConnection,
+    done: &[JobId],
+    failed: &[JobId],
+) -> Result<(), Error> {
+    let count = "UPDATE resyncs SET done = done + ended.n_done, failed = failed + ended.n_failed
+                   FROM (SELECT w.resync, sum(j.value ->> 1) AS n_done, sum(1 - (j.value ->> 1)) AS n_failed
+                           FROM json_each(?1) j CROSS JOIN resync_jobs w ON w.job_id = j.value ->> 0
+                          GROUP BY w.resync) ended
+                  WHERE resyncs.id = ended.resync";
+    let forget = "DELETE FROM resync_jobs WHERE job_id IN (SELECT value ->> 0 FROM json_each(?1))";
+    let ended: Vec<(JobId, u8)> =
+        done.iter().map(|id| (*id, 1)).chain(failed.iter().map(|id| (*id, 0))).collect();
+    if ended.is_empty() {
+        return Ok(());
+    }
+    let ended = to_json(&ended)?;
+    for sql in [count, forget] {
+        sqlx::query(sql).bind(&ended).execute(&mut *connection).await?;
+    }
     Ok(())
 }
 

@@ -1,0 +1,222 @@
+//! The contract where stories meet: two results in one commit, two workers on one pair, one bad delivery among good ones.
+
+use super::*;
+
+#[tokio::test]
+async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays() {
+    for (earlier, later) in [((1, 1), (1, 2)), ((1, 1), (2, 1))] {
+        let memory = Memory::new().await;
+        let worker = Uuid::now_v7();
+        memory.mark(&[contact(8), contact(9)]).await;
+        let claimed = memory.claim_as(worker, 10).await;
+        let put = |claimed: &Claimed, (hubspot, salesforce): (u64, u32), city: &str| {
+            let base = Base(BTreeMap::from([("city".to_owned(), Agreed::new(Value::text(city)))]));
+            let pair = Pair { base, ..pair(contact(hubspot), lead(salesforce)) };
+            Finished { pair: Some(pair), ..finished(claimed, Outcome::Done) }
+        };
+        let both = [put(&claimed[0], earlier, "Bonn"), put(&claimed[1], later, "Kiel")];
+        memory.finish_as(worker, &both).await;
+        let keys = [contact(1), contact(2), lead(1), lead(2)];
+        let pairs = memory.store.pairs_of(&memory.name, &keys).await.unwrap();
+        let stays = both[1].pair.as_ref().unwrap();
+        let expected =
+            keys.map(|key| [stays.hubspot, stays.salesforce].contains(&key).then(|| stays.clone()));
+        assert_eq!(pairs, expected, "{earlier:?} then {later:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_cannot_be_stored_fails_alone() {
+    let memory = Memory::new().await;
+    let (door, keeper) = Door::open(Arc::clone(&memory.store));
+    let keeper = tokio::spawn(keeper);
+    let first = memory.delivery(&[contact(1)]);
+    door.accept(vec![first.clone()]).await.unwrap();
+    // All three are handed in before the task behind the door runs, so they share a transaction.
+    let group = [memory.delivery(&[contact(2)]), first, memory.delivery(&[contact(3)])]
+        .map(|one| door.accept(vec![one]));
+    let outcomes = futures::future::join_all(group).await;
+    assert_eq!(outcomes.iter().map(Result::is_ok).collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(memory.claim_as(Uuid::now_v7(), 10).await.len(), 3);
+    drop(door);
+    keeper.await.unwrap();
+}
+
+fn resync_of(memory: &Memory, total: u64) -> Resync {
+    Resync {
+        id: Uuid::now_v7(),
+        connection: memory.name.clone(),
+        all_of: None,
+        keys: Vec::new(),
+        dry_run: false,
+        complete: true,
+        cursor: None,
+        total,
+        done: 0,
+        failed: 0,
+        preview: BTreeMap::new(),
+        created_at: at(1),
+    }
+}
+
+#[tokio::test]
+async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    let resync = marked_by_a_resync(&memory, contact(1)).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    let retry = Outcome::Retry {
+        at: at(60),
+        counts: true,
+        category: Category::Unavailable,
+        message: "busy".to_owned(),
+    };
+    memory.finish_as(worker, &[finished(&claimed[0], retry)]).await;
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(worker, 60).await;
+    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resync), "a person asked, and it is not done yet");
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
+    assert_eq!(counts_of(&memory, resync).await, (1, 0));
+}
+
+async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
+    let resync = resync_of(memory, 1);
+    memory.store.create_resync(&resync).await.unwrap();
+    let mark = Mark { key, occurred_at: at(1), notification: None, told_by_us: None };
+    memory.store.advance_resync(&resync, &[mark], at(1)).await.unwrap();
+    resync.id
+}
+
+async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
+    let resync = memory.store.resync(resync).await.unwrap().unwrap();
+    (resync.done, resync.failed)
+}
+
+#[tokio::test]
+async fn every_resync_of_a_record_counts_it() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    let resyncs =
+        [marked_by_a_resync(&memory, contact(1)).await, marked_by_a_resync(&memory, contact(1)).await];
+    let claimed = memory.claim_as(worker, 10).await;
+    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resyncs[1]), "the audit names the latest");
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
+    for resync in resyncs {
+        assert_eq!(counts_of(&memory, resync).await, (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    let resync = marked_by_a_resync(&memory, contact(1)).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    memory.finish_as(worker, &[finished(&claimed[0], parked())]).await;
+    assert!(memory.store.retry_job(claimed[0].jobs[0].id, at(60)).await.unwrap());
+    let claimed = memory.claim_as(worker, 60).await;
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
+    assert_eq!(counts_of(&memory, resync).await, (0, 1));
+
+    let resync = marked_by_a_resync(&memory, contact(2)).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    memory.store.release_all(worker).await.unwrap();
+    assert!(memory.store.discard_job(claimed[0].jobs[0].id, at(60)).await.unwrap());
+    assert_eq!(counts_of(&memory, resync).await, (0, 1));
+}
+
+#[tokio::test]
+async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got() {
+    let memory = Memory::new().await;
+    let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
+    memory.mark(&[lead(1)]).await;
+    let in_hand = memory.claim_as(one, 10).await;
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(other, 10).await;
+    let linked = Finished { pair: Some(pair(contact(1), lead(1))), ..finished(&claimed[0], Outcome::Done) };
+    memory.finish_as(other, &[linked]).await;
+    memory.mark(&[contact(1)]).await;
+    assert!(memory.claim_as(other, 20).await.is_empty(), "its twin is in other hands");
+    assert_eq!(memory.store.next_due(&memory.name).await.unwrap(), Some(at(10 + LEASE)));
+    memory.finish_as(one, &[finished(&in_hand[0], Outcome::Done)]).await;
+    assert_eq!(memory.claim_as(other, 20).await.len(), 1);
+}
+
+#[tokio::test]
+async fn what_a_lease_on_the_pair_holds_back_is_due_when_the_lease_ends() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    let linked = Finished { pair: Some(pair(contact(1), lead(1))), ..finished(&claimed[0], Outcome::Done) };
+    memory.finish_as(worker, &[linked]).await;
+    memory.mark(&[contact(1)]).await;
+    assert_eq!(memory.claim_as(worker, 20).await.len(), 1);
+    memory.mark(&[lead(1)]).await;
+    // Were it due at once, whoever asks would ask again and again until the lease ends.
+    assert_eq!(memory.store.next_due(&memory.name).await.unwrap(), Some(at(20 + LEASE)));
+}
+
+#[tokio::test]
+async fn asking_for_migrations_makes_no_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("absent.db");
+    let listed = crate::store::migrations(&format!("sqlite://{}", path.display())).await.unwrap();
+    assert!(!listed.is_empty() && listed.iter().all(|status| !status.applied));
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
+    let memory = Memory::new().await;
+    for n in 1..=3 {
+        memory.mark(&[contact(n)]).await;
+    }
+    let young = NewDelivery { received_at: at(100), ..memory.delivery(&[contact(4)]) };
+    memory.store.accept(&[young]).await.unwrap();
+    let retention = Retention {
+        deliveries_before: at(50),
+        audit_before: at(50),
+        notifications_before: at(50),
+        rows_max: 2,
+    };
+    for gone in [2, 1, 0] {
+        assert_eq!(memory.store.retain(&retention).await.unwrap(), gone);
+    }
+}
+
+/// What the door carries on this machine; run with `cargo test --release --lib what_the_door_carries -- --ignored --nocapture`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "a measurement, not a promise"]
+#[expect(clippy::print_stderr, reason = "its figures are for the person who runs it")]
+async fn what_the_door_carries() {
+    const CALLERS: u32 = 64;
+    for (n_marks, n_each) in [(1_u32, 4_000_u32), (100, 150)] {
+        let memory = Arc::new(Memory::new().await);
+        let (door, keeper) = Door::open(Arc::clone(&memory.store));
+        let keeper = tokio::spawn(keeper);
+        let start = std::time::Instant::now();
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|caller| {
+                let (memory, door) = (Arc::clone(&memory), door.clone());
+                tokio::spawn(async move {
+                    for n in 0..n_each {
+                        let first = u64::from((caller * n_each + n) * n_marks) + 1;
+                        let keys: Vec<RecordKey> = (first..first + u64::from(n_marks)).map(contact).collect();
+                        let size = 300 * usize::try_from(n_marks).unwrap();
+                        let body = bytes::Bytes::from(vec![b'x'; size]);
+                        door.accept(vec![NewDelivery { body, ..memory.delivery(&keys) }]).await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for caller in callers {
+            caller.await.unwrap();
+        }
+        let per_second = f64::from(CALLERS * n_each) / start.elapsed().as_secs_f64();
+        let events = per_second * f64::from(n_marks);
+        eprintln!("{n_marks} events a delivery: {per_second:.0} deliveries/s, {events:.0} events/s");
+        drop(door);
+        keeper.await.unwrap();
+    }
+}
