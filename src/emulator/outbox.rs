@@ -132,6 +132,11 @@ impl<T: Clone> Outbox<T> {
         }
     }
 
+    /// Lets everything that waits for another try be due at once.
+    pub(super) fn hasten(&mut self, now: Timestamp) {
+        self.waiting.iter_mut().for_each(|item| item.due_at = now);
+    }
+
     pub(super) fn pending(&self) -> usize {
         self.waiting.len() + self.under_way.values().map(Vec::len).sum::<usize>()
     }

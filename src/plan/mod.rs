@@ -15,6 +15,7 @@ mod people;
 pub mod resolve;
 pub mod retry;
 pub mod rules;
+mod values;
 
 use std::collections::BTreeMap;
 

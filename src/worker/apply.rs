@@ -17,6 +17,9 @@ use crate::worker::Error;
 use crate::worker::connection::Live;
 use crate::worker::gather::key_of;
 
+/// The fields by which people are known, in both CRMs.
+const ADDRESS_FIELDS: [&str; 2] = ["email", "Email"];
+
 /// The rule under which our own id fields are kept.
 const ID_RULE: &str = "R-065";
 
@@ -194,7 +197,10 @@ fn settle(
                     outcome.set_aside = Some(refusal);
                     again.push(order);
                 } else {
-                    outcome.failed = Some((system, refusal.into()));
+                    // Where it fails without the refused fields as well, the first refusal is what a person must mend.
+                    let earlier = if order.reduced { outcome.set_aside.take() } else { None };
+                    let first = earlier.unwrap_or(refusal);
+                    outcome.failed = Some((system, first.into()));
                 }
             }
             // Whether it happened is not known: the intents stay open, and the next view of the record tells.
@@ -222,7 +228,11 @@ impl Order {
         let refused: BTreeSet<&str> = refusal.fields.iter().map(String::as_str).collect();
         let before = self.changes.len();
         self.changes.retain(|change| !refused.contains(change.field.as_str()));
-        if self.reduced || self.changes.is_empty() || self.changes.len() == before {
+        if self.reduced
+            || self.changes.is_empty()
+            || self.changes.len() == before
+            || self.loses_its_key(&refused)
+        {
             return false;
         }
         let (Write::Create { fields, .. } | Write::Update { fields, .. }) = &mut self.write;
@@ -233,6 +243,18 @@ impl Order {
         self.intents = kept.map(|intent| Intent { id: Uuid::now_v7(), ..intent }).collect();
         self.reduced = true;
         true
+    }
+}
+
+impl Order {
+    /// Whether a create without these fields could not be recognised when it is repeated.
+    fn loses_its_key(&self, refused: &BTreeSet<&str>) -> bool {
+        match &self.write {
+            Write::Create { unique, .. } => {
+                ADDRESS_FIELDS.iter().copied().chain(unique.as_deref()).any(|key| refused.contains(key))
+            }
+            Write::Update { .. } => false,
+        }
     }
 }
 

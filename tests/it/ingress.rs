@@ -73,7 +73,7 @@ async fn foreign_portals_and_unknown_kinds_are_kept_and_never_acted_on() {
 async fn the_bad_part_of_a_delivery_is_parked_and_the_rest_is_worked() {
     let app = TestApp::start().await;
     let contact = app.hubspot.create(&[("email", "a@example.com"), ("lastname", "A")]).unwrap();
-    let body = format!(r#"[{},{}]"#, event(1_234_567, "\"x\""), event(1_234_567, &contact.to_string()));
+    let body = format!("[{},{}]", event(1_234_567, "\"x\""), event(1_234_567, &contact.to_string()));
     assert_eq!(app.send(signed(&app, body.as_bytes(), SECRET, 0)).await.0, 200);
     app.settle().await;
     assert_eq!(app.salesforce.ids("Lead").len(), 1);

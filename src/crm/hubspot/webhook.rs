@@ -172,13 +172,38 @@ pub struct BadEvent {
 #[error("the body is not a JSON array of events")]
 pub struct NotEvents;
 
+/// How deep values may stand in each other; an event needs three.
+pub const DEPTH_MAX: usize = 16;
+
 /// Takes a request's body apart. One bad event does not spoil the others.
 pub fn parse(body: &[u8]) -> Result<Vec<Result<Event, BadEvent>>, NotEvents> {
+    if is_deeper_than(DEPTH_MAX, body) {
+        return Err(NotEvents);
+    }
     let raw: Vec<&serde_json::value::RawValue> = serde_json::from_slice(body).map_err(|_| NotEvents)?;
     if raw.len() > EVENTS_MAX {
         return Err(NotEvents);
     }
     Ok(raw.iter().zip(0..).map(|(raw, position)| read(raw.get(), position)).collect())
+}
+
+/// Whether brackets stand deeper in each other than `max`, looking at bytes alone.
+fn is_deeper_than(max: usize, body: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in body {
+        match (in_text, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_text = !in_text,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > max {
+            return true;
+        }
+    }
+    false
 }
 
 fn read(raw: &str, position: u32) -> Result<Event, BadEvent> {

@@ -94,6 +94,12 @@ impl HubspotEmulator {
         self.state().webhooks.outbox.knobs.drop = n;
     }
 
+    /// Tries again at once what could not be delivered, instead of after the vendor's minutes and hours.
+    pub fn try_again_now(&self) {
+        let now = self.now();
+        self.state().webhooks.outbox.hasten(now);
+    }
+
     /// A person creates a contact; returns its id.
     pub fn create(&self, properties: &[(&str, &str)]) -> Result<u64, String> {
         self.write(None, properties, &Writer::Person)

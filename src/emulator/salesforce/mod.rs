@@ -3,8 +3,10 @@
 //! Built from Salesforce's documentation. What is not here (merging, converting, bulk jobs, metadata) answers 404, as an unknown call
 //! should. Administrators' doings, which have no REST call, stand below `/_control/`.
 
+mod access;
 mod ids;
 mod outbound;
+mod queries;
 mod records;
 mod rest;
 mod schema;

@@ -1,22 +1,15 @@
 //! The REST calls, for any API version.
 
-use base64::Engine;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use crate::emulator::salesforce::access::{session, soap_login, token, userinfo};
 use crate::emulator::salesforce::records::RowError;
-use crate::emulator::salesforce::soql;
-use crate::emulator::salesforce::{Act, INTEGRATION_USER, PERSON_USER, SalesforceEmulator, State};
-use crate::emulator::{Asked, Caller, Reply, decode_pair};
+use crate::emulator::salesforce::{Act, SalesforceEmulator, State};
+use crate::emulator::{Asked, Caller, Reply};
 
 /// The most rows in one collection call.
 const ROWS_MAX: usize = 200;
-
-/// The most ids in one read.
-const IDS_MAX: usize = 2_000;
-
-/// The most rows in one page of a query.
-const PAGE_MAX: usize = 2_000;
 
 /// The longest URI.
 const URI_BYTES_MAX: usize = 16_384;
@@ -63,7 +56,7 @@ pub(super) fn answer(emulator: &SalesforceEmulator, asked: &Asked<'_>, caller: C
     reply
 }
 
-fn error(endpoint: &'static str, status: u16, code: &str, message: &str) -> Reply {
+pub(super) fn error(endpoint: &'static str, status: u16, code: &str, message: &str) -> Reply {
     Reply::json(endpoint, status, &json!([{ "message": message, "errorCode": code }]))
 }
 
@@ -71,117 +64,13 @@ fn unknown(asked: &Asked<'_>) -> Reply {
     error("(unknown)", 404, "NOT_FOUND", &format!("the emulator knows no {} {}", asked.method, asked.path))
 }
 
-/// The user of a live session.
-fn session(emulator: &SalesforceEmulator, asked: &Asked<'_>) -> Result<&'static str, Reply> {
-    let now = emulator.now();
-    let held = asked.bearer().and_then(|token| emulator.state().sessions.get(token).copied());
-    match held {
-        Some((caller, until)) if until > now => {
-            Ok(if caller == Caller::Person { PERSON_USER } else { INTEGRATION_USER })
-        }
-        _ => Err(error("(unauthenticated)", 401, "INVALID_SESSION_ID", "Session expired or invalid")),
-    }
-}
-
-fn open_session(emulator: &SalesforceEmulator, caller: Caller) -> String {
-    let until = emulator.now().plus_millis(emulator.options.session_ms);
-    let mut state = emulator.state();
-    state.last_session += 1;
-    let token = format!("{}!emulated.{}", &emulator.options.organization[..15], state.last_session);
-    state.sessions.insert(token.clone(), (caller, until));
-    token
-}
-
-fn token(emulator: &SalesforceEmulator, asked: &Asked<'_>) -> Reply {
-    let body = String::from_utf8_lossy(asked.body);
-    let fields: Vec<(String, String)> = body.split('&').map(decode_pair).collect();
-    let field = |name: &str| {
-        fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone()).unwrap_or_default()
-    };
-    let basic = asked.header("authorization").and_then(|value| value.strip_prefix("Basic ")).map(|text| {
-        let decoded = base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_default();
-        let text = String::from_utf8_lossy(&decoded).into_owned();
-        text.split_once(':').map(|(id, secret)| (id.to_owned(), secret.to_owned())).unwrap_or_default()
-    });
-    let client = basic.unwrap_or_else(|| (field("client_id"), field("client_secret")));
-    let own = &emulator.options;
-    let refuse = |error: &str, description: &str| {
-        Reply::json("oauth2/token", 400, &json!({ "error": error, "error_description": description }))
-    };
-    if client != (own.client.0.clone(), own.client.1.expose().to_owned()) {
-        return refuse("invalid_client", "invalid client credentials");
-    }
-    let caller = match field("grant_type").as_str() {
-        "client_credentials" => Caller::Integration,
-        "password"
-            if (field("username"), field("password"))
-                == (own.person.0.clone(), own.person.1.expose().to_owned()) =>
-        {
-            Caller::Person
-        }
-        "password" => return refuse("invalid_grant", "authentication failure"),
-        _ => return refuse("unsupported_grant_type", "grant type not supported"),
-    };
-    let user = if caller == Caller::Person { PERSON_USER } else { INTEGRATION_USER };
-    let body = json!({
-        "access_token": open_session(emulator, caller), "instance_url": own.instance_url, "token_type": "Bearer", "scope": "api id",
-        "id": format!("https://login.salesforce.com/id/{}/{user}", own.organization),
-        "issued_at": emulator.now().as_millis().to_string(), "signature": "emulated",
-    });
-    Reply::json("oauth2/token", 200, &body)
-}
-
-fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(start)?;
-    Some(rest.split_once(end)?.0)
-}
-
-/// The sign-in of clients that know a user name and a password.
-fn soap_login(emulator: &SalesforceEmulator, asked: &Asked<'_>) -> Reply {
-    let body = String::from_utf8_lossy(asked.body);
-    let part = |name: &str| {
-        let raw = between(&body, &format!("{name}>"), "</").unwrap_or_default();
-        quick_xml::escape::unescape(raw).unwrap_or_default().into_owned()
-    };
-    let own = &emulator.options;
-    let envelope = |inner: &str| {
-        format!(
-            r#"<?xml version="1.0" encoding="UTF-8"?><soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns="urn:partner.soap.sforce.com"><soapenv:Body>{inner}</soapenv:Body></soapenv:Envelope>"#
-        )
-    };
-    if (part("username"), part("password")) != (own.person.0.clone(), own.person.1.expose().to_owned()) {
-        let fault = "<soapenv:Fault><faultcode>INVALID_LOGIN</faultcode><faultstring>INVALID_LOGIN: Invalid username, password, security token; or user locked out.</faultstring></soapenv:Fault>";
-        return Reply {
-            endpoint: "Soap/login",
-            status: 500,
-            headers: Vec::new(),
-            body: envelope(fault).into_bytes(),
-        };
-    }
-    let token = open_session(emulator, Caller::Person);
-    let url = format!("{}/services/Soap/u/62.0/{}", own.instance_url, &own.organization[..15]);
-    let result = format!(
-        "<loginResponse><result><metadataServerUrl>{url}</metadataServerUrl><passwordExpired>false</passwordExpired><sandbox>false</sandbox><serverUrl>{url}</serverUrl><sessionId>{token}</sessionId><userId>{PERSON_USER}</userId><userInfo><organizationId>{}</organizationId><userId>{PERSON_USER}</userId><userName>{}</userName><sessionSecondsValid>7200</sessionSecondsValid></userInfo></result></loginResponse>",
-        own.organization, own.person.0
-    );
-    Reply { endpoint: "Soap/login", status: 200, headers: Vec::new(), body: envelope(&result).into_bytes() }
-}
-
-fn userinfo(emulator: &SalesforceEmulator, user: &str) -> Reply {
-    let own = &emulator.options;
-    let body = json!({
-        "sub": format!("https://login.salesforce.com/id/{}/{user}", own.organization), "user_id": user,
-        "organization_id": own.organization, "preferred_username": if user == PERSON_USER { own.person.0.as_str() } else { "integration@example.com" },
-    });
-    Reply::json("oauth2/userinfo", 200, &body)
-}
-
-struct Call<'a> {
-    emulator: &'a SalesforceEmulator,
-    asked: &'a Asked<'a>,
+/// A call of somebody who is signed in.
+pub(super) struct Call<'a> {
+    pub(super) emulator: &'a SalesforceEmulator,
+    pub(super) asked: &'a Asked<'a>,
     user: &'static str,
     caller: Caller,
-    version: &'a str,
+    pub(super) version: &'a str,
 }
 
 #[derive(Deserialize)]
@@ -190,26 +79,6 @@ struct Collection {
     #[serde(default)]
     all_or_none: bool,
     records: Vec<Map<String, Json>>,
-}
-
-#[derive(Deserialize)]
-struct Retrieve {
-    ids: Vec<String>,
-    fields: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Composite {
-    composite_request: Vec<Subrequest>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Subrequest {
-    method: String,
-    url: String,
-    reference_id: String,
 }
 
 impl Call<'_> {
@@ -263,143 +132,6 @@ impl Call<'_> {
             Some(table) => Reply::json("describe", 200, &table.schema.described()),
             None => error("describe", 404, "NOT_FOUND", "The requested resource does not exist"),
         }
-    }
-
-    fn query(&self, with_deleted: bool) -> Reply {
-        let endpoint = if with_deleted { "queryAll" } else { "query" };
-        let Some(text) = self.asked.query_value("q") else {
-            return error(endpoint, 400, "MALFORMED_QUERY", "there is no q");
-        };
-        match self.run_query(text, with_deleted) {
-            Ok(rows) => Reply::json(endpoint, 200, &self.page(text, with_deleted, &rows, 0)),
-            Err(problem) => error(endpoint, 400, problem.code, &problem.message),
-        }
-    }
-
-    /// Runs a query; the rows come as the API writes them.
-    fn run_query(&self, text: &str, with_deleted: bool) -> Result<Vec<Json>, RowError> {
-        let query = soql::parse(text).map_err(|message| RowError::new("MALFORMED_QUERY", message))?;
-        if query.object == "Organization" {
-            let own = &self.emulator.options;
-            return Ok(vec![json!({
-                "attributes": { "type": "Organization" }, "Id": own.organization, "OrganizationType": own.edition,
-                "Name": "Emulated", "IsSandbox": false,
-            })]);
-        }
-        let state = self.emulator.state();
-        let Some(table) = state.tables.get(query.object.as_str()) else {
-            return Err(RowError::new(
-                "INVALID_TYPE",
-                format!("sObject type '{}' is not supported.", query.object),
-            ));
-        };
-        if let Some(name) =
-            query.named_fields().into_iter().find(|name| !table.schema.fields.contains_key(*name))
-        {
-            return Err(RowError::new(
-                "INVALID_FIELD",
-                format!("No such column '{name}' on entity '{}'.", query.object),
-            ));
-        }
-        let rows = query.run(table, with_deleted);
-        if query.count {
-            return Ok(vec![Json::Null; rows.len()]);
-        }
-        Ok(rows
-            .into_iter()
-            .map(|record| shown(&query.object, self.version, &record.fields, &query.fields))
-            .collect())
-    }
-
-    /// A page of rows. The locator is opaque to callers; here it holds the query and where it goes on.
-    fn page(&self, text: &str, with_deleted: bool, rows: &[Json], from: usize) -> Json {
-        let asked =
-            self.asked.header("sforce-query-options").and_then(|value| value.strip_prefix("batchSize="));
-        let size = asked
-            .and_then(|size| size.parse::<usize>().ok())
-            .map_or(PAGE_MAX, |size| size.clamp(200, PAGE_MAX));
-        let page: Vec<&Json> = rows.iter().skip(from).take(size).filter(|row| !row.is_null()).collect();
-        let next = from + size;
-        let mut body = json!({ "totalSize": rows.len(), "done": next >= rows.len(), "records": page });
-        if next < rows.len() {
-            let locator = base64::engine::general_purpose::URL_SAFE_NO_PAD
-                .encode(format!("{next}:{with_deleted}:{text}"));
-            body["nextRecordsUrl"] = json!(format!("/services/data/{}/query/{locator}", self.version));
-        }
-        body
-    }
-
-    fn more(&self, locator: &str) -> Reply {
-        let decoded = base64::engine::general_purpose::URL_SAFE_NO_PAD
-            .decode(locator)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok());
-        let parts = decoded.as_deref().and_then(|text| {
-            let (from, rest) = text.split_once(':')?;
-            let (with_deleted, text) = rest.split_once(':')?;
-            Some((from.parse::<usize>().ok()?, with_deleted == "true", text))
-        });
-        let Some((from, with_deleted, text)) = parts else {
-            return error("query/more", 400, "INVALID_QUERY_LOCATOR", "invalid query locator");
-        };
-        match self.run_query(text, with_deleted) {
-            Ok(rows) => Reply::json("query/more", 200, &self.page(text, with_deleted, &rows, from)),
-            Err(problem) => error("query/more", 400, problem.code, &problem.message),
-        }
-    }
-
-    fn composite(&self) -> Reply {
-        let Ok(composite) = serde_json::from_slice::<Composite>(self.asked.body) else {
-            return error("composite", 400, "JSON_PARSER_ERROR", "the body is no composite request");
-        };
-        let prefix = format!("/services/data/{}/query?q=", self.version);
-        let mut responses = Vec::new();
-        for request in composite.composite_request {
-            let text = request.url.strip_prefix(&prefix).filter(|_| request.method == "GET");
-            let Some(text) = text else {
-                return error(
-                    "composite",
-                    400,
-                    "INVALID_INPUT",
-                    "this emulator takes queries in composite requests",
-                );
-            };
-            let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-            let (status, body) = match self.run_query(&text, false) {
-                Ok(rows) => (200, self.page(&text, false, &rows, 0)),
-                Err(problem) => (400, json!([{ "errorCode": problem.code, "message": problem.message }])),
-            };
-            responses.push(json!({ "body": body, "httpHeaders": {}, "httpStatusCode": status, "referenceId": request.reference_id }));
-        }
-        if responses.len() > 5 {
-            return error("composite", 400, "LIMIT_EXCEEDED", "at most 5 queries in one composite request");
-        }
-        Reply::json("composite", 200, &json!({ "compositeResponse": responses }))
-    }
-
-    fn retrieve(&self, object: &str) -> Reply {
-        let endpoint = "composite/sobjects/read";
-        let Ok(body) = serde_json::from_slice::<Retrieve>(self.asked.body) else {
-            return error(endpoint, 400, "JSON_PARSER_ERROR", "the body names no ids and fields");
-        };
-        let state = self.emulator.state();
-        let Some(table) = state.tables.get(object).filter(|_| body.ids.len() <= IDS_MAX) else {
-            return error(endpoint, 400, "INVALID_TYPE", "no such object, or more than 2,000 ids");
-        };
-        if let Some(name) = body.fields.iter().find(|name| !table.schema.fields.contains_key(*name)) {
-            return error(
-                endpoint,
-                400,
-                "INVALID_FIELD",
-                &format!("No such column '{name}' on entity '{object}'."),
-            );
-        }
-        let row = |id: &String| {
-            table
-                .get(id)
-                .map_or(Json::Null, |record| shown(object, self.version, &record.fields, &body.fields))
-        };
-        Reply::json(endpoint, 200, &body.ids.iter().map(row).collect())
     }
 
     fn collection(
@@ -578,7 +310,7 @@ fn object_of(row: &Map<String, Json>) -> Result<String, RowError> {
 }
 
 /// A row as the API writes it.
-fn shown(object: &str, version: &str, held: &Map<String, Json>, names: &[String]) -> Json {
+pub(super) fn shown(object: &str, version: &str, held: &Map<String, Json>, names: &[String]) -> Json {
     let id = held["Id"].as_str().unwrap_or_default();
     let mut row = Map::new();
     row.insert(

@@ -1,0 +1,175 @@
+//! Queries, alone and several together, and reads by id.
+
+use base64::Engine;
+use serde::Deserialize;
+use serde_json::{Value as Json, json};
+
+use crate::emulator::Reply;
+use crate::emulator::salesforce::records::RowError;
+use crate::emulator::salesforce::rest::{Call, error, shown};
+use crate::emulator::salesforce::soql;
+
+/// The most ids in one read.
+const IDS_MAX: usize = 2_000;
+
+/// The most rows in one page of a query.
+const PAGE_MAX: usize = 2_000;
+
+#[derive(Deserialize)]
+struct Retrieve {
+    ids: Vec<String>,
+    fields: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Composite {
+    composite_request: Vec<Subrequest>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Subrequest {
+    method: String,
+    url: String,
+    reference_id: String,
+}
+
+impl Call<'_> {
+    pub(super) fn query(&self, with_deleted: bool) -> Reply {
+        let endpoint = if with_deleted { "queryAll" } else { "query" };
+        let Some(text) = self.asked.query_value("q") else {
+            return error(endpoint, 400, "MALFORMED_QUERY", "there is no q");
+        };
+        match self.run_query(text, with_deleted) {
+            Ok(rows) => Reply::json(endpoint, 200, &self.page(text, with_deleted, &rows, 0)),
+            Err(problem) => error(endpoint, 400, problem.code, &problem.message),
+        }
+    }
+
+    /// Runs a query; the rows come as the API writes them.
+    fn run_query(&self, text: &str, with_deleted: bool) -> Result<Vec<Json>, RowError> {
+        let query = soql::parse(text).map_err(|message| RowError::new("MALFORMED_QUERY", message))?;
+        if query.object == "Organization" {
+            let own = &self.emulator.options;
+            return Ok(vec![json!({
+                "attributes": { "type": "Organization" }, "Id": own.organization, "OrganizationType": own.edition,
+                "Name": "Emulated", "IsSandbox": false,
+            })]);
+        }
+        let state = self.emulator.state();
+        let Some(table) = state.tables.get(query.object.as_str()) else {
+            return Err(RowError::new(
+                "INVALID_TYPE",
+                format!("sObject type '{}' is not supported.", query.object),
+            ));
+        };
+        if let Some(name) =
+            query.named_fields().into_iter().find(|name| !table.schema.fields.contains_key(*name))
+        {
+            return Err(RowError::new(
+                "INVALID_FIELD",
+                format!("No such column '{name}' on entity '{}'.", query.object),
+            ));
+        }
+        let rows = query.run(table, with_deleted);
+        if query.count {
+            return Ok(vec![Json::Null; rows.len()]);
+        }
+        Ok(rows
+            .into_iter()
+            .map(|record| shown(&query.object, self.version, &record.fields, &query.fields))
+            .collect())
+    }
+
+    /// A page of rows. The locator is opaque to callers; here it holds the query and where it goes on.
+    fn page(&self, text: &str, with_deleted: bool, rows: &[Json], from: usize) -> Json {
+        let asked =
+            self.asked.header("sforce-query-options").and_then(|value| value.strip_prefix("batchSize="));
+        let size = asked
+            .and_then(|size| size.parse::<usize>().ok())
+            .map_or(PAGE_MAX, |size| size.clamp(200, PAGE_MAX));
+        let page: Vec<&Json> = rows.iter().skip(from).take(size).filter(|row| !row.is_null()).collect();
+        let next = from + size;
+        let mut body = json!({ "totalSize": rows.len(), "done": next >= rows.len(), "records": page });
+        if next < rows.len() {
+            let locator = base64::engine::general_purpose::URL_SAFE_NO_PAD
+                .encode(format!("{next}:{with_deleted}:{text}"));
+            body["nextRecordsUrl"] = json!(format!("/services/data/{}/query/{locator}", self.version));
+        }
+        body
+    }
+
+    pub(super) fn more(&self, locator: &str) -> Reply {
+        let decoded = base64::engine::general_purpose::URL_SAFE_NO_PAD
+            .decode(locator)
+            .ok()
+            .and_then(|bytes| String::from_utf8(bytes).ok());
+        let parts = decoded.as_deref().and_then(|text| {
+            let (from, rest) = text.split_once(':')?;
+            let (with_deleted, text) = rest.split_once(':')?;
+            Some((from.parse::<usize>().ok()?, with_deleted == "true", text))
+        });
+        let Some((from, with_deleted, text)) = parts else {
+            return error("query/more", 400, "INVALID_QUERY_LOCATOR", "invalid query locator");
+        };
+        match self.run_query(text, with_deleted) {
+            Ok(rows) => Reply::json("query/more", 200, &self.page(text, with_deleted, &rows, from)),
+            Err(problem) => error("query/more", 400, problem.code, &problem.message),
+        }
+    }
+
+    pub(super) fn composite(&self) -> Reply {
+        let Ok(composite) = serde_json::from_slice::<Composite>(self.asked.body) else {
+            return error("composite", 400, "JSON_PARSER_ERROR", "the body is no composite request");
+        };
+        let prefix = format!("/services/data/{}/query?q=", self.version);
+        let mut responses = Vec::new();
+        for request in composite.composite_request {
+            let text = request.url.strip_prefix(&prefix).filter(|_| request.method == "GET");
+            let Some(text) = text else {
+                return error(
+                    "composite",
+                    400,
+                    "INVALID_INPUT",
+                    "this emulator takes queries in composite requests",
+                );
+            };
+            let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
+            let (status, body) = match self.run_query(&text, false) {
+                Ok(rows) => (200, self.page(&text, false, &rows, 0)),
+                Err(problem) => (400, json!([{ "errorCode": problem.code, "message": problem.message }])),
+            };
+            responses.push(json!({ "body": body, "httpHeaders": {}, "httpStatusCode": status, "referenceId": request.reference_id }));
+        }
+        if responses.len() > 5 {
+            return error("composite", 400, "LIMIT_EXCEEDED", "at most 5 queries in one composite request");
+        }
+        Reply::json("composite", 200, &json!({ "compositeResponse": responses }))
+    }
+
+    pub(super) fn retrieve(&self, object: &str) -> Reply {
+        let endpoint = "composite/sobjects/read";
+        let Ok(body) = serde_json::from_slice::<Retrieve>(self.asked.body) else {
+            return error(endpoint, 400, "JSON_PARSER_ERROR", "the body names no ids and fields");
+        };
+        let state = self.emulator.state();
+        let Some(table) = state.tables.get(object).filter(|_| body.ids.len() <= IDS_MAX) else {
+            return error(endpoint, 400, "INVALID_TYPE", "no such object, or more than 2,000 ids");
+        };
+        if let Some(name) = body.fields.iter().find(|name| !table.schema.fields.contains_key(*name)) {
+            return error(
+                endpoint,
+                400,
+                "INVALID_FIELD",
+                &format!("No such column '{name}' on entity '{object}'."),
+            );
+        }
+        let row = |id: &String| {
+            table
+                .get(id)
+                .map_or(Json::Null, |record| shown(object, self.version, &record.fields, &body.fields))
+        };
+        Reply::json(endpoint, 200, &body.ids.iter().map(row).collect())
+    }
+}
