@@ -15,6 +15,8 @@ mod people;
 pub mod resolve;
 pub mod retry;
 pub mod rules;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::collections::BTreeMap;

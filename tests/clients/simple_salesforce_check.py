@@ -77,7 +77,7 @@ def check_replication(client):
 
     now = datetime.datetime.now(datetime.timezone.utc)
     start = now - datetime.timedelta(minutes=10)
-    end = now + datetime.timedelta(minutes=1)
+    end = now + datetime.timedelta(minutes=2)
     assert client.Lead.updated(start, end)["ids"]
     assert client.Lead.deleted(start, end)["deletedRecords"]
 

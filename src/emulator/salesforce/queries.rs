@@ -4,8 +4,9 @@ use base64::Engine;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
+use crate::domain::Timestamp;
 use crate::emulator::Reply;
-use crate::emulator::salesforce::records::RowError;
+use crate::emulator::salesforce::records::{Record, RowError};
 use crate::emulator::salesforce::rest::{Call, error, shown};
 use crate::emulator::salesforce::soql;
 
@@ -171,5 +172,40 @@ impl Call<'_> {
                 .map_or(Json::Null, |record| shown(object, self.version, &record.fields, &body.fields))
         };
         Reply::json(endpoint, 200, &body.ids.iter().map(row).collect())
+    }
+
+    /// What was updated or deleted in a window of whole minutes.
+    pub(super) fn replicated(&self, object: &str, deleted: bool) -> Reply {
+        let endpoint = if deleted { "sobjects/deleted" } else { "sobjects/updated" };
+        let minute = |name: &str| {
+            let at = Timestamp::parse(&self.asked.query_value(name)?.replace(' ', "+"))?;
+            Some(at.as_millis().div_euclid(60_000) * 60_000)
+        };
+        let (Some(start), Some(end)) = (minute("start"), minute("end")) else {
+            return error(endpoint, 400, "INVALID_REPLICATION_DATE", "start and end must be instants");
+        };
+        if start >= end {
+            return error(endpoint, 400, "INVALID_REPLICATION_DATE", "start must lie before end");
+        }
+        let state = self.emulator.state();
+        let Some(table) = state.tables.get(object) else {
+            return error(endpoint, 404, "NOT_FOUND", "The requested resource does not exist");
+        };
+        let stamp = |record: &&Record| {
+            record.fields["SystemModstamp"]
+                .as_str()
+                .and_then(Timestamp::parse)
+                .map_or(0, Timestamp::as_millis)
+        };
+        let rows =
+            table.rows().filter(|record| record.deleted == deleted && (start..end).contains(&stamp(record)));
+        let covered = Timestamp::from_millis(end).to_string().replace('Z', "+0000");
+        let body = if deleted {
+            let rows: Vec<Json> = rows.map(|record| json!({ "id": record.fields["Id"], "deletedDate": record.fields["SystemModstamp"] })).collect();
+            json!({ "deletedRecords": rows, "earliestDateAvailable": "2020-01-01T00:00:00.000+0000", "latestDateCovered": covered })
+        } else {
+            json!({ "ids": rows.map(|record| record.fields["Id"].clone()).collect::<Vec<_>>(), "latestDateCovered": covered })
+        };
+        Reply::json(endpoint, 200, &body)
     }
 }

@@ -88,6 +88,8 @@ impl Call<'_> {
             ("GET", ["query" | "queryAll"]) => self.query(rest[0] == "queryAll"),
             ("GET", ["query", locator]) => self.more(locator),
             ("GET", ["sobjects", object, "describe"]) => self.describe(object),
+            ("GET", ["sobjects", object, "updated"]) => self.replicated(object, false),
+            ("GET", ["sobjects", object, "deleted"]) => self.replicated(object, true),
             ("POST", ["sobjects", object]) => self.create(object),
             ("GET", ["sobjects", object, id]) => self.read("sobjects/read", object, "Id", id),
             ("GET", ["sobjects", object, field, value]) => {

@@ -1,0 +1,258 @@
+//! The planner as a whole: what it plans, applied, leaves nothing to plan.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::mapping::{ConflictPolicy, MappingOptions, Rule};
+use super::resolve::{Severity, resolve};
+use super::rules::PeopleOptions;
+use super::*;
+use crate::domain::{HubspotId, SalesforceId, System};
+
+fn text_field() -> FieldSchema {
+    FieldSchema {
+        field_type: FieldType::Text,
+        createable: true,
+        updateable: true,
+        required: false,
+        length: Some(40),
+        options: None,
+        calculated: false,
+    }
+}
+
+/// Schemas with every field of the default mappings, and two of our own.
+fn schemas() -> Schemas {
+    let mut schemas: Schemas = Kind::ALL.map(|kind| (kind, Schema::new())).into_iter().collect();
+    for (property, lead, contact) in std::iter::once(defaults::ADDRESS).chain(defaults::PEOPLE) {
+        for (kind, name) in
+            [(Kind::HubspotContact, Some(property)), (Kind::Lead, lead), (Kind::Contact, contact)]
+        {
+            if let (Some(name), Some(schema)) = (name, schemas.get_mut(&kind)) {
+                schema.insert(name.to_owned(), text_field());
+            }
+        }
+    }
+    for kind in [Kind::Lead, Kind::Contact] {
+        if let Some(schema) = schemas.get_mut(&kind) {
+            schema.insert("Key__c".to_owned(), text_field());
+            schema.insert(
+                "Formula__c".to_owned(),
+                FieldSchema { createable: false, updateable: false, calculated: true, ..text_field() },
+            );
+            for required in ["LastName", "Company"] {
+                schema.entry(required.to_owned()).and_modify(|field| field.required = true);
+            }
+        }
+    }
+    schemas
+}
+
+fn rules_with(rule: Rule, conflict: ConflictPolicy) -> Rules {
+    let mapping = |hubspot: &str, field: &str| MappingOptions {
+        hubspot: hubspot.to_owned(),
+        salesforce: Some(field.to_owned()),
+        lead: None,
+        contact: None,
+        rule: Some(rule),
+        conflict,
+        values: BTreeMap::new(),
+    };
+    let options = PeopleOptions {
+        mappings: vec![mapping("city", "Title"), mapping("jobtitle", "Phone")],
+        ..PeopleOptions::default()
+    };
+    let resolved = resolve(&options, Some("Key__c"), &schemas());
+    assert!(
+        resolved.findings.iter().all(|finding| finding.severity > Severity::Error),
+        "{:?}",
+        resolved.findings
+    );
+    resolved.rules
+}
+
+fn contact(fields: &[(&str, &str)]) -> Record {
+    record(RecordKey::hubspot_contact(HubspotId::new(7)), "email", fields)
+}
+
+fn lead(fields: &[(&str, &str)]) -> Record {
+    record(RecordKey::lead(SalesforceId::parse("00Q4S000002sSac").unwrap()), "Email", fields)
+}
+
+fn record(key: RecordKey, address: &str, fields: &[(&str, &str)]) -> Record {
+    let mut held: Fields = schemas()[&key.kind()].keys().map(|name| (name.clone(), Value::Blank)).collect();
+    held.insert(address.to_owned(), Value::text("ada@example.com"));
+    held.extend(fields.iter().map(|(name, value)| ((*name).to_owned(), Value::text(*value))));
+    Record { key, fields: held, modified_at: Timestamp::from_millis(1), modified_by: None }
+}
+
+fn pair_view(hubspot: Record, salesforce: Record, base: Base) -> View {
+    let pair = Pair { hubspot: hubspot.key, salesforce: salesforce.key, stopped: None, base };
+    let around = Around { now: Timestamp::from_millis(10), ..Around::default() };
+    View { pair: Some(pair), hubspot: Side::Present(hubspot), salesforce: Side::Present(salesforce), around }
+}
+
+/// Carries a plan out on the view it was made of, as a worker and two willing CRMs would.
+fn applied(view: &View, plan: &Plan) -> View {
+    let mut next = view.clone();
+    let mut base = plan.base.clone();
+    for step in &plan.steps {
+        let Step::Update { key, changes } = step else { continue };
+        let side = if key.system() == System::Hubspot { &mut next.hubspot } else { &mut next.salesforce };
+        let Side::Present(record) = side else { continue };
+        record.fields.extend(fields_of(changes));
+        base.0.extend(changes.iter().filter_map(|change| change.agrees.clone()));
+    }
+    if let Some(pair) = &mut next.pair {
+        pair.base = base;
+    }
+    next
+}
+
+#[test]
+fn r_202_every_default_mapping_resolves_and_the_address_comes_first() {
+    let resolved = resolve(&PeopleOptions::default(), Some("Key__c"), &schemas());
+    assert_eq!(resolved.rules.people.mappings.len(), 18);
+    assert!(resolved.rules.people.mappings[0].is_address());
+    let bare = PeopleOptions { default_mappings: false, ..PeopleOptions::default() };
+    assert_eq!(resolve(&bare, None, &schemas()).rules.people.mappings.len(), 1, "R-201: the address stays");
+}
+
+#[test]
+fn r_198_and_r_208_what_does_not_go_together_is_said_so() {
+    let mapping = |hubspot: &str, lead: &str| MappingOptions {
+        hubspot: hubspot.to_owned(),
+        salesforce: None,
+        lead: Some(lead.to_owned()),
+        contact: None,
+        rule: None,
+        conflict: ConflictPolicy::default(),
+        values: BTreeMap::new(),
+    };
+    let mut schemas = schemas();
+    schemas.entry(Kind::Lead).and_modify(|schema| {
+        schema.insert("Flag__c".to_owned(), FieldSchema { field_type: FieldType::Flag, ..text_field() });
+    });
+    for (mappings, said) in [
+        (vec![mapping("city", "City"), mapping("city", "Street")], "mapped twice"),
+        (vec![mapping("city", "City"), mapping("state", "City")], "mapped twice"),
+        (vec![mapping("city", "Flag__c")], "R-208"),
+        (vec![mapping("nosuch", "City")], "no such property"),
+        (vec![mapping("city", "NoSuch__c")], "no such field"),
+    ] {
+        let options = PeopleOptions { mappings, ..PeopleOptions::default() };
+        let findings = resolve(&options, Some("Key__c"), &schemas).findings;
+        assert!(findings.iter().any(|finding| finding.text.contains(said)), "{said}: {findings:?}");
+    }
+}
+
+#[test]
+fn r_212_a_formula_flows_to_hubspot_only() {
+    let mapping = MappingOptions {
+        hubspot: "city".to_owned(),
+        salesforce: Some("Formula__c".to_owned()),
+        lead: None,
+        contact: None,
+        rule: Some(Rule::TwoWay),
+        conflict: ConflictPolicy::default(),
+        values: BTreeMap::new(),
+    };
+    let options = PeopleOptions { mappings: vec![mapping], ..PeopleOptions::default() };
+    let rules = resolve(&options, Some("Key__c"), &schemas()).rules;
+    let base = Base(BTreeMap::from([("city".to_owned(), Agreed::new(Value::text("a")))]));
+    let view = pair_view(contact(&[("city", "b")]), lead(&[("Formula__c", "a"), ("Key__c", "7")]), base);
+    let planned = plan(&view, &rules);
+    let to_hubspot =
+        |step: &Step| matches!(step, Step::Update { key, .. } if key.system() == System::Hubspot);
+    assert!(
+        planned.writes()
+            && planned.steps.iter().filter(|step| matches!(step, Step::Update { .. })).all(to_hubspot),
+        "{planned:?}"
+    );
+}
+
+#[test]
+fn a_value_that_keeps_returning_is_held_and_the_others_travel() {
+    let rules = rules_with(Rule::TwoWay, ConflictPolicy::Newest);
+    let mut view = pair_view(
+        contact(&[("city", "a"), ("lastname", "L")]),
+        lead(&[("Title", "a"), ("Key__c", "7"), ("LastName", "L")]),
+        Base::default(),
+    );
+    let mut held = false;
+    for round in 0..12 {
+        view = applied(&view, &plan(&view, &rules));
+        // Something in HubSpot writes one value, something in Salesforce the other.
+        let (side, field, value) = if round % 2 == 0 {
+            (&mut view.hubspot, "city", "A")
+        } else {
+            (&mut view.salesforce, "Title", "a")
+        };
+        if let Side::Present(record) = side {
+            record.fields.insert(field.to_owned(), Value::text(value));
+        }
+        let planned = plan(&view, &rules);
+        held |= planned.steps.iter().any(|step| matches!(step, Step::Hold { category: Category::Loop, .. }));
+    }
+    assert!(held);
+}
+
+#[test]
+fn every_decision_has_its_reason() {
+    let rules = rules_with(Rule::TwoWay, ConflictPolicy::Newest);
+    let view = pair_view(contact(&[("city", "x")]), lead(&[("LastName", "y")]), Base::default());
+    let planned = plan(&view, &rules);
+    for mapping in &rules.people.mappings {
+        let reasons =
+            planned.why.iter().filter(|why| why.property.as_ref() == Some(&mapping.property)).count();
+        assert_eq!(reasons, 1, "{}", mapping.property);
+    }
+    assert!(planned.why.iter().any(|why| why.property.is_none()));
+}
+
+fn any_value() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["", "a", "b", "c", " a ", "A"])
+}
+
+fn any_rule() -> impl Strategy<Value = Rule> {
+    use Rule::{AlwaysHubspot, AlwaysSalesforce, DontSync, PreferHubspot, PreferSalesforce, TwoWay};
+    prop::sample::select(vec![
+        PreferSalesforce,
+        AlwaysSalesforce,
+        PreferHubspot,
+        AlwaysHubspot,
+        TwoWay,
+        DontSync,
+    ])
+}
+
+fn any_policy() -> impl Strategy<Value = ConflictPolicy> {
+    use ConflictPolicy::{Hold, Hubspot, Newest, Salesforce};
+    prop::sample::select(vec![Newest, Salesforce, Hubspot, Hold])
+}
+
+proptest! {
+    /// Whatever both sides hold and held: a plan that was carried out leaves nothing to write, and what was agreed on stays.
+    #[test]
+    fn i_4_a_plan_carried_out_plans_nothing(
+        rule in any_rule(),
+        policy in any_policy(),
+        hubspot in any_value(),
+        salesforce in any_value(),
+        agreed in prop::option::of(any_value()),
+        manual in any::<bool>(),
+    ) {
+        let rules = rules_with(rule, policy);
+        let base = agreed.map(|value| ("city".to_owned(), Agreed::new(Value::text(value.trim())))).into_iter().collect();
+        let mut view = pair_view(contact(&[("city", hubspot)]), lead(&[("Title", salesforce)]), Base(base));
+        view.around.manual = manual;
+        let first = plan(&view, &rules);
+        let mut after = applied(&view, &first);
+        after.around.manual = false;
+        let second = plan(&after, &rules);
+        prop_assert!(!second.writes(), "first {first:?}\nsecond {second:?}");
+        let third = plan(&applied(&after, &second), &rules);
+        prop_assert_eq!(&third.base, &second.base);
+    }
+}
