@@ -9,6 +9,8 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Result<String, Pro
     for connection in state.connections() {
         let figures = state.store().queue_figures(&connection.name, now).await?;
         let name = connection.name.to_string();
+        let parked = figures.jobs.get("parked").copied().unwrap_or_default();
+        metrics::gauge!("hubforce_parked", "connection" => name.clone()).set(as_f64(parked));
         for (job_state, n) in figures.jobs {
             metrics::gauge!("hubforce_jobs", "connection" => name.clone(), "state" => job_state)
                 .set(as_f64(n));

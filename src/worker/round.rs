@@ -209,9 +209,6 @@ fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, 
                 .record(seconds.max(0.0));
         }
     }
-    if let Outcome::Park { category, .. } = &finished.outcome {
-        metrics::counter!("hubforce_parked_total", "connection" => connection.to_string(), "category" => category.as_str()).increment(1);
-    }
     if !finished.conflicts.is_empty() {
         metrics::counter!("hubforce_conflicts_total", "connection" => connection.to_string()).increment(1);
     }
