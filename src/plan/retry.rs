@@ -81,8 +81,8 @@ pub fn next(failure: &Failure, attempts: u32, now: Timestamp, jitter: f64) -> Ne
             now.plus_millis(wait_ms(None, attempts, jitter)),
         ),
         Failure::Quota { until } => {
-            let asked = until.filter(|until| *until > now).unwrap_or_else(|| now.plus_millis(QUOTA_WAIT_MS));
-            let at = asked.plus_millis(scaled(WAIT_FIRST_MS, jitter));
+            // No jitter: what waits for the same allowance comes back together, and shares its calls.
+            let at = until.filter(|until| *until > now).unwrap_or_else(|| now.plus_millis(QUOTA_WAIT_MS));
             Next::RetryAt { at, category: Category::Quota, counts: false }
         }
         Failure::Refused(category) => Next::Park(*category),

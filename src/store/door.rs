@@ -98,12 +98,14 @@ impl Group {
         self.answers.len() < GROUP_REQUESTS_MAX && self.bytes < GROUP_BYTES_MAX
     }
 
-    async fn commit(self, store: &dyn Store) {
-        let outcome = store.accept(&self.deliveries).await;
-        match outcome {
+    async fn commit(mut self, store: &dyn Store) {
+        let deliveries: Arc<[NewDelivery]> = std::mem::take(&mut self.deliveries).into();
+        match store.accept(Arc::clone(&deliveries)).await {
             Ok(()) => self.answer_all(&Ok(())),
             // One delivery that the database cannot take must not fail its neighbours; alone, each gets its own answer.
-            Err(Error::Statement(_)) if self.answers.len() > 1 => self.commit_singly(store).await,
+            Err(Error::Statement(_)) if self.answers.len() > 1 => {
+                self.commit_singly(&deliveries, store).await
+            }
             Err(error) => self.answer_all(&Err(DoorError::Unavailable(Arc::new(error)))),
         }
     }
@@ -115,12 +117,12 @@ impl Group {
         }
     }
 
-    async fn commit_singly(self, store: &dyn Store) {
-        let mut rest = self.deliveries.as_slice();
+    async fn commit_singly(self, mut rest: &[NewDelivery], store: &dyn Store) {
         for (n, answer) in self.answers {
             let (own, others) = rest.split_at(n);
             rest = others;
-            let outcome = store.accept(own).await.map_err(|error| DoorError::Unavailable(Arc::new(error)));
+            let outcome =
+                store.accept(own.into()).await.map_err(|error| DoorError::Unavailable(Arc::new(error)));
             let _ = answer.send(outcome);
         }
     }

@@ -5,7 +5,7 @@
 pub enum Error {
     /// Try again soon: the database is busy, full or unreachable.
     #[error("the database cannot store at the moment")]
-    Unavailable(#[source] sqlx::Error),
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A value in the database cannot be read: a person must look.
     #[error("{table}.{column} holds a value that cannot be read")]
     Corrupt {
@@ -31,5 +31,5 @@ pub enum Error {
     },
     /// A bug of ours: a statement did not fit the schema.
     #[error("a statement failed")]
-    Statement(#[source] sqlx::Error),
+    Statement(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

@@ -60,7 +60,7 @@ fn check_scheme(url: &str) -> Result<(), Error> {
 #[async_trait]
 pub trait Store: Send + Sync {
     /// Stores deliveries and marks their records dirty. Durable on disk when it returns.
-    async fn accept(&self, deliveries: &[NewDelivery]) -> Result<(), Error>;
+    async fn accept(&self, deliveries: Arc<[NewDelivery]>) -> Result<(), Error>;
 
     /// Marks records dirty without a delivery.
     async fn mark(

@@ -35,7 +35,7 @@ impl Memory {
     }
 
     async fn mark(&self, keys: &[RecordKey]) {
-        self.store.accept(&[self.delivery(keys)]).await.unwrap();
+        self.store.accept([self.delivery(keys)].into()).await.unwrap();
     }
 
     fn delivery(&self, keys: &[RecordKey]) -> NewDelivery {
@@ -222,11 +222,11 @@ async fn a_repeated_notification_marks_nothing() {
     let worker = Uuid::now_v7();
     let mut delivery = memory.delivery(&[lead(1)]);
     delivery.marks[0].notification = Some("04l1I000000fztEQAQ".to_owned());
-    memory.store.accept(std::slice::from_ref(&delivery)).await.unwrap();
+    memory.store.accept([delivery.clone()].into()).await.unwrap();
     let claimed = memory.claim_as(worker, 10).await;
     memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
     delivery.id = Uuid::now_v7();
-    memory.store.accept(&[delivery]).await.unwrap();
+    memory.store.accept([delivery].into()).await.unwrap();
     assert!(memory.claim_as(worker, 10).await.is_empty());
 }
 
@@ -275,7 +275,7 @@ async fn an_unreadable_part_is_parked_and_cannot_be_retried() {
     let memory = Memory::new().await;
     let mut delivery = memory.delivery(&[contact(1)]);
     delivery.unreadable = vec![Unreadable { position: 3, reason: "no id".to_owned() }];
-    memory.store.accept(std::slice::from_ref(&delivery)).await.unwrap();
+    memory.store.accept([delivery.clone()].into()).await.unwrap();
     let query = JobQuery {
         connection: &memory.name,
         state: Some(JobState::Parked),
@@ -341,7 +341,11 @@ async fn values_told_by_us_count_only_while_every_mark_carries_them() {
     let told = Fields::from([("City".to_owned(), Value::text("Köln"))]);
     let mut by_us = memory.delivery(&[lead(1)]);
     by_us.marks[0].told_by_us = Some(told.clone());
-    memory.store.accept(&[by_us.clone(), NewDelivery { id: Uuid::now_v7(), ..by_us.clone() }]).await.unwrap();
+    memory
+        .store
+        .accept([by_us.clone(), NewDelivery { id: Uuid::now_v7(), ..by_us.clone() }].into())
+        .await
+        .unwrap();
     let worker = Uuid::now_v7();
     let claimed = memory.claim_as(worker, 10).await;
     assert_eq!(claimed[0].jobs[0].told_by_us, Some(told));

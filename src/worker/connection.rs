@@ -1,5 +1,6 @@
 //! A connection at work: its two CRMs, and its rules as resolved against their live schemas.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::crm::{Crm, FieldsByKind, Identity};
@@ -44,11 +45,29 @@ pub(super) struct Live {
     pub(super) settings: Connection,
     resolved: Mutex<Option<(Timestamp, Arc<Resolved>)>>,
     salesforce_author: Mutex<Option<String>>,
+    /// Milliseconds since 1970; 0 where nothing was ever refused for want of allowance.
+    rests_until: AtomicI64,
 }
 
 impl Live {
     pub(super) fn new(settings: Connection) -> Self {
-        Self { settings, resolved: Mutex::default(), salesforce_author: Mutex::default() }
+        Self {
+            settings,
+            resolved: Mutex::default(),
+            salesforce_author: Mutex::default(),
+            rests_until: AtomicI64::new(0),
+        }
+    }
+
+    /// An allowance is used up until then: claiming more would only fail more.
+    pub(super) fn rest_until(&self, at: Timestamp) {
+        self.rests_until.fetch_max(at.as_millis(), Ordering::Relaxed);
+    }
+
+    /// How long to rest for want of allowance; 0 where work can go on.
+    pub(super) fn rest_ms(&self, now: Timestamp) -> u64 {
+        let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
+        until.millis_since(now).max(0).unsigned_abs()
     }
 
     pub(super) fn crm(&self, system: System) -> &dyn Crm {

@@ -6,7 +6,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
-use crate::plan::{Plan, Rules, View, is_own_echo, plan};
+use crate::plan::{Category, Plan, Rules, View, is_own_echo, plan};
 use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome};
 use crate::worker::apply::{Applied, apply};
 use crate::worker::connection::{Live, Mode};
@@ -56,6 +56,9 @@ impl Worker {
             self.pause_where_unauthorized(live, &conclusions, now).await?;
             for (claimed, conclusion) in claimed.iter().zip(&conclusions) {
                 log_job(&live.settings.name, claimed, &conclusion.finished, now);
+                if let Outcome::Retry { at, category: Category::Quota, .. } = conclusion.finished.outcome {
+                    live.rest_until(at);
+                }
             }
             finished.extend(conclusions.into_iter().map(|conclusion| conclusion.finished));
         }
@@ -188,11 +191,11 @@ fn log_plan(connection: &ConnectionName, plan: &Plan, cause: Cause) {
 }
 
 fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, now: Timestamp) {
-    let outcome = match &finished.outcome {
-        Outcome::Done => "done",
-        Outcome::Retry { .. } => "waiting",
-        Outcome::Park { .. } => "parked",
-        Outcome::Release => "released",
+    let (outcome, category) = match &finished.outcome {
+        Outcome::Done => ("done", None),
+        Outcome::Retry { category, .. } => ("waiting", Some(*category)),
+        Outcome::Park { category, .. } => ("parked", Some(*category)),
+        Outcome::Release => ("released", None),
     };
     for job in &claimed.jobs {
         let cause = match job.cause {
@@ -200,7 +203,8 @@ fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, 
         };
         info!(
             %connection, delivery.id = %cause, record.system = %job.key.system(), record.kind = %job.key.kind(),
-            record.id = %job.key.id(), job.attempts = job.attempts, job.outcome = outcome, "{}: {outcome}", job.key
+            record.id = %job.key.id(), job.attempts = job.attempts, job.outcome = outcome,
+            job.category = category.map(Category::as_str), "{}: {outcome}", job.key
         );
         if matches!(finished.outcome, Outcome::Done) {
             let seconds =

@@ -68,6 +68,10 @@ impl Worker {
             }
             ConnectionState::Unauthorized(_) => return self.try_access(live).await,
         }
+        let rest_ms = live.rest_ms(self.clock.now());
+        if rest_ms > 0 {
+            return Ok(Turn::Idle { rest_ms });
+        }
         let mut worked = 0;
         for family in Family::ALL {
             worked += self.round(live, family).await?;
@@ -120,7 +124,8 @@ impl Worker {
         for _ in 0..DRAIN_ROUNDS_MAX {
             let mut worked = false;
             for live in self.connections.values() {
-                if self.store.connection_state(&live.settings.name).await? != ConnectionState::Running {
+                let state = self.store.connection_state(&live.settings.name).await?;
+                if state != ConnectionState::Running || live.rest_ms(self.clock.now()) > 0 {
                     continue;
                 }
                 for family in Family::ALL {

@@ -38,7 +38,7 @@ fn migrator() -> Migrator {
 /// Applies what is missing.
 pub(super) async fn apply(pool: &SqlitePool) -> Result<(), Error> {
     migrator().run(pool).await.map_err(|error| match error {
-        sqlx::migrate::MigrateError::Execute(source) => Error::Unavailable(source),
+        sqlx::migrate::MigrateError::Execute(source) => Error::Unavailable(Box::new(source)),
         other => Error::Migrations {
             text: format!("{other}; use the version that wrote the database, or a newer one"),
         },

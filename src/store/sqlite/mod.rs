@@ -1,26 +1,31 @@
 //! Memory on SQLite: one file, one writer, everything acknowledged is on disk.
 //!
-//! The writer is a pool of one connection, so transactions queue here and never find the database locked by ourselves. Groups of
-//! rows travel as one JSON array that SQLite takes apart (`json_each`), because a statement a row costs more than the row.
+//! Deliveries have a thread and a connection of their own ([`intake`]); all other writes share a pool of one connection. Both take
+//! turns here and so never find the database locked by ourselves. Groups of rows travel through the pool as one JSON array that
+//! SQLite takes apart (`json_each`), because a statement a row costs more than the row.
 
 mod audit;
 mod claims;
 mod connections;
 mod deliveries;
 mod finish;
+mod intake;
 mod jobs;
 mod migrations;
 mod pairs;
 mod resyncs;
 
+use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
+use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
@@ -30,6 +35,7 @@ use crate::store::types::{
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Resync, Retention,
 };
 use crate::store::{Error, Store};
+use intake::Intake;
 
 pub use migrations::MigrationStatus;
 
@@ -46,18 +52,50 @@ const CHECKPOINT_PAGES: &str = "4000";
 pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
+    intake: Intake,
+    /// Held by whoever writes.
+    turn: Arc<Mutex<()>>,
+}
+
+/// A transaction whose turn it is.
+struct Writing<'a> {
+    transaction: Transaction<'static, Sqlite>,
+    _turn: MutexGuard<'a, ()>,
+}
+
+impl Writing<'_> {
+    async fn commit(self) -> Result<(), Error> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+impl Deref for Writing<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Writing<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.transaction
+    }
 }
 
 impl SqliteStore {
     /// Opens the file, creating it if need be, and applies missing migrations or, with `migrate` off, insists on them.
     pub async fn open(url: &str, migrate: bool) -> Result<Self, Error> {
-        let store = Self::connect(url).await?;
+        let (writer, readers) = connect(url).await?;
         if migrate {
-            migrations::apply(&store.writer).await?;
+            migrations::apply(&writer).await?;
         } else {
-            migrations::insist(&store.writer).await?;
+            migrations::insist(&writer).await?;
         }
-        Ok(store)
+        let turn = Arc::default();
+        let file = connect_options(url)?.get_filename().to_owned();
+        let intake = Intake::open(file, Arc::clone(&turn))?;
+        Ok(Self { writer, readers, intake, turn })
     }
 
     /// Says which migrations are applied and which are missing, and changes nothing.
@@ -65,39 +103,42 @@ impl SqliteStore {
         if !connect_options(url)?.get_filename().exists() {
             return Ok(migrations::none_applied());
         }
-        let store = Self::connect(url).await?;
-        let status = migrations::status(&store.writer).await;
-        store.close().await;
+        let (writer, readers) = connect(url).await?;
+        let status = migrations::status(&writer).await;
+        readers.close().await;
+        writer.close().await;
         status
     }
 
-    async fn connect(url: &str) -> Result<Self, Error> {
-        let options = connect_options(url)?
-            .create_if_missing(true)
-            .foreign_keys(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(BUSY_TIMEOUT)
-            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
-            .statement_cache_capacity(200);
-        let unavailable = |error: sqlx::Error| Error::Unavailable(error);
-        let writer = SqlitePoolOptions::new()
-            .max_connections(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(unavailable)?;
-        let readers = SqlitePoolOptions::new()
-            .max_connections(READERS)
-            .min_connections(0)
-            .connect_with(options.read_only(true))
-            .await
-            .map_err(unavailable)?;
-        Ok(Self { writer, readers })
+    async fn begin(&self) -> Result<Writing<'_>, Error> {
+        let turn = self.turn.lock().await;
+        Ok(Writing { transaction: self.writer.begin_with("BEGIN IMMEDIATE").await?, _turn: turn })
     }
+}
 
-    async fn begin(&self) -> Result<Transaction<'static, Sqlite>, Error> {
-        Ok(self.writer.begin_with("BEGIN IMMEDIATE").await?)
-    }
+/// The pool of one that writes, and the pool that reads.
+async fn connect(url: &str) -> Result<(SqlitePool, SqlitePool), Error> {
+    let options = connect_options(url)?
+        .create_if_missing(true)
+        .foreign_keys(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .statement_cache_capacity(200);
+    let unavailable = |error: sqlx::Error| Error::Unavailable(Box::new(error));
+    let writer = SqlitePoolOptions::new()
+        .max_connections(1)
+        .connect_with(options.clone())
+        .await
+        .map_err(unavailable)?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS)
+        .min_connections(0)
+        .connect_with(options.read_only(true))
+        .await
+        .map_err(unavailable)?;
+    Ok((writer, readers))
 }
 
 fn connect_options(url: &str) -> Result<SqliteConnectOptions, Error> {
@@ -109,31 +150,31 @@ fn connect_options(url: &str) -> Result<SqliteConnectOptions, Error> {
 const STATEMENT_CODES: [i32; 5] = [1, 18, 19, 20, 25];
 
 /// Whether the database blames the statement or its values, not its own condition.
-fn blames_statement(error: &dyn sqlx::error::DatabaseError) -> bool {
+fn blames_statement(extended_code: i32) -> bool {
     // The low byte of an extended result code is the primary one.
-    let code = error.code().and_then(|code| code.parse::<i32>().ok());
-    code.is_some_and(|code| STATEMENT_CODES.contains(&(code & 0xff)))
+    STATEMENT_CODES.contains(&(extended_code & 0xff))
 }
 
 impl From<sqlx::Error> for Error {
     fn from(error: sqlx::Error) -> Self {
-        match error {
-            sqlx::Error::Database(ref database) if blames_statement(&**database) => Self::Statement(error),
+        let code = |database: &dyn sqlx::error::DatabaseError| database.code()?.parse().ok();
+        match &error {
+            sqlx::Error::Database(database) if code(&**database).is_some_and(blames_statement) => {
+                Self::Statement(Box::new(error))
+            }
             sqlx::Error::ColumnNotFound(_)
             | sqlx::Error::ColumnDecode { .. }
             | sqlx::Error::Decode(_)
-            | sqlx::Error::Encode(_) => Self::Statement(error),
-            other => Self::Unavailable(other),
+            | sqlx::Error::Encode(_) => Self::Statement(Box::new(error)),
+            _ => Self::Unavailable(Box::new(error)),
         }
     }
 }
 
 #[async_trait]
 impl Store for SqliteStore {
-    async fn accept(&self, deliveries: &[NewDelivery]) -> Result<(), Error> {
-        let mut transaction = self.begin().await?;
-        deliveries::accept(&mut transaction, deliveries).await?;
-        Ok(transaction.commit().await?)
+    async fn accept(&self, deliveries: Arc<[NewDelivery]>) -> Result<(), Error> {
+        self.intake.store(deliveries).await
     }
 
     async fn mark(
@@ -145,7 +186,7 @@ impl Store for SqliteStore {
     ) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         deliveries::mark(&mut transaction, connection, marks, cause, now).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
@@ -166,7 +207,7 @@ impl Store for SqliteStore {
     async fn intend(&self, connection: &ConnectionName, intents: &[Intent]) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         audit::intend(&mut transaction, connection, intents).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     async fn finish(
@@ -178,7 +219,7 @@ impl Store for SqliteStore {
     ) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         finish::finish(&mut transaction, connection, worker, finished, now).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     async fn pairs_of(
@@ -192,7 +233,7 @@ impl Store for SqliteStore {
     async fn release_all(&self, worker: Uuid) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         claims::release_all(&mut transaction, worker).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     async fn record(
@@ -220,6 +261,7 @@ impl Store for SqliteStore {
     }
 
     async fn retry_job(&self, id: JobId, now: Timestamp) -> Result<bool, Error> {
+        let _turn = self.turn.lock().await;
         jobs::retry_job(&self.writer, id, now).await
     }
 
@@ -244,6 +286,7 @@ impl Store for SqliteStore {
         state: &ConnectionState,
         now: Timestamp,
     ) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
         connections::set_connection_state(&self.writer, connection, state, now).await
     }
 
@@ -256,6 +299,7 @@ impl Store for SqliteStore {
     }
 
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
         resyncs::create_resync(&self.writer, resync).await
     }
 
@@ -263,7 +307,7 @@ impl Store for SqliteStore {
         let mut transaction = self.begin().await?;
         resyncs::advance_resync(&mut transaction, resync).await?;
         deliveries::mark(&mut transaction, &resync.connection, marks, Cause::Resync(resync.id), now).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await
     }
 
     async fn resync(&self, id: Uuid) -> Result<Option<Resync>, Error> {
@@ -275,6 +319,7 @@ impl Store for SqliteStore {
     }
 
     async fn count_calls(&self, connection: &ConnectionName, window: &str, n: u32) -> Result<u64, Error> {
+        let _turn = self.turn.lock().await;
         connections::count_calls(&self.writer, connection, window, n).await
     }
 
@@ -287,6 +332,7 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self, now: Timestamp) -> Result<(), Error> {
+        let _turn = self.turn.lock().await;
         connections::check(&self.writer, now).await
     }
 

@@ -173,7 +173,7 @@ async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
         memory.mark(&[contact(n)]).await;
     }
     let young = NewDelivery { received_at: at(100), ..memory.delivery(&[contact(4)]) };
-    memory.store.accept(&[young]).await.unwrap();
+    memory.store.accept([young].into()).await.unwrap();
     let retention = Retention {
         deliveries_before: at(50),
         audit_before: at(50),

@@ -1,0 +1,92 @@
+//! The service under test: the real binary in a process of its own.
+
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// What the emulated HubSpot signs with.
+pub(crate) const SECRET: &str = "bench-client-secret";
+
+/// The path that the emulated Salesforce calls.
+pub(crate) const PATH_TOKEN: &str = "bench-path-token";
+
+/// How long a process may take until it listens.
+const START_PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process that ends with its owner.
+pub(crate) struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+pub(crate) fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    listener.local_addr().expect("a listener has an address").port()
+}
+
+/// Starts a command and waits until its port answers.
+pub(crate) fn start(mut command: Command, port: u16) -> Process {
+    let process = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("the program starts");
+    let process = Process(process);
+    let since = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(since.elapsed() < START_PATIENCE, "the process does not listen on {port}");
+        std::thread::yield_now();
+    }
+    process
+}
+
+/// `hubforce serve` between two CRMs.
+pub(crate) fn serve(directory: &Path, port: u16, crms: (&str, &str), more: &[&str]) -> Process {
+    let text = format!(
+        r#"
+        [server]
+        listen = "127.0.0.1:{port}"
+        public_url = "http://127.0.0.1:{port}"
+        [database]
+        url = "sqlite://{}/bench.db"
+        [[connections]]
+        name = "bench"
+        [connections.hubspot]
+        portal_id = 1234567
+        app_id = 998877
+        client_secrets = ["{SECRET}"]
+        api_url = "{}"
+        requests_per_10s = 1000000
+        requests_per_day = 1000000
+        auth = {{ type = "access_token", access_token = "pat-integration" }}
+        [connections.salesforce]
+        org_id = "00D000000000001"
+        login_url = "{}"
+        path_tokens = ["{PATH_TOKEN}"]
+        auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
+        "#,
+        directory.display(),
+        crms.0,
+        crms.1,
+    );
+    let path = directory.join("hubforce.toml");
+    std::fs::write(&path, text).expect("the configuration can be written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hubforce"));
+    command.args(["serve", "--config"]).arg(path).args(more).env("RUST_LOG", "warn");
+    start(command, port)
+}
+
+impl Process {
+    /// Resident memory now and at its highest, in MiB; `None` where the system does not tell.
+    pub(crate) fn resident_mib(&self) -> Option<(f64, f64)> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.0.id())).ok()?;
+        let kib = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+            line.trim().trim_end_matches(" kB").parse::<f64>().ok()
+        };
+        Some((kib("VmRSS:")? / 1_024.0, kib("VmHWM:")? / 1_024.0))
+    }
+}

@@ -1,0 +1,183 @@
+//! Where deliveries are stored: a thread of its own with a connection of its own.
+//!
+//! The door commits more rows than all else together, one after the other, and nothing may come between its rows and the disk. On
+//! this thread a row is one prepared statement, bound and stepped in place; through the pool it would be a message to another
+//! thread and back, or JSON to be written and read (`docs/decisions/0009-intake-thread.md` has the figures).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tokio::sync::{Mutex, mpsc, oneshot};
+
+use crate::domain::{ConnectionName, Timestamp};
+use crate::store::Error;
+use crate::store::codec::{cause_parts, to_json};
+use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB, outcome_text};
+use crate::store::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, blames_statement};
+use crate::store::types::{Cause, Mark, NewDelivery, Unreadable};
+
+/// Groups that may wait: the door hands in one after the other.
+const WAITING_MAX: usize = 4;
+
+/// Prepared statements kept.
+const STATEMENTS_MAX: usize = 8;
+
+/// The thread; it ends when this is dropped.
+pub(super) struct Intake {
+    groups: mpsc::Sender<Group>,
+}
+
+struct Group {
+    deliveries: Arc<[NewDelivery]>,
+    answer: oneshot::Sender<Result<(), Error>>,
+}
+
+/// The thread is gone, which only a bug of ours can bring about.
+#[derive(Debug, thiserror::Error)]
+#[error("the thread that stores deliveries has ended; restart the service")]
+struct Ended;
+
+impl Intake {
+    /// Opens the file a second time. `turn` is taken for each transaction, so that this connection and the pool's never meet.
+    pub(super) fn open(file: PathBuf, turn: Arc<Mutex<()>>) -> Result<Self, Error> {
+        let mut connection = connect(&file).map_err(failed)?;
+        let (groups, mut waiting) = mpsc::channel::<Group>(WAITING_MAX);
+        let work = move || {
+            while let Some(Group { deliveries, answer }) = waiting.blocking_recv() {
+                let _turn = turn.blocking_lock();
+                let outcome = store(&mut connection, &deliveries);
+                // Whoever asked may be gone; what was handed in is stored all the same.
+                let _ = answer.send(outcome);
+            }
+        };
+        let named = thread::Builder::new().name("intake".to_owned());
+        named.spawn(work).map_err(|source| Error::Unavailable(Box::new(source)))?;
+        Ok(Self { groups })
+    }
+
+    /// Stores a group of deliveries and marks their records, all or nothing.
+    pub(super) async fn store(&self, deliveries: Arc<[NewDelivery]>) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let ended = || Error::Unavailable(Box::new(Ended));
+        self.groups.send(Group { deliveries, answer }).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+}
+
+fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(file)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn failed(error: rusqlite::Error) -> Error {
+    match &error {
+        rusqlite::Error::SqliteFailure(failure, _) if !blames_statement(failure.extended_code) => {
+            Error::Unavailable(Box::new(error))
+        }
+        _ => Error::Statement(Box::new(error)),
+    }
+}
+
+fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), Error> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    for delivery in deliveries {
+        insert(&transaction, delivery).map_err(failed)?;
+        let Some(name) = &delivery.connection else { continue };
+        for mark in &delivery.marks {
+            let told = mark.told_by_us.as_ref().map(to_json).transpose()?;
+            if is_fresh(&transaction, name, mark, delivery.received_at).map_err(failed)? {
+                upsert(&transaction, (delivery, name), mark, told).map_err(failed)?;
+            }
+        }
+        for part in &delivery.unreadable {
+            park(&transaction, (delivery, name), part).map_err(failed)?;
+        }
+    }
+    transaction.commit().map_err(failed)
+}
+
+fn insert(transaction: &Transaction<'_>, delivery: &NewDelivery) -> rusqlite::Result<()> {
+    transaction.prepare_cached(INSERT_DELIVERY)?.execute(params![
+        delivery.id.as_bytes(),
+        delivery.connection.as_ref().map(ConnectionName::as_str),
+        delivery.source.as_str(),
+        delivery.received_at.as_millis(),
+        outcome_text(delivery.outcome),
+        delivery.n_events,
+        delivery.n_echoes,
+        &*delivery.body,
+    ])?;
+    Ok(())
+}
+
+/// Whether a mark's notification was not seen before, in this group or earlier. A repeated one marks nothing.
+fn is_fresh(
+    transaction: &Transaction<'_>,
+    name: &ConnectionName,
+    mark: &Mark,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let Some(notification) = &mark.notification else { return Ok(true) };
+    let inserted = transaction.prepare_cached(INSERT_NOTIFICATION)?.execute(params![
+        name.as_str(),
+        notification,
+        now.as_millis()
+    ])?;
+    Ok(inserted == 1)
+}
+
+fn upsert(
+    transaction: &Transaction<'_>,
+    (delivery, name): (&NewDelivery, &ConnectionName),
+    mark: &Mark,
+    told: Option<String>,
+) -> rusqlite::Result<()> {
+    let cause = Cause::Delivery(delivery.id);
+    let (cause_kind, cause) = cause_parts(&cause);
+    let now = delivery.received_at.as_millis();
+    transaction.prepare_cached(UPSERT_JOB)?.execute(params![
+        name.as_str(),
+        mark.key.kind().family().as_str(),
+        mark.key.kind().as_str(),
+        mark.key.id().to_string(),
+        "due",
+        now,
+        mark.occurred_at.as_millis(),
+        None::<&str>,
+        None::<&str>,
+        cause_kind,
+        cause.as_bytes(),
+        told,
+    ])?;
+    Ok(())
+}
+
+/// Keeps an unreadable part as a parked job, for a person to see.
+fn park(
+    transaction: &Transaction<'_>,
+    (delivery, name): (&NewDelivery, &ConnectionName),
+    part: &Unreadable,
+) -> rusqlite::Result<()> {
+    let now = delivery.received_at.as_millis();
+    transaction.prepare_cached(UPSERT_JOB)?.execute(params![
+        name.as_str(),
+        "",
+        "part",
+        format!("{}#{}", delivery.id, part.position),
+        "parked",
+        now,
+        now,
+        "unreadable",
+        part.reason,
+        "delivery",
+        delivery.id.as_bytes(),
+        None::<&str>,
+    ])?;
+    Ok(())
+}
