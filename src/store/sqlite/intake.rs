@@ -5,18 +5,18 @@
 //! thread and back, or JSON to be written and read (`docs/decisions/0009-intake-thread.md` has the figures).
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
-use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{cause_parts, to_json};
+use crate::store::codec::to_json;
 use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB, outcome_text};
 use crate::store::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, blames_statement};
-use crate::store::types::{Cause, Mark, NewDelivery, Unreadable};
+use crate::store::types::{Mark, NewDelivery, Unreadable};
 
 /// Groups that may wait: the door hands in one after the other.
 const WAITING_MAX: usize = 4;
@@ -24,9 +24,9 @@ const WAITING_MAX: usize = 4;
 /// Prepared statements kept.
 const STATEMENTS_MAX: usize = 8;
 
-/// The thread; it ends when this is dropped.
+/// The thread; it ends when this is closed or dropped, after what was handed in.
 pub(super) struct Intake {
-    groups: mpsc::Sender<Group>,
+    groups: std::sync::Mutex<Option<mpsc::Sender<Group>>>,
 }
 
 struct Group {
@@ -34,9 +34,9 @@ struct Group {
     answer: oneshot::Sender<Result<(), Error>>,
 }
 
-/// The thread is gone, which only a bug of ours can bring about.
+/// The store is closed.
 #[derive(Debug, thiserror::Error)]
-#[error("the thread that stores deliveries has ended; restart the service")]
+#[error("the thread that stores deliveries has ended")]
 struct Ended;
 
 impl Intake {
@@ -54,15 +54,21 @@ impl Intake {
         };
         let named = thread::Builder::new().name("intake".to_owned());
         named.spawn(work).map_err(|source| Error::Unavailable(Box::new(source)))?;
-        Ok(Self { groups })
+        Ok(Self { groups: std::sync::Mutex::new(Some(groups)) })
     }
 
     /// Stores a group of deliveries and marks their records, all or nothing.
     pub(super) async fn store(&self, deliveries: Arc<[NewDelivery]>) -> Result<(), Error> {
         let (answer, answered) = oneshot::channel();
         let ended = || Error::Unavailable(Box::new(Ended));
-        self.groups.send(Group { deliveries, answer }).await.map_err(|_| ended())?;
+        let groups = self.groups.lock().unwrap_or_else(PoisonError::into_inner).clone().ok_or_else(ended)?;
+        groups.send(Group { deliveries, answer }).await.map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
+    }
+
+    /// Takes nothing more.
+    pub(super) fn close(&self) {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
@@ -86,98 +92,102 @@ fn failed(error: rusqlite::Error) -> Error {
 
 fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), Error> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let mut statements = Statements::prepare(&transaction).map_err(failed)?;
     for delivery in deliveries {
-        insert(&transaction, delivery).map_err(failed)?;
+        statements.insert(delivery).map_err(failed)?;
         let Some(name) = &delivery.connection else { continue };
         for mark in &delivery.marks {
             let told = mark.told_by_us.as_ref().map(to_json).transpose()?;
-            if is_fresh(&transaction, name, mark, delivery.received_at).map_err(failed)? {
-                upsert(&transaction, (delivery, name), mark, told).map_err(failed)?;
+            if statements.is_fresh(name, mark, delivery.received_at).map_err(failed)? {
+                statements.upsert((delivery, name), mark, told).map_err(failed)?;
             }
         }
         for part in &delivery.unreadable {
-            park(&transaction, (delivery, name), part).map_err(failed)?;
+            statements.park((delivery, name), part).map_err(failed)?;
         }
     }
+    drop(statements);
     transaction.commit().map_err(failed)
 }
 
-fn insert(transaction: &Transaction<'_>, delivery: &NewDelivery) -> rusqlite::Result<()> {
-    transaction.prepare_cached(INSERT_DELIVERY)?.execute(params![
-        delivery.id.as_bytes(),
-        delivery.connection.as_ref().map(ConnectionName::as_str),
-        delivery.source.as_str(),
-        delivery.received_at.as_millis(),
-        outcome_text(delivery.outcome),
-        delivery.n_events,
-        delivery.n_echoes,
-        &*delivery.body,
-    ])?;
-    Ok(())
+/// Looked up once a group.
+struct Statements<'c> {
+    delivery: CachedStatement<'c>,
+    notification: CachedStatement<'c>,
+    job: CachedStatement<'c>,
 }
 
-/// Whether a mark's notification was not seen before, in this group or earlier. A repeated one marks nothing.
-fn is_fresh(
-    transaction: &Transaction<'_>,
-    name: &ConnectionName,
-    mark: &Mark,
-    now: Timestamp,
-) -> rusqlite::Result<bool> {
-    let Some(notification) = &mark.notification else { return Ok(true) };
-    let inserted = transaction.prepare_cached(INSERT_NOTIFICATION)?.execute(params![
-        name.as_str(),
-        notification,
-        now.as_millis()
-    ])?;
-    Ok(inserted == 1)
-}
+impl<'c> Statements<'c> {
+    fn prepare(transaction: &'c Transaction<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            delivery: transaction.prepare_cached(INSERT_DELIVERY)?,
+            notification: transaction.prepare_cached(INSERT_NOTIFICATION)?,
+            job: transaction.prepare_cached(UPSERT_JOB)?,
+        })
+    }
 
-fn upsert(
-    transaction: &Transaction<'_>,
-    (delivery, name): (&NewDelivery, &ConnectionName),
-    mark: &Mark,
-    told: Option<String>,
-) -> rusqlite::Result<()> {
-    let cause = Cause::Delivery(delivery.id);
-    let (cause_kind, cause) = cause_parts(&cause);
-    let now = delivery.received_at.as_millis();
-    transaction.prepare_cached(UPSERT_JOB)?.execute(params![
-        name.as_str(),
-        mark.key.kind().family().as_str(),
-        mark.key.kind().as_str(),
-        mark.key.id().to_string(),
-        "due",
-        now,
-        mark.occurred_at.as_millis(),
-        None::<&str>,
-        None::<&str>,
-        cause_kind,
-        cause.as_bytes(),
-        told,
-    ])?;
-    Ok(())
-}
+    fn insert(&mut self, delivery: &NewDelivery) -> rusqlite::Result<usize> {
+        self.delivery.execute(params![
+            delivery.id.as_bytes(),
+            delivery.connection.as_ref().map(ConnectionName::as_str),
+            delivery.source.as_str(),
+            delivery.received_at.as_millis(),
+            outcome_text(delivery.outcome),
+            delivery.n_events,
+            delivery.n_echoes,
+            &*delivery.body,
+        ])
+    }
 
-/// Keeps an unreadable part as a parked job, for a person to see.
-fn park(
-    transaction: &Transaction<'_>,
-    (delivery, name): (&NewDelivery, &ConnectionName),
-    part: &Unreadable,
-) -> rusqlite::Result<()> {
-    let now = delivery.received_at.as_millis();
-    transaction.prepare_cached(UPSERT_JOB)?.execute(params![
-        name.as_str(),
-        "",
-        "part",
-        format!("{}#{}", delivery.id, part.position),
-        "parked",
-        now,
-        now,
-        "unreadable",
-        part.reason,
-        "delivery",
-        delivery.id.as_bytes(),
-        None::<&str>,
-    ])?;
-    Ok(())
+    /// Whether a mark's notification was not seen before, in this group or earlier. A repeated one marks nothing.
+    fn is_fresh(&mut self, name: &ConnectionName, mark: &Mark, now: Timestamp) -> rusqlite::Result<bool> {
+        let Some(notification) = &mark.notification else { return Ok(true) };
+        let inserted = self.notification.execute(params![name.as_str(), notification, now.as_millis()])?;
+        Ok(inserted == 1)
+    }
+
+    fn upsert(
+        &mut self,
+        (delivery, name): (&NewDelivery, &ConnectionName),
+        mark: &Mark,
+        told: Option<String>,
+    ) -> rusqlite::Result<usize> {
+        self.job.execute(params![
+            name.as_str(),
+            mark.key.kind().family().as_str(),
+            mark.key.kind().as_str(),
+            mark.key.id().to_string(),
+            "due",
+            delivery.received_at.as_millis(),
+            mark.occurred_at.as_millis(),
+            None::<&str>,
+            None::<&str>,
+            "delivery",
+            delivery.id.as_bytes(),
+            told,
+        ])
+    }
+
+    /// Keeps an unreadable part as a parked job, for a person to see.
+    fn park(
+        &mut self,
+        (delivery, name): (&NewDelivery, &ConnectionName),
+        part: &Unreadable,
+    ) -> rusqlite::Result<usize> {
+        let now = delivery.received_at.as_millis();
+        self.job.execute(params![
+            name.as_str(),
+            "",
+            "part",
+            format!("{}#{}", delivery.id, part.position),
+            "parked",
+            now,
+            now,
+            "unreadable",
+            part.reason,
+            "delivery",
+            delivery.id.as_bytes(),
+            None::<&str>,
+        ])
+    }
 }

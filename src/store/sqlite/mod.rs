@@ -337,6 +337,7 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
+        self.intake.close();
         self.readers.close().await;
         self.writer.close().await;
     }
