@@ -95,6 +95,58 @@ async fn r_047_a_match_is_linked_instead_of_created() {
 }
 
 #[tokio::test]
+async fn r_060_the_address_is_the_only_key() {
+    let app = TestApp::with(r#"create_in_hubspot = "never""#).await;
+    let fields =
+        [("Email", "ADA@example.com"), ("LastName", "King"), ("Company", "Other"), ("City", "Ockham")];
+    let lead = app.salesforce.create("Lead", &fields).unwrap();
+    app.settle().await;
+    let (contact, linked) = linked(&app).await;
+    assert_eq!(linked, lead, "nothing but the address agrees, and in another spelling");
+    assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(contact.to_string()));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_197_what_is_not_mapped_writes_nothing() {
+    let app = TestApp::start().await;
+    let (contact, _) = linked(&app).await;
+    app.forget_calls();
+    app.hubspot.update(contact, &[("date_of_birth", "1815-12-10")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.writes(), 0);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_206_the_company_travels_as_text_with_a_lead() {
+    let app = TestApp::start().await;
+    let contact = app.hubspot.create(&[ADA[0], ADA[2], ("company", "Engines")]).unwrap();
+    app.settle().await;
+    let lead = app.lead();
+    assert_eq!(app.lead_field(&lead, "Company").as_deref(), Some("Engines"));
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Company", "Analytical Engines")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "company").as_deref(), Some("Analytical Engines"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_207_a_contact_has_no_company_text() {
+    let app = TestApp::with(r#"create_in_salesforce = "contact""#).await;
+    let contact = app.hubspot.create(&[ADA[0], ADA[2], ("company", "Engines")]).unwrap();
+    app.settle().await;
+    let made = &app.salesforce.ids("Contact")[0];
+    assert_eq!(app.salesforce.field("Contact", made, "Company"), None);
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Contact", made, &[("MailingCity", "Rome")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "company").as_deref(), Some("Engines"), "and it stays as it is");
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_061_the_same_name_with_another_address_is_another_person() {
     let app = TestApp::start().await;
     app.salesforce

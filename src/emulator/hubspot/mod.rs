@@ -209,9 +209,7 @@ impl Vendor for HubspotEmulator {
                 json!({})
             }),
             "restore" => read(body).and_then(|Restore { id }| {
-                if !state.contacts.restore(id, now) {
-                    return Err(format!("contact {id} is not deleted"));
-                }
+                state.contacts.restore(id, &state.properties, now)?;
                 state.webhooks.restored(id, now);
                 Ok(json!({}))
             }),

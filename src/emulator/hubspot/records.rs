@@ -142,7 +142,7 @@ impl Contacts {
         Ok(Change { id, created, moved })
     }
 
-    fn check_unique(
+    pub(super) fn check_unique(
         &self,
         id: Option<u64>,
         values: &BTreeMap<String, String>,
@@ -198,22 +198,36 @@ impl Contacts {
             return false;
         };
         contact.archived_at = Some(now);
-        self.by_value.retain(|_, holder| *holder != id);
-        true
-    }
-
-    pub(super) fn restore(&mut self, id: u64, now: Timestamp) -> bool {
-        let Some(contact) = self.by_id.get_mut(&id).filter(|contact| contact.archived_at.is_some()) else {
-            return false;
-        };
-        contact.archived_at = None;
-        contact.updated_at = now;
-        for name in ["email", "hubforce_salesforce_lead_id", "hubforce_salesforce_contact_id"] {
-            if let Some(value) = contact.properties.get(name).filter(|value| !value.is_empty()) {
-                self.by_value.insert((name.to_owned(), value.to_lowercase()), id);
+        for (name, value) in &contact.properties {
+            let place = (name.clone(), value.to_lowercase());
+            if self.by_value.get(&place) == Some(&id) {
+                self.by_value.remove(&place);
             }
         }
         true
+    }
+
+    /// Brings a contact back, unless another has taken one of its unique values meanwhile.
+    pub(super) fn restore(&mut self, id: u64, set: &PropertySet, now: Timestamp) -> Result<(), String> {
+        let contact = self.archived(id).ok_or_else(|| format!("contact {id} is not deleted"))?;
+        let unique = set.unique_names().filter_map(|name| {
+            let value = contact.properties.get(name).filter(|value| !value.is_empty())?;
+            Some((name.clone(), value.to_lowercase()))
+        });
+        let unique: Vec<(String, String)> = unique.collect();
+        if let Some(((name, _), holder)) = unique
+            .iter()
+            .find_map(|place| self.by_value.get_key_value(place))
+            .map(|(place, holder)| (place.clone(), holder))
+        {
+            return Err(format!("contact {holder} has the {name} of contact {id} now"));
+        }
+        self.by_value.extend(unique.into_iter().map(|place| (place, id)));
+        if let Some(contact) = self.by_id.get_mut(&id) {
+            contact.archived_at = None;
+            contact.updated_at = now;
+        }
+        Ok(())
     }
 
     pub(super) fn shown(&self) -> Json {

@@ -105,11 +105,13 @@ struct BatchRead {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Input {
     id: String,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct BatchWrite {
     inputs: Vec<WriteInput>,
 }
@@ -261,6 +263,7 @@ impl Call<'_> {
 
     fn batch_archive(&mut self) -> Reply {
         #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
         struct BatchArchive {
             inputs: Vec<Input>,
         }
@@ -268,6 +271,9 @@ impl Call<'_> {
             Ok(batch) => batch,
             Err(reply) => return reply,
         };
+        if batch.inputs.len() > INPUTS_MAX {
+            return error("batch/archive", 400, "VALIDATION_ERROR", "at most 100 inputs");
+        }
         for input in &batch.inputs {
             self.archive(&input.id);
         }
@@ -330,6 +336,15 @@ impl Call<'_> {
         }
         let now = self.emulator.now();
         let state = &mut *self.emulator.state();
+        // Without a trace id on every input the answer could not say which of them failed: nothing is written then.
+        if endpoint == "batch/create"
+            && batch.inputs.iter().any(|input| input.object_write_trace_id.is_none())
+            && let Some(taken) = batch.inputs.iter().find_map(|input| {
+                state.contacts.check_unique(None, &texts(input.properties.clone()), &state.properties).err()
+            })
+        {
+            return refused(endpoint, &taken);
+        }
         let (mut results, mut errors) = (Vec::new(), Vec::new());
         for input in batch.inputs {
             let id = input.id.as_deref().and_then(|id| id.parse().ok());
@@ -372,6 +387,19 @@ impl Call<'_> {
                 "VALIDATION_ERROR",
                 "at most 100 inputs, and no associations in this emulator",
             ));
+        }
+        let numbered = |input: &&WriteInput| input.id.as_ref().is_some_and(|id| id.parse::<u64>().is_ok());
+        let message = match endpoint {
+            "batch/create" if inputs.iter().any(|input| input.id.is_some()) => {
+                Some("a record to be created has no id")
+            }
+            "batch/update" if inputs.iter().any(|input| !numbered(&input)) => {
+                Some("a record to be updated has a numeric id")
+            }
+            _ => None,
+        };
+        if let Some(message) = message {
+            return Some(error(endpoint, 400, "VALIDATION_ERROR", message));
         }
         let mut seen = BTreeSet::new();
         if let Some(twice) = inputs.iter().filter_map(|input| input.id.as_ref()).find(|id| !seen.insert(*id))
