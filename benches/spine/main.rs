@@ -4,6 +4,13 @@
 //! the other ends: senders of signed webhooks, or both emulated CRMs. All of it shares the machine's cores, so figures are for
 //! comparison within a run.
 
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::expect_used,
+    reason = "a program that prints figures, and has nobody to hand an error to"
+)]
+
 mod agreement;
 mod ingest;
 mod load;

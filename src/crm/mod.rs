@@ -65,6 +65,8 @@ pub enum Found {
     Present(Record),
     /// It was deleted.
     Deleted,
+    /// A lead that was converted: it can be read, and never written again. The contact it became, where that is told.
+    Converted(Option<RecordKey>),
     /// The CRM knows no such record, or hides it from us.
     Absent,
     /// The call that should have told failed.

@@ -51,6 +51,8 @@ pub enum Side {
     Absent,
     /// The record was deleted by somebody.
     Deleted,
+    /// A lead that was converted; its contact, if it can be seen, is among the candidates.
+    Converted,
     /// The record as its CRM holds it now.
     Present(Record),
 }

@@ -13,6 +13,7 @@
 //! | Salesforce record whose HubSpot contact is linked already | the most recently modified of both, lead or contact alike, is the twin | R-063, R-064 |
 //! | Salesforce record, nobody has its address | created by the settings | R-040, R-041 |
 //! | Salesforce record without an address | nothing | R-077 |
+//! | a pair whose lead was converted | goes on with the contact, unless contacts do not come to HubSpot or `follow_conversions` is off | R-080, R-042 |
 //! | a pair of which one side was deleted | stopped until it is restored or somebody asks for a resync | R-049 |
 
 use crate::domain::{Kind, Record, RecordKey, System, Value};
@@ -34,6 +35,8 @@ pub(super) enum Verdict<'a> {
         salesforce: &'a Record,
         /// Whether memory does not know it yet.
         new: bool,
+        /// Whether a new one takes over what was agreed with the present twin.
+        heir: bool,
         /// The Salesforce record that was the twin until now.
         let_go: Option<&'a Record>,
     },
@@ -102,8 +105,13 @@ fn known_pair<'a>(
         view.around.candidates.iter().filter(mine).max_by_key(|candidate| candidate.record.modified_at);
     match (salesforce, rival) {
         (Side::Present(linked), Some(rival)) if rival.record.modified_at > linked.modified_at => {
-            let verdict =
-                Verdict::Pair { hubspot, salesforce: &rival.record, new: true, let_go: Some(linked) };
+            let verdict = Verdict::Pair {
+                hubspot,
+                salesforce: &rival.record,
+                new: true,
+                heir: false,
+                let_go: Some(linked),
+            };
             pairing(
                 verdict,
                 "R-063",
@@ -111,22 +119,39 @@ fn known_pair<'a>(
             )
         }
         (Side::Present(linked), _) => {
-            let verdict = Verdict::Pair { hubspot, salesforce: linked, new: false, let_go: None };
+            let verdict =
+                Verdict::Pair { hubspot, salesforce: linked, new: false, heir: false, let_go: None };
             let text =
                 if pair.stopped.is_some() { "both records are there again" } else { "the two are linked" };
             pairing(verdict, "R-143", text)
         }
+        (Side::Converted, _) if !follows_conversions(rules) => pairing(
+            Verdict::Stop,
+            "R-042",
+            "Converted Lead: the lead was converted, and by the settings its contact does not sync",
+        ),
+        (Side::Converted, Some(rival)) => {
+            let salesforce = &rival.record;
+            let verdict = Verdict::Pair { hubspot, salesforce, new: true, heir: true, let_go: None };
+            pairing(verdict, "R-080", "the lead was converted; its contact becomes the twin")
+        }
         (_, Some(rival)) if !view.around.manual => {
-            let verdict = Verdict::Pair { hubspot, salesforce: &rival.record, new: true, let_go: None };
+            let verdict =
+                Verdict::Pair { hubspot, salesforce: &rival.record, new: true, heir: false, let_go: None };
             pairing(verdict, "R-063", "the twin is gone; another record with the address becomes the twin")
         }
-        (Side::Deleted | Side::Absent, _) if view.around.manual => {
+        (Side::Deleted | Side::Absent | Side::Converted, _) if view.around.manual => {
             first_sight_in_hubspot(hubspot, view, rules)
         }
         (Side::Deleted, _) => pairing(
             Verdict::Stop,
             "R-049",
             "the Salesforce record was deleted; nothing passes until it is restored or resynced",
+        ),
+        (Side::Converted, None) => pairing(
+            Verdict::Stop,
+            "R-080",
+            "the lead was converted to a contact that is not visible to us; nothing passes until it is",
         ),
         (Side::Absent, _) => pairing(
             Verdict::Stop,
@@ -136,9 +161,15 @@ fn known_pair<'a>(
     }
 }
 
+/// Whether contacts that come of leads go on syncing.
+const fn follows_conversions(rules: &Rules) -> bool {
+    rules.people.follow_conversions && !matches!(rules.people.create_in_hubspot, CreateInHubspot::Leads)
+}
+
 fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
     let candidates = &view.around.candidates;
-    let link = |salesforce: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, let_go: None };
+    let link =
+        |salesforce: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: None };
     if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
         return pairing(link(&keyed.record), "R-065", "the record bears this contact's id");
     }
@@ -172,7 +203,8 @@ fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules
 
 fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
     let candidates = &view.around.candidates;
-    let link = |hubspot: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, let_go: None };
+    let link =
+        |hubspot: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: None };
     if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
         return pairing(link(&keyed.record), "R-065", "the HubSpot contact bears this record's id");
     }

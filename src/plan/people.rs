@@ -30,12 +30,14 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
     let pairing = decide(view, rules);
     draft.say(pairing.rule, Decision::Record, pairing.text);
     match pairing.verdict {
-        Verdict::Pair { hubspot, salesforce, new, let_go } => {
+        Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
             if new {
-                draft.base = Base::default();
+                if !heir {
+                    draft.base = Base::default();
+                }
                 draft.steps.push(Step::Link { hubspot: hubspot.key, salesforce: salesforce.key });
             }
-            let pair = Both { hubspot, salesforce, new };
+            let pair = Both { hubspot, salesforce, first_sight: new && !heir };
             draft.merge_pair(&pair, rules);
             draft.keep_ids(&pair, let_go, rules);
             draft.finish(State::Linked)
@@ -61,7 +63,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
 struct Both<'a> {
     hubspot: &'a Record,
     salesforce: &'a Record,
-    new: bool,
+    first_sight: bool,
 }
 
 /// A plan in the making.
@@ -127,7 +129,7 @@ impl<'a> Draft<'a> {
             hubspot: &hubspot,
             salesforce: &salesforce,
             base: base.as_ref(),
-            first: pair.new || around.manual || self.base.0.is_empty(),
+            first: pair.first_sight || around.manual || self.base.0.is_empty(),
             rule,
             conflict: mapping.conflict,
             hubspot_at: around.hubspot_changed_at.unwrap_or(pair.hubspot.modified_at),

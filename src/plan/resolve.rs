@@ -145,6 +145,7 @@ pub fn resolve(options: &PeopleOptions, external_id_field: Option<&str>, schemas
             create_in_salesforce: options.create_in_salesforce,
             create_in_hubspot: options.create_in_hubspot,
             on_ambiguous_match: options.on_ambiguous_match,
+            follow_conversions: options.follow_conversions,
             mappings: resolver.mappings,
         },
     };

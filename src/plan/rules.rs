@@ -24,6 +24,8 @@ pub struct PeopleOptions {
     pub create_in_hubspot: CreateInHubspot,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
+    /// Whether a pair whose lead was converted goes on with the contact.
+    pub follow_conversions: bool,
     /// Mappings besides or instead of the default ones.
     pub mappings: Vec<MappingOptions>,
     /// Whether the default mappings apply; the address is mapped in any case.
@@ -39,6 +41,7 @@ impl Default for PeopleOptions {
             create_in_salesforce: CreateInSalesforce::default(),
             create_in_hubspot: CreateInHubspot::default(),
             on_ambiguous_match: OnAmbiguousMatch::default(),
+            follow_conversions: true,
             mappings: Vec::new(),
             default_mappings: true,
             default_rule: Rule::default(),
@@ -100,6 +103,8 @@ pub struct People {
     pub create_in_hubspot: CreateInHubspot,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
+    /// Whether a pair whose lead was converted goes on with the contact.
+    pub follow_conversions: bool,
     /// The field mappings, the address first.
     pub mappings: Vec<Mapping>,
 }

@@ -106,7 +106,7 @@ impl Group {
             Ok(()) => self.answer_all(&Ok(())),
             // One delivery that the database cannot take must not fail its neighbours; alone, each gets its own answer.
             Err(Error::Statement(_)) if self.answers.len() > 1 => {
-                self.commit_singly(&deliveries, store).await
+                self.commit_singly(&deliveries, store).await;
             }
             Err(error) => self.answer_all(&Err(DoorError::Unavailable(Arc::new(error)))),
         }

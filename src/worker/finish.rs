@@ -107,6 +107,10 @@ fn failure_of(error: &crm::Error) -> Failure {
         crm::Error::Refused(Refusal { existing: Some(_), category: Category::Duplicate, .. }) => {
             Failure::Unavailable { retry_after_ms: Some(0) }
         }
+        // It was converted between our look and our write; the next look finds its contact.
+        crm::Error::Refused(refusal) if refusal.code == "CANNOT_UPDATE_CONVERTED_LEAD" => {
+            Failure::Unavailable { retry_after_ms: Some(0) }
+        }
         crm::Error::Refused(refusal) => Failure::Refused(refusal.category),
         crm::Error::Unexpected { .. } => Failure::Unexpected,
     }
@@ -229,7 +233,7 @@ fn side_of(key: RecordKey, view: &View) -> Option<&Record> {
 fn made_of(kind: Kind, view: &View) -> Option<&Record> {
     let sides = [&view.hubspot, &view.salesforce].into_iter().filter_map(|side| match side {
         Side::Present(record) => Some(record),
-        Side::Absent | Side::Deleted => None,
+        Side::Absent | Side::Deleted | Side::Converted => None,
     });
     let candidates = view.around.candidates.iter().map(|candidate| &candidate.record);
     sides.chain(candidates).find(|record| record.key.kind() == kind)

@@ -1,5 +1,7 @@
 //! Contacts, leads and contacts: the rules as stories.
 
+use hubforce::domain::Clock;
+use hubforce::emulator::Vendor;
 use hubforce::store::types::JobState;
 
 use crate::harness::TestApp;
@@ -386,4 +388,63 @@ async fn i_7_the_audit_and_the_explanation_name_rule_old_and_new() {
     assert_eq!((&city["base"], &city["decision"]), (&"Bonn".into(), &"agree".into()));
     assert_eq!(explained["linked_to"]["id"], contact.to_string());
     app.end().await;
+}
+
+#[tokio::test]
+async fn r_080_a_converted_lead_goes_on_as_its_contact() {
+    for edited_first in [false, true] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        app.clock.advance_millis(1_000);
+        let heir = app.salesforce.convert(&lead).unwrap();
+        if edited_first {
+            // The message about the new contact is late; an edit in HubSpot finds out by itself.
+            let late = app.salesforce.take_due(app.clock.now());
+            app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+            app.settle().await;
+            assert_eq!(late.len(), 1);
+            app.carry(&late[0]).await;
+        }
+        app.settle().await;
+        if !edited_first {
+            app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+            app.settle().await;
+        }
+        assert_eq!(app.salesforce.field("Contact", &heir, "MailingCity").as_deref(), Some("Bonn"));
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("London"), "the lead is left as it was");
+        assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&heir));
+        assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), None);
+        assert_eq!(
+            (app.hubspot.ids().len(), app.salesforce.ids("Contact").len()),
+            (1, 1),
+            "nothing is doubled"
+        );
+        app.clock.advance_millis(1_000);
+        app.salesforce.update("Contact", &heir, &[("MailingCity", "Rome")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.hubspot.property(contact, "city").as_deref(), Some("Rome"));
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_042_a_converted_lead_stops_where_contacts_do_not_come_to_hubspot() {
+    for setting in [r#"create_in_hubspot = "leads""#, "follow_conversions = false"] {
+        let app = TestApp::with(setting).await;
+        let (contact, lead) = linked(&app).await;
+        app.clock.advance_millis(1_000);
+        let heir = app.salesforce.convert(&lead).unwrap();
+        app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(
+            app.salesforce.field("Contact", &heir, "MailingCity").as_deref(),
+            Some("London"),
+            "{setting}"
+        );
+        let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+        let (_, record) = app.ask("GET", &path, "").await;
+        assert_eq!(record["state"], "stopped", "{record}");
+        assert!(record.to_string().contains("Converted Lead"), "{record}");
+        app.end().await;
+    }
 }

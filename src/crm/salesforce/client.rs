@@ -14,8 +14,8 @@ use crate::crm::salesforce::answers::{classify, error_of};
 use crate::crm::salesforce::auth::{Access, ClientCredentials, Session};
 use crate::crm::salesforce::soql::{LIST_MAX, is_in, literal};
 use crate::crm::salesforce::wire::{
-    ALWAYS_READ, ApiError, Composite, CompositeAnswer, Describe, DescribedField, QueryAnswer, Retrieve, Row,
-    Subrequest, into_record,
+    ALWAYS_READ, ApiError, Composite, CompositeAnswer, Describe, DescribedField, QueryAnswer, READ_OF_LEADS,
+    Retrieve, Row, Subrequest, into_found, into_record,
 };
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
@@ -176,8 +176,8 @@ impl SalesforceClient {
         let mut found = Vec::with_capacity(keys.len());
         let mut missing = Vec::new();
         for (key, row) in keys.into_iter().zip(rows.into_iter().chain(std::iter::repeat(None))) {
-            match row.and_then(|row| into_record(kind, row)) {
-                Some(record) => found.push((key, Found::Present(record))),
+            match row.and_then(|row| into_found(kind, row)) {
+                Some(told) => found.push((key, told)),
                 None => missing.push(key),
             }
         }
@@ -290,7 +290,8 @@ fn left_of_allowance(header: &str) -> Option<u64> {
 
 fn names_to_read(kind: Kind, fields: &FieldsByKind) -> Vec<String> {
     let wanted = fields.get(&kind).map(Vec::as_slice).unwrap_or_default().iter().map(String::as_str);
-    let names: BTreeSet<&str> = wanted.chain(ALWAYS_READ).chain(["Id"]).collect();
+    let of_leads = READ_OF_LEADS.into_iter().filter(|_| kind == Kind::Lead);
+    let names: BTreeSet<&str> = wanted.chain(ALWAYS_READ).chain(of_leads).chain(["Id"]).collect();
     names.into_iter().map(str::to_owned).collect()
 }
 

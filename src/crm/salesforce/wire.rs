@@ -3,11 +3,15 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
+use crate::crm::Found;
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
 use crate::plan::{FieldSchema, FieldType};
 
 /// Fields read of every record besides the mapped ones.
 pub(super) const ALWAYS_READ: [&str; 2] = ["LastModifiedById", "SystemModstamp"];
+
+/// Read of leads besides: a converted one lives on in its contact.
+pub(super) const READ_OF_LEADS: [&str; 2] = ["IsConverted", "ConvertedContactId"];
 
 /// A record as the API writes it.
 pub(super) type Row = Map<String, Json>;
@@ -21,6 +25,15 @@ pub(super) fn into_record(kind: Kind, row: Row) -> Option<Record> {
     let fields: Fields =
         row.into_iter().filter_map(|(name, value)| Some((name, into_value(value)?))).collect();
     Some(Record { key, fields, modified_at, modified_by })
+}
+
+/// What a row of a record asked for says of it.
+pub(super) fn into_found(kind: Kind, row: Row) -> Option<Found> {
+    if row.get("IsConverted").and_then(Json::as_bool) == Some(true) {
+        let contact = row.get("ConvertedContactId").and_then(Json::as_str);
+        return Some(Found::Converted(contact.and_then(|id| RecordKey::parse(Kind::Contact, id).ok())));
+    }
+    into_record(kind, row).map(Found::Present)
 }
 
 /// A scalar; compound fields and `attributes` are none.

@@ -153,6 +153,12 @@ impl SalesforceEmulator {
         self.state().tables.get_mut(object).is_some_and(|table| table.delete(id, PERSON_USER, now).is_ok())
     }
 
+    /// A person converts a lead; returns the contact it became. No message tells of the lead, as in an organization that does not
+    /// require validation for converted leads.
+    pub fn convert(&self, lead: &str) -> Result<String, String> {
+        self.state().convert(lead, self.by_person(true))
+    }
+
     /// One record's field as text; `None` where the record is gone or the field blank.
     pub fn field(&self, object: &str, id: &str, name: &str) -> Option<String> {
         let state = self.state();
@@ -234,6 +240,51 @@ impl State {
     }
 }
 
+/// What a conversion carries over: the fields both have under one name, and the address under another.
+const CONVERTED_FIELDS: [(&str, &str); 14] = [
+    ("FirstName", "FirstName"),
+    ("LastName", "LastName"),
+    ("Salutation", "Salutation"),
+    ("Title", "Title"),
+    ("Email", "Email"),
+    ("Phone", "Phone"),
+    ("MobilePhone", "MobilePhone"),
+    ("Fax", "Fax"),
+    ("LeadSource", "LeadSource"),
+    ("Street", "MailingStreet"),
+    ("City", "MailingCity"),
+    ("State", "MailingState"),
+    ("PostalCode", "MailingPostalCode"),
+    ("Country", "MailingCountry"),
+];
+
+impl State {
+    fn convert(&mut self, lead: &str, act: Act) -> Result<String, String> {
+        let record = self.tables["Lead"].get(lead).ok_or_else(|| format!("there is no lead {lead}"))?;
+        if record.fields.get("IsConverted") == Some(&json!(true)) {
+            return Err(format!("lead {lead} is converted already"));
+        }
+        let carried = |(of_lead, of_contact): &(&str, &str)| {
+            Some((
+                (*of_contact).to_owned(),
+                record.fields.get(*of_lead).filter(|value| !value.is_null())?.clone(),
+            ))
+        };
+        let row: Map<String, Json> = CONVERTED_FIELDS.iter().filter_map(carried).collect();
+        let contact = self.write("Contact", None, &row, act).map_err(|error| error.message)?;
+        if let Some(table) = self.tables.get_mut("Lead") {
+            table.convert(lead, &contact, act.user, act.now);
+        }
+        Ok(contact)
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Convert {
+    lead: String,
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WebhookControl {
@@ -294,6 +345,10 @@ impl Vendor for SalesforceEmulator {
             "webhooks" => read(body).map(|control: WebhookControl| {
                 state.outbound.set(control);
                 json!({})
+            }),
+            "convert" => read(body).and_then(|Convert { lead }| {
+                let contact = state.convert(&lead, self.by_person(true))?;
+                Ok(json!({ "contact": contact }))
             }),
             "rules" => read(body).map(|Rules { validation }| {
                 state.validation = validation.map(|rule| (rule.field, rule.text));

@@ -146,6 +146,10 @@ impl Table {
                     "invalid cross reference id".to_owned(),
                 ));
             }
+            Some(record) if record.fields.get("IsConverted") == Some(&json!(true)) => {
+                let message = "cannot reference converted lead".to_owned();
+                return Err(RowError::new("CANNOT_UPDATE_CONVERTED_LEAD", message));
+            }
             Some(record) if record.deleted => {
                 return Err(RowError::new("ENTITY_IS_DELETED", "entity is deleted".to_owned()));
             }
@@ -197,6 +201,21 @@ impl Table {
             ("LastModifiedDate", instant(now)),
             ("SystemModstamp", instant(now)),
             ("LastModifiedById", json!(user)),
+        ] {
+            record.fields.insert(field.to_owned(), value);
+        }
+    }
+
+    /// Marks a lead as converted to a contact.
+    pub(super) fn convert(&mut self, id: &str, contact: &str, user: &str, now: Timestamp) {
+        self.store(id, Map::new(), user, now);
+        let Some(record) = self.rows.get_mut(id) else { return };
+        let date = now.to_string().chars().take(10).collect::<String>();
+        for (field, value) in [
+            ("IsConverted", json!(true)),
+            ("Status", json!("Closed - Converted")),
+            ("ConvertedContactId", json!(contact)),
+            ("ConvertedDate", json!(date)),
         ] {
             record.fields.insert(field.to_owned(), value);
         }

@@ -95,7 +95,13 @@ impl Schema {
                 Field { kind, length, required: false, writable: false, external_id: false, options: &[] };
             fields.insert(name.to_owned(), field);
         }
-        for (name, kind) in [("IsDeleted", "boolean"), ("IsConverted", "boolean")] {
+        let more = [
+            ("IsDeleted", "boolean"),
+            ("IsConverted", "boolean"),
+            ("ConvertedContactId", "reference"),
+            ("ConvertedDate", "date"),
+        ];
+        for (name, kind) in more {
             if name == "IsDeleted" || object == "Lead" {
                 let field = Field {
                     kind,

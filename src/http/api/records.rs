@@ -32,12 +32,14 @@ pub(in crate::http) async fn show(
     let status = state.store().record(&connection, &key).await?;
     let status =
         status.ok_or(Problem::NotFound("nothing was ever heard of this record; a resync asks for it"))?;
+    // What rests does not fail; why it rests is what its reader looks for all the same.
+    let stopped = status.pair.as_ref().and_then(|pair| pair.stopped.clone());
     let twin = status.pair.as_ref().map(|pair| twin_of(key, pair.hubspot, pair.salesforce));
     Ok(Json(Shown {
         state: status.state,
         linked_to: twin.map(Linked::from),
         last_synced_at: status.last_synced_at.map(|at| at.to_string()),
-        last_error: status.last_error.map(|(_, message)| message),
+        last_error: status.last_error.map(|(_, message)| message).or(stopped),
         pending: status.pending,
         conflicts: state.store().conflicts_of(&connection, &key).await?,
     }))

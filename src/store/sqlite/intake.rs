@@ -4,7 +4,7 @@
 //! this thread a row is one prepared statement, bound and stepped in place; through the pool it would be a message to another
 //! thread and back, or JSON to be written and read (`docs/decisions/0009-intake-thread.md` has the figures).
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::{Arc, PoisonError};
 use std::thread;
 
@@ -41,8 +41,8 @@ struct Ended;
 
 impl Intake {
     /// Opens the file a second time. `turn` is taken for each transaction, so that this connection and the pool's never meet.
-    pub(super) fn open(file: PathBuf, turn: Arc<Mutex<()>>) -> Result<Self, Error> {
-        let mut connection = connect(&file).map_err(failed)?;
+    pub(super) fn open(file: &Path, turn: Arc<Mutex<()>>) -> Result<Self, Error> {
+        let mut connection = connect(file).map_err(failed)?;
         let (groups, mut waiting) = mpsc::channel::<Group>(WAITING_MAX);
         let work = move || {
             while let Some(Group { deliveries, answer }) = waiting.blocking_recv() {
@@ -72,7 +72,7 @@ impl Intake {
     }
 }
 
-fn connect(file: &std::path::Path) -> rusqlite::Result<Connection> {
+fn connect(file: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open(file)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
@@ -99,7 +99,7 @@ fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), 
         for mark in &delivery.marks {
             let told = mark.told_by_us.as_ref().map(to_json).transpose()?;
             if statements.is_fresh(name, mark, delivery.received_at).map_err(failed)? {
-                statements.upsert((delivery, name), mark, told).map_err(failed)?;
+                statements.upsert((delivery, name), mark, told.as_deref()).map_err(failed)?;
             }
         }
         for part in &delivery.unreadable {
@@ -150,7 +150,7 @@ impl<'c> Statements<'c> {
         &mut self,
         (delivery, name): (&NewDelivery, &ConnectionName),
         mark: &Mark,
-        told: Option<String>,
+        told: Option<&str>,
     ) -> rusqlite::Result<usize> {
         self.job.execute(params![
             name.as_str(),

@@ -94,7 +94,7 @@ impl SqliteStore {
         }
         let turn = Arc::default();
         let file = connect_options(url)?.get_filename().to_owned();
-        let intake = Intake::open(file, Arc::clone(&turn))?;
+        let intake = Intake::open(&file, Arc::clone(&turn))?;
         Ok(Self { writer, readers, intake, turn })
     }
 
