@@ -67,6 +67,8 @@ pub enum Found {
     Deleted,
     /// A lead that was converted: it can be read, and never written again. The contact it became, where that is told.
     Converted(Option<RecordKey>),
+    /// It was merged into another record and deleted. The survivor, where that is told.
+    Merged(Option<RecordKey>),
     /// The CRM knows no such record, or hides it from us.
     Absent,
     /// The call that should have told failed.
@@ -84,7 +86,7 @@ pub struct Search {
     pub key: Option<(String, String)>,
 }
 
-/// One record to create or update.
+/// One record to create, update or delete.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Write {
     /// Create a record, keyed so that a repetition creates nothing.
@@ -103,6 +105,11 @@ pub enum Write {
         key: RecordKey,
         /// The fields to change; a blank value clears.
         fields: Fields,
+    },
+    /// Delete a record, as far as its CRM lets it be restored. One that is gone already is fine.
+    Delete {
+        /// Which one; a HubSpot record.
+        key: RecordKey,
     },
 }
 

@@ -60,7 +60,7 @@ fn salesforce_kind(view: &View) -> Option<Kind> {
 const fn present(side: &Side) -> Option<&Record> {
     match side {
         Side::Present(record) => Some(record),
-        Side::Absent | Side::Deleted | Side::Converted => None,
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
     }
 }
 

@@ -51,6 +51,8 @@ pub enum Side {
     Absent,
     /// The record was deleted by somebody.
     Deleted,
+    /// The record was merged into another one; that, if it can be seen, is among the candidates.
+    Merged,
     /// A lead that was converted; its contact, if it can be seen, is among the candidates.
     Converted,
     /// The record as its CRM holds it now.
@@ -115,7 +117,9 @@ pub struct Plan {
 impl Plan {
     /// Whether carrying it out calls a CRM to change something.
     pub fn writes(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Create { .. } | Step::Update { .. }))
+        self.steps
+            .iter()
+            .any(|step| matches!(step, Step::Create { .. } | Step::Update { .. } | Step::Delete { .. }))
     }
 }
 
@@ -151,6 +155,16 @@ pub enum Step {
         key: RecordKey,
         /// What to change.
         changes: Vec<Change>,
+    },
+    /// Delete a record; where that succeeds, the pair rests.
+    Delete {
+        /// Which record.
+        #[serde(serialize_with = "as_text")]
+        key: RecordKey,
+        /// The rule that says so.
+        rule: &'static str,
+        /// Why the pair rests afterwards.
+        reason: String,
     },
     /// Let nothing pass until something changes: the reason is shown to people.
     Stop {

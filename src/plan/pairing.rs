@@ -13,7 +13,9 @@
 //! | Salesforce record whose HubSpot contact is linked already | the most recently modified of both, lead or contact alike, is the twin | R-063, R-064 |
 //! | Salesforce record, nobody has its address | created by the settings | R-040, R-041 |
 //! | Salesforce record without an address | nothing | R-077 |
+//! | a pair whose Salesforce record was merged away | goes on with the survivor, if that is free and `follow_merges` is on; else as deleted | R-067, R-050 |
 //! | a pair whose lead was converted | goes on with the contact, unless contacts do not come to HubSpot or `follow_conversions` is off | R-080, R-042 |
+//! | a pair whose Salesforce record was deleted, with `delete_in_hubspot` | the HubSpot contact is deleted, once | R-048 |
 //! | a pair of which one side was deleted | stopped until it is restored or somebody asks for a resync | R-049 |
 
 use crate::domain::{Kind, Record, RecordKey, System, Value};
@@ -42,6 +44,8 @@ pub(super) enum Verdict<'a> {
     },
     /// The record gets a twin of this kind.
     Create { twin: &'a Record, kind: Kind },
+    /// The HubSpot contact is deleted, and the pair rests.
+    Delete(&'a Record),
     /// The pair rests.
     Stop,
     /// A person must choose.
@@ -104,6 +108,9 @@ fn known_pair<'a>(
     let rival =
         view.around.candidates.iter().filter(mine).max_by_key(|candidate| candidate.record.modified_at);
     match (salesforce, rival) {
+        (Side::Merged | Side::Converted, _) if !view.around.manual => {
+            lives_on(hubspot, salesforce, rival.map(|rival| &rival.record), (rules, pair))
+        }
         (Side::Present(linked), Some(rival)) if rival.record.modified_at > linked.modified_at => {
             let verdict = Verdict::Pair {
                 hubspot,
@@ -125,33 +132,22 @@ fn known_pair<'a>(
                 if pair.stopped.is_some() { "both records are there again" } else { "the two are linked" };
             pairing(verdict, "R-143", text)
         }
-        (Side::Converted, _) if !follows_conversions(rules) => pairing(
-            Verdict::Stop,
-            "R-042",
-            "Converted Lead: the lead was converted, and by the settings its contact does not sync",
-        ),
-        (Side::Converted, Some(rival)) => {
-            let salesforce = &rival.record;
-            let verdict = Verdict::Pair { hubspot, salesforce, new: true, heir: true, let_go: None };
-            pairing(verdict, "R-080", "the lead was converted; its contact becomes the twin")
-        }
         (_, Some(rival)) if !view.around.manual => {
             let verdict =
                 Verdict::Pair { hubspot, salesforce: &rival.record, new: true, heir: false, let_go: None };
             pairing(verdict, "R-063", "the twin is gone; another record with the address becomes the twin")
         }
-        (Side::Deleted | Side::Absent | Side::Converted, _) if view.around.manual => {
+        (Side::Merged | Side::Converted, _) => first_sight_in_hubspot(hubspot, view, rules),
+        (Side::Deleted | Side::Absent, _) if view.around.manual => {
             first_sight_in_hubspot(hubspot, view, rules)
+        }
+        (Side::Deleted, _) if deletes_now(rules, pair) => {
+            pairing(Verdict::Delete(hubspot), "R-048", "the Salesforce record was deleted")
         }
         (Side::Deleted, _) => pairing(
             Verdict::Stop,
             "R-049",
             "the Salesforce record was deleted; nothing passes until it is restored or resynced",
-        ),
-        (Side::Converted, None) => pairing(
-            Verdict::Stop,
-            "R-080",
-            "the lead was converted to a contact that is not visible to us; nothing passes until it is",
         ),
         (Side::Absent, _) => pairing(
             Verdict::Stop,
@@ -159,6 +155,50 @@ fn known_pair<'a>(
             "the Salesforce record is not visible to us; nothing passes until it is",
         ),
     }
+}
+
+/// A pair whose Salesforce record was merged away or converted, and the record it lives on in, where that is free.
+fn lives_on<'a>(
+    hubspot: &'a Record,
+    salesforce: &'a Side,
+    heir: Option<&'a Record>,
+    (rules, pair): (&Rules, &Pair),
+) -> Pairing<'a> {
+    let merged = matches!(salesforce, Side::Merged);
+    let follows = if merged { rules.people.follow_merges } else { follows_conversions(rules) };
+    match heir.filter(|_| follows) {
+        Some(salesforce) => {
+            let verdict = Verdict::Pair { hubspot, salesforce, new: true, heir: true, let_go: None };
+            if merged {
+                pairing(verdict, "R-067", "the twin was merged into this record, which takes its place")
+            } else {
+                pairing(verdict, "R-080", "the lead was converted; its contact becomes the twin")
+            }
+        }
+        None if merged && deletes_now(rules, pair) => {
+            pairing(Verdict::Delete(hubspot), "R-050", "the Salesforce record was merged away")
+        }
+        None if merged => pairing(
+            Verdict::Stop,
+            "R-067",
+            "Merged in Salesforce: the record was merged into another one; a resync links to that",
+        ),
+        None if follows => pairing(
+            Verdict::Stop,
+            "R-080",
+            "the lead was converted to a contact that is not visible to us; nothing passes until it is",
+        ),
+        None => pairing(
+            Verdict::Stop,
+            "R-042",
+            "Converted Lead: the lead was converted, and by the settings its contact does not sync",
+        ),
+    }
+}
+
+/// Whether the HubSpot contact goes, too. Once only: a pair that rests already may have one that somebody restored.
+const fn deletes_now(rules: &Rules, pair: &Pair) -> bool {
+    rules.people.delete_in_hubspot && pair.stopped.is_none()
 }
 
 /// Whether contacts that come of leads go on syncing.

@@ -47,6 +47,11 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             draft.create(twin, kind, rules);
             draft.finish(State::Linked)
         }
+        Verdict::Delete(hubspot) => {
+            let reason = format!("{}, and the HubSpot contact with it", pairing.text);
+            draft.steps.push(Step::Delete { key: hubspot.key, rule: pairing.rule, reason });
+            draft.finish(State::Stopped)
+        }
         Verdict::Stop => {
             draft.steps.push(Step::Stop { reason: pairing.text.to_owned() });
             draft.finish(State::Stopped)

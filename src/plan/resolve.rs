@@ -145,6 +145,8 @@ pub fn resolve(options: &PeopleOptions, external_id_field: Option<&str>, schemas
             create_in_salesforce: options.create_in_salesforce,
             create_in_hubspot: options.create_in_hubspot,
             on_ambiguous_match: options.on_ambiguous_match,
+            delete_in_hubspot: options.delete_in_hubspot,
+            follow_merges: options.follow_merges,
             follow_conversions: options.follow_conversions,
             mappings: resolver.mappings,
         },

@@ -15,6 +15,7 @@ pub const CONTACT_ID_PROPERTY: &str = "hubforce_salesforce_contact_id";
 /// The settings for people, as a person wrote them: `[connections.sync.contacts]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct PeopleOptions {
     /// Whether people take part at all.
     pub enabled: bool,
@@ -24,6 +25,10 @@ pub struct PeopleOptions {
     pub create_in_hubspot: CreateInHubspot,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
+    /// Whether a deleted lead or contact deletes its HubSpot contact.
+    pub delete_in_hubspot: bool,
+    /// Whether a pair whose Salesforce record was merged away goes on with the survivor.
+    pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
     pub follow_conversions: bool,
     /// Mappings besides or instead of the default ones.
@@ -41,6 +46,8 @@ impl Default for PeopleOptions {
             create_in_salesforce: CreateInSalesforce::default(),
             create_in_hubspot: CreateInHubspot::default(),
             on_ambiguous_match: OnAmbiguousMatch::default(),
+            delete_in_hubspot: false,
+            follow_merges: true,
             follow_conversions: true,
             mappings: Vec::new(),
             default_mappings: true,
@@ -94,6 +101,7 @@ impl Rules {
 
 /// Settings for people.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 pub struct People {
     /// Whether people take part at all.
     pub enabled: bool,
@@ -103,6 +111,10 @@ pub struct People {
     pub create_in_hubspot: CreateInHubspot,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
+    /// Whether a deleted lead or contact deletes its HubSpot contact.
+    pub delete_in_hubspot: bool,
+    /// Whether a pair whose Salesforce record was merged away goes on with the survivor.
+    pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
     pub follow_conversions: bool,
     /// The field mappings, the address first.

@@ -20,6 +20,9 @@ use crate::worker::gather::key_of;
 /// The fields by which people are known, in both CRMs.
 const ADDRESS_FIELDS: [&str; 2] = ["email", "Email"];
 
+/// What the audit calls the deletion of a record.
+pub(super) const DELETED: &str = "(deleted)";
+
 /// The rule under which our own id fields are kept.
 const ID_RULE: &str = "R-065";
 
@@ -30,6 +33,8 @@ pub(super) struct Applied {
     pub(super) written: Vec<Change>,
     /// The record that was created, or found to exist under our key.
     pub(super) created: Option<RecordKey>,
+    /// Whether the record that was to be deleted is gone.
+    pub(super) deleted: bool,
     /// Fields that a CRM refused while it took the rest.
     pub(super) set_aside: Option<Refusal>,
     /// The first failure.
@@ -89,7 +94,7 @@ impl Order {
     const fn system(&self) -> System {
         match &self.write {
             Write::Create { kind, .. } => kind.system(),
-            Write::Update { key, .. } => key.system(),
+            Write::Update { key, .. } | Write::Delete { key } => key.system(),
         }
     }
 }
@@ -134,6 +139,12 @@ fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<
                     let write = Write::Update { key: *key, fields: fields_of(changes) };
                     let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
+                }
+                Step::Delete { key, rule, .. } => {
+                    let (old, new) = (Value::Flag(false), Value::Flag(true));
+                    let change = Change { field: DELETED.to_owned(), old, new, rule, agrees: None };
+                    let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
+                    orders.push(Order::new(place, Write::Delete { key: *key }, vec![change], &origin));
                 }
                 Step::Link { .. } | Step::Stop { .. } | Step::Conflict { .. } | Step::Hold { .. } => {}
             }
@@ -217,6 +228,10 @@ fn note_written(order: Order, written: &Written, outcome: &mut Applied) {
             outcome.created
         }
         Write::Update { .. } => None,
+        Write::Delete { .. } => {
+            outcome.deleted = true;
+            None
+        }
     };
     outcome.settled.extend(order.intents.iter().map(|intent| (intent.id, Settled::Written(record))));
     outcome.written.extend(order.changes);
@@ -235,8 +250,9 @@ impl Order {
         {
             return false;
         }
-        let (Write::Create { fields, .. } | Write::Update { fields, .. }) = &mut self.write;
-        *fields = fields_of(&self.changes);
+        if let Write::Create { fields, .. } | Write::Update { fields, .. } = &mut self.write {
+            *fields = fields_of(&self.changes);
+        }
         let kept = std::mem::take(&mut self.intents)
             .into_iter()
             .filter(|intent| !refused.contains(intent.field.as_str()));
@@ -253,7 +269,7 @@ impl Order {
             Write::Create { unique, .. } => {
                 ADDRESS_FIELDS.iter().copied().chain(unique.as_deref()).any(|key| refused.contains(key))
             }
-            Write::Update { .. } => false,
+            Write::Update { .. } | Write::Delete { .. } => false,
         }
     }
 }
@@ -291,6 +307,7 @@ impl Applied {
         match step {
             Step::Create { kind, .. } => Some((*kind, "create")),
             Step::Update { key, .. } => Some((key.kind(), "update")),
+            Step::Delete { key, .. } => Some((key.kind(), "delete")),
             Step::Link { .. } | Step::Stop { .. } | Step::Conflict { .. } | Step::Hold { .. } => None,
         }
     }

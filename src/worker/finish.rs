@@ -5,7 +5,7 @@ use crate::domain::{Kind, Record, RecordKey, System, Timestamp};
 use crate::plan::retry::{self, Failure, Next};
 use crate::plan::{Base, Category, Pair, Plan, Rules, Side, State, Step, View, landed};
 use crate::store::types::{Claimed, Conflict, Finished, Intent, Outcome, Settled};
-use crate::worker::apply::Applied;
+use crate::worker::apply::{Applied, DELETED};
 
 /// What becomes of a claim, and whether the connection must stop.
 pub(super) struct Conclusion {
@@ -134,6 +134,7 @@ fn pair_after(view: &View, plan: &Plan, applied: &Applied) -> Option<Pair> {
     base.0.extend(applied.written.iter().filter_map(|change| change.agrees.clone()));
     let stopped = plan.steps.iter().find_map(|step| match step {
         Step::Stop { reason } => Some(reason.clone()),
+        Step::Delete { reason, .. } if applied.deleted => Some(reason.clone()),
         _ => None,
     });
     Some(Pair { hubspot, salesforce, stopped, base })
@@ -212,6 +213,7 @@ fn settle_open(intent: &Intent, view: &View, rules: &Rules) -> Settled {
         },
         None => match side_of(intent.key, view) {
             Some(record) if holds(intent, record, rules) => Settled::Written(None),
+            None if intent.field == DELETED => Settled::Written(None),
             _ => Settled::NotWritten,
         },
     }
@@ -233,7 +235,7 @@ fn side_of(key: RecordKey, view: &View) -> Option<&Record> {
 fn made_of(kind: Kind, view: &View) -> Option<&Record> {
     let sides = [&view.hubspot, &view.salesforce].into_iter().filter_map(|side| match side {
         Side::Present(record) => Some(record),
-        Side::Absent | Side::Deleted | Side::Converted => None,
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
     });
     let candidates = view.around.candidates.iter().map(|candidate| &candidate.record);
     sides.chain(candidates).find(|record| record.key.kind() == kind)

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | both sides of every pair, and each record without one | always | one batched read a CRM |
 //! | records that could be the twin | for a record without a pair, and for a resync of a pair whose twin is gone | one batched search a CRM |
-//! | the contact that a paired lead became | where it was converted | one batched read |
+//! | the record that a paired one lives on in | where it was converted or merged | one batched read |
 //! | the twin that a candidate already has | where a Salesforce record's match is taken | one batched read |
 //! | who holds the address that Salesforce moved to | where it changed (R-075) | one batched search |
 //!
@@ -61,7 +61,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     let mut drafts: Vec<Draft> =
         subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
     search_twins(sources, &fields, &mut drafts).await;
-    follow_conversions(sources, &fields, &mut known, &mut drafts).await;
+    read_heirs(sources, &fields, &mut known, &mut drafts).await;
     adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
     look_up_addresses(sources, &fields, &mut drafts).await;
@@ -105,6 +105,7 @@ impl Known {
             // It was merged into another record: what was linked is gone, and the survivor speaks for itself.
             Some(Found::Present(_) | Found::Deleted) => Ok(Side::Deleted),
             Some(Found::Converted(_)) => Ok(Side::Converted),
+            Some(Found::Merged(_)) => Ok(Side::Merged),
             Some(Found::Absent) | None => Ok(Side::Absent),
             Some(Found::Failed(error)) => Err(error.clone()),
         }
@@ -198,29 +199,25 @@ async fn search_twins(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut
     }
 }
 
-/// Reads the contacts that paired leads became.
-async fn follow_conversions(
-    sources: &Sources<'_>,
-    fields: &FieldsByKind,
-    known: &mut Known,
-    drafts: &mut [Draft],
-) {
+/// Reads the contacts that paired leads became, and the records that paired ones were merged into.
+async fn read_heirs(sources: &Sources<'_>, fields: &FieldsByKind, known: &mut Known, drafts: &mut [Draft]) {
     let mut heirs = Vec::new();
     for (place, draft) in drafts.iter().enumerate() {
         if let Some(pair) = &draft.view.pair
-            && let Some(Found::Converted(Some(contact))) = known.0.get(&pair.salesforce)
+            && let Some(Found::Converted(Some(heir)) | Found::Merged(Some(heir))) =
+                known.0.get(&pair.salesforce)
         {
-            heirs.push((place, *contact));
+            heirs.push((place, *heir));
         }
     }
-    known.read(sources, fields, heirs.iter().map(|(_, contact)| *contact)).await;
-    for (place, contact) in heirs {
-        match known.side(contact) {
+    known.read(sources, fields, heirs.iter().map(|(_, heir)| *heir)).await;
+    for (place, heir) in heirs {
+        match known.side(heir) {
             Ok(Side::Present(record)) => {
                 drafts[place].view.around.candidates =
                     vec![Candidate { record, paired_with: None, keyed: true }];
             }
-            Ok(Side::Absent | Side::Deleted | Side::Converted) => {}
+            Ok(Side::Absent | Side::Deleted | Side::Merged | Side::Converted) => {}
             Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
         }
     }

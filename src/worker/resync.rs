@@ -118,6 +118,7 @@ fn count_steps(steps: &[Step], preview: &mut BTreeMap<String, u64>) {
                 let clears = changes.iter().filter(|change| change.new.is_blank()).count();
                 count(preview, &format!("cleared_values_in_{}", key.system()), clears as u64);
             }
+            Step::Delete { key, .. } => count(preview, &format!("deletes_in_{}", key.system()), 1),
             Step::Stop { .. } => count(preview, "stops", 1),
             Step::Conflict { .. } => count(preview, "conflicts", 1),
             Step::Hold { .. } => count(preview, "held", 1),

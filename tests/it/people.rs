@@ -448,3 +448,94 @@ async fn r_042_a_converted_lead_stops_where_contacts_do_not_come_to_hubspot() {
         app.end().await;
     }
 }
+
+#[tokio::test]
+async fn r_048_a_deleted_lead_deletes_its_contact_where_that_is_set() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert!(app.hubspot.ids().is_empty(), "the contact went with its lead");
+    assert_eq!(app.hubspot.control().calls_to("batch/archive"), 1);
+    let (_, audit) = app.ask("GET", "/v1/connections/acme/audit", "").await;
+    assert!(audit.to_string().contains("R-048"), "{audit}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_048_a_contact_that_somebody_restored_stays() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    app.hubspot.control().clock().advance_millis(1_000);
+    app.hubspot.restore(contact).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.ids(), [contact], "it is deleted once");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_066_and_r_067_a_pair_goes_on_with_the_survivor_of_a_merge() {
+    for linked_survives in [true, false] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        let other =
+            app.salesforce.create("Lead", &[("LastName", "Lovelace"), ("Company", "Engines")]).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        let (master, loser) = if linked_survives { (&lead, &other) } else { (&other, &lead) };
+        app.salesforce.merge("Lead", master, loser).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(master, "City").as_deref(), Some("Bonn"), "{linked_survives}");
+        assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id").as_ref(), Some(master));
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_067_and_r_068_without_following_a_resync_links_to_the_survivor() {
+    let app = TestApp::with("follow_merges = false").await;
+    let (contact, lead) = linked(&app).await;
+    let other = [("LastName", "Lovelace"), ("Company", "Engines")];
+    let other = app.salesforce.create("Lead", &other).unwrap();
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &other, &lead).unwrap();
+    app.salesforce.update("Lead", &other, &[("Email", "ada@example.com")]).unwrap();
+    app.salesforce.take_due(app.clock.now());
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+    let (_, record) = app.ask("GET", &path, "").await;
+    assert!(record.to_string().contains("Merged in Salesforce"), "{record}");
+    let body = format!(r#"{{"kind": "contact", "ids": ["{contact}"]}}"#);
+    let (status, answer) = app.ask("POST", "/v1/connections/acme/resync", &body).await;
+    assert_eq!(status.as_u16(), 202, "{answer}");
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), Some(other.clone()));
+    assert_eq!(app.lead_field(&other, "Hubforce_HubSpot_Id__c"), Some(contact.to_string()));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_050_a_record_merged_away_takes_its_contact_where_deletions_do() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    let other = [("LastName", "King"), ("Company", "Engines"), ("Email", "king@example.com")];
+    let other = app.salesforce.create("Lead", &other).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.ids().len(), 2);
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &other, &lead).unwrap();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    let left = app.hubspot.ids();
+    assert_eq!(left.len(), 1);
+    assert_eq!(app.hubspot.property(left[0], "email").as_deref(), Some("king@example.com"));
+    app.end().await;
+}

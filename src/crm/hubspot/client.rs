@@ -9,7 +9,9 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use crate::crm::hubspot::answers::error_of;
-use crate::crm::hubspot::wire::{AccountDetails, BatchAnswer, BatchRead, Id, ListAnswer, Object, Properties};
+use crate::crm::hubspot::wire::{
+    AccountDetails, BatchAnswer, BatchArchive, BatchRead, Id, ListAnswer, Object, Properties,
+};
 use crate::crm::limiter::{Allowance, Limiter};
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
@@ -109,6 +111,15 @@ impl HubspotClient {
         let body = serde_json::to_vec(body)
             .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })?;
         read_body(&self.call(endpoint, Method::POST, url, Body::Json(body)).await?)
+    }
+
+    /// Puts contacts in the portal's recycling bin, from where they can be restored for 90 days.
+    pub(super) async fn archive(&self, ids: Vec<String>) -> Result<(), Error> {
+        let body =
+            serde_json::to_vec(&BatchArchive { inputs: ids.into_iter().map(|id| Id { id }).collect() })
+                .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })?;
+        let url = self.contacts("/batch/archive");
+        self.call("batch/archive", Method::POST, url, Body::Json(body)).await.map(drop)
     }
 
     async fn batch_read(

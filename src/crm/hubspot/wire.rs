@@ -23,6 +23,12 @@ pub(super) struct Id {
     pub(super) id: String,
 }
 
+/// A batch of records to delete.
+#[derive(Serialize)]
+pub(super) struct BatchArchive {
+    pub(super) inputs: Vec<Id>,
+}
+
 /// The answer of any batch call.
 #[derive(Deserialize)]
 pub(super) struct BatchAnswer {

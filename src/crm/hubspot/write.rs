@@ -1,4 +1,4 @@
-//! Creating and updating contacts, a hundred a call, each with its own outcome.
+//! Creating, updating and deleting contacts, a hundred a call, each with its own outcome.
 //!
 //! HubSpot refuses a whole batch for one invalid value and names the property, not the record. Records without that property are
 //! written in one call of their own; the others are halved until every culprit stands alone.
@@ -33,9 +33,10 @@ type Outcome = (usize, Result<Written, Error>);
 
 impl HubspotClient {
     pub(super) async fn write_all(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
-        let rows = writes.iter().enumerate().map(|(place, write)| match write {
-            Write::Create { fields, .. } => Row { place, target: None, fields },
-            Write::Update { key, fields } => Row { place, target: Some(key.id()), fields },
+        let rows = writes.iter().enumerate().filter_map(|(place, write)| match write {
+            Write::Create { fields, .. } => Some(Row { place, target: None, fields }),
+            Write::Update { key, fields } => Some(Row { place, target: Some(key.id()), fields }),
+            Write::Delete { .. } => None,
         });
         let (creates, updates): (Vec<Row<'_>>, Vec<Row<'_>>) = rows.partition(|row| row.target.is_none());
         let chunks: Vec<Vec<Row<'_>>> =
@@ -44,10 +45,25 @@ impl HubspotClient {
         for chunk in chunks {
             calls.push(self.write_batch(chunk).boxed());
         }
+        let deletes = writes.iter().enumerate().filter_map(|(place, write)| match write {
+            Write::Delete { key } => Some((place, key.id())),
+            Write::Create { .. } | Write::Update { .. } => None,
+        });
+        for chunk in deletes.collect::<Vec<_>>().chunks(BATCH_MAX) {
+            calls.push(self.delete_batch(chunk.to_vec()).boxed());
+        }
         let outcomes = side_by_side(calls, self.calls_in_flight()).await;
         let mut by_place: HashMap<usize, Result<Written, Error>> = outcomes.into_iter().flatten().collect();
         let missing = || Err(Error::Unexpected { text: "a write was not answered".to_owned() });
         (0..writes.len()).map(|place| by_place.remove(&place).unwrap_or_else(missing)).collect()
+    }
+
+    async fn delete_batch(&self, rows: Vec<(usize, RecordId)>) -> Vec<Outcome> {
+        let deleted = self.archive(rows.iter().map(|(_, id)| id.to_string()).collect()).await;
+        let outcome = |(place, id)| {
+            (place, deleted.clone().map(|()| Written { id, created: false, stored: Fields::new() }))
+        };
+        rows.into_iter().map(outcome).collect()
     }
 
     async fn write_batch(&self, rows: Vec<Row<'_>>) -> Vec<Outcome> {

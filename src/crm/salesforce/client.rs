@@ -189,7 +189,7 @@ impl SalesforceClient {
 
     async fn look_among_deleted(&self, kind: Kind, keys: &[RecordKey]) -> Vec<(RecordKey, Found)> {
         let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
-        let soql = format!("SELECT Id, IsDeleted FROM {kind} WHERE {}", is_in("Id", &ids));
+        let soql = format!("SELECT Id, IsDeleted, MasterRecordId FROM {kind} WHERE {}", is_in("Id", &ids));
         let answer = self.query("queryAll", &soql).await;
         let fate = |key: &RecordKey| match &answer {
             Err(error) => Found::Failed(error.clone()),
@@ -199,10 +199,12 @@ impl SalesforceClient {
                 };
                 let deleted =
                     |row: &Row| row.get("IsDeleted").and_then(serde_json::Value::as_bool) == Some(true);
-                if answer.records.iter().find(is_it).is_some_and(deleted) {
-                    Found::Deleted
-                } else {
-                    Found::Absent
+                let row = answer.records.iter().find(is_it).filter(|row| deleted(row));
+                let master = row.and_then(|row| row.get("MasterRecordId")?.as_str());
+                match (row, master) {
+                    (Some(_), Some(id)) => Found::Merged(RecordKey::parse(kind, id).ok()),
+                    (Some(_), None) => Found::Deleted,
+                    (None, _) => Found::Absent,
                 }
             }
         };

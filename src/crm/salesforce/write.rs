@@ -31,8 +31,9 @@ impl SalesforceClient {
     pub(super) async fn write_all(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
         let mut lanes: BTreeMap<Lane, Vec<Placed>> = BTreeMap::new();
         for (place, write) in writes.iter().enumerate() {
-            let (lane, row) = lane_of(write);
-            lanes.entry(lane).or_default().push((place, row));
+            if let Some((lane, row)) = lane_of(write) {
+                lanes.entry(lane).or_default().push((place, row));
+            }
         }
         let mut calls: Vec<BoxFuture<'_, Vec<Outcome>>> = Vec::new();
         for (lane, rows) in lanes {
@@ -101,12 +102,13 @@ impl SalesforceClient {
     }
 }
 
-fn lane_of(write: &Write) -> (Lane, Row) {
+/// Nothing is ever deleted in Salesforce: that write has no lane.
+fn lane_of(write: &Write) -> Option<(Lane, Row)> {
     match write {
         Write::Update { key, fields } => {
             let mut row = row_of(key.kind(), fields);
             row.insert("id".to_owned(), Json::String(key.id().to_string()));
-            (Lane::Update(key.kind()), row)
+            Some((Lane::Update(key.kind()), row))
         }
         Write::Create { kind, fields, unique } => {
             // A lead without an owner of its own gets one by the organization's assignment rules.
@@ -115,8 +117,9 @@ fn lane_of(write: &Write) -> (Lane, Row) {
                 Some(field) => Lane::Upsert { kind: *kind, field: field.clone(), assign },
                 None => Lane::Insert { kind: *kind, assign },
             };
-            (lane, row_of(*kind, fields))
+            Some((lane, row_of(*kind, fields)))
         }
+        Write::Delete { .. } => None,
     }
 }
 

@@ -121,6 +121,15 @@ impl HubspotEmulator {
         gone
     }
 
+    /// A person restores a deleted contact.
+    pub fn restore(&self, id: u64) -> Result<(), String> {
+        let now = self.now();
+        let state = &mut *self.state();
+        state.contacts.restore(id, &state.properties, now)?;
+        state.webhooks.restored(id, now);
+        Ok(())
+    }
+
     fn write(&self, id: Option<u64>, properties: &[(&str, &str)], writer: &Writer) -> Result<u64, String> {
         let values =
             properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
@@ -195,7 +204,9 @@ impl Vendor for HubspotEmulator {
     }
 
     fn control(&self, name: &str, body: &[u8]) -> Option<Result<Json, String>> {
-        let now = self.now();
+        if name == "restore" {
+            return Some(read(body).and_then(|Restore { id }| self.restore(id)).map(|()| json!({})));
+        }
         let state = &mut *self.state();
         Some(match name {
             "state" => Ok(state.contacts.shown()),
@@ -207,11 +218,6 @@ impl Vendor for HubspotEmulator {
             "webhooks" => read(body).map(|control: WebhookControl| {
                 state.webhooks.set(control);
                 json!({})
-            }),
-            "restore" => read(body).and_then(|Restore { id }| {
-                state.contacts.restore(id, &state.properties, now)?;
-                state.webhooks.restored(id, now);
-                Ok(json!({}))
             }),
             _ => return None,
         })

@@ -159,6 +159,11 @@ impl SalesforceEmulator {
         self.state().convert(lead, self.by_person(true))
     }
 
+    /// A person merges one record into another of its object: the loser is deleted and names its master, the master is told of.
+    pub fn merge(&self, object: &str, master: &str, loser: &str) -> Result<(), String> {
+        self.state().merge(object, (master, loser), self.by_person(true))
+    }
+
     /// One record's field as text; `None` where the record is gone or the field blank.
     pub fn field(&self, object: &str, id: &str, name: &str) -> Option<String> {
         let state = self.state();
@@ -259,6 +264,12 @@ const CONVERTED_FIELDS: [(&str, &str); 14] = [
 ];
 
 impl State {
+    fn merge(&mut self, object: &str, (master, loser): (&str, &str), act: Act) -> Result<(), String> {
+        self.write(object, Some(master), &Map::new(), act).map_err(|error| error.message)?;
+        let table = self.tables.get_mut(object).ok_or_else(|| format!("there is no object {object}"))?;
+        table.merge_away(loser, master, act.user, act.now).map_err(|error| error.message)
+    }
+
     fn convert(&mut self, lead: &str, act: Act) -> Result<String, String> {
         let record = self.tables["Lead"].get(lead).ok_or_else(|| format!("there is no lead {lead}"))?;
         if record.fields.get("IsConverted") == Some(&json!(true)) {
@@ -277,6 +288,14 @@ impl State {
         }
         Ok(contact)
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Merge {
+    object: String,
+    master: String,
+    loser: String,
 }
 
 #[derive(Deserialize)]
@@ -345,6 +364,10 @@ impl Vendor for SalesforceEmulator {
             "webhooks" => read(body).map(|control: WebhookControl| {
                 state.outbound.set(control);
                 json!({})
+            }),
+            "merge" => read(body).and_then(|Merge { object, master, loser }| {
+                state.merge(&object, (&master, &loser), self.by_person(true))?;
+                Ok(json!({}))
             }),
             "convert" => read(body).and_then(|Convert { lead }| {
                 let contact = state.convert(&lead, self.by_person(true))?;

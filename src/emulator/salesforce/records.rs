@@ -206,6 +206,21 @@ impl Table {
         }
     }
 
+    /// Deletes a row that was merged into another.
+    pub(super) fn merge_away(
+        &mut self,
+        id: &str,
+        master: &str,
+        user: &str,
+        now: Timestamp,
+    ) -> Result<(), RowError> {
+        self.delete(id, user, now)?;
+        if let Some(record) = ids::normal(id).and_then(|id| self.rows.get_mut(&id)) {
+            record.fields.insert("MasterRecordId".to_owned(), json!(master));
+        }
+        Ok(())
+    }
+
     /// Marks a lead as converted to a contact.
     pub(super) fn convert(&mut self, id: &str, contact: &str, user: &str, now: Timestamp) {
         self.store(id, Map::new(), user, now);

@@ -97,12 +97,13 @@ impl Schema {
         }
         let more = [
             ("IsDeleted", "boolean"),
+            ("MasterRecordId", "reference"),
             ("IsConverted", "boolean"),
             ("ConvertedContactId", "reference"),
             ("ConvertedDate", "date"),
         ];
         for (name, kind) in more {
-            if name == "IsDeleted" || object == "Lead" {
+            if matches!(name, "IsDeleted" | "MasterRecordId") || object == "Lead" {
                 let field = Field {
                     kind,
                     length: 0,
