@@ -10,3 +10,4 @@ mod layering;
 mod openapi;
 mod people;
 mod refusals;
+mod rules;

@@ -17,7 +17,7 @@ async fn linked(app: &TestApp) -> (u64, String) {
 }
 
 #[tokio::test]
-async fn r_043_a_hubspot_contact_becomes_a_lead_that_bears_its_id() {
+async fn r_043_and_r_065_a_hubspot_contact_becomes_a_lead_that_bears_its_id() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;
     for (field, value) in [
