@@ -38,6 +38,9 @@ pub trait Crm: Send + Sync {
     /// Creates and updates records. The answer has one element for each write, in their order.
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>>;
 
+    /// Whether each record is a member of a list; only HubSpot has lists.
+    async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>>;
+
     /// One page of all records of a kind, in the order of their ids: for resync and import.
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
 }

@@ -29,6 +29,13 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
     }
     let pairing = decide(view, rules);
     draft.say(pairing.rule, Decision::Record, pairing.text);
+    // A Salesforce record that comes to HubSpot has no contact there yet, or none that it is linked to: no list stops it.
+    if view.around.included == Some(false)
+        && matches!(pairing.verdict, Verdict::Pair { .. } | Verdict::Create { .. })
+    {
+        draft.say("R-021", Decision::Record, "the contact is not in the inclusion list: nothing passes");
+        return draft.finish(State::Excluded);
+    }
     match pairing.verdict {
         Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
             if new {

@@ -144,6 +144,7 @@ pub fn resolve(options: &PeopleOptions, external_id_field: Option<&str>, schemas
             enabled: options.enabled,
             create_in_salesforce: options.create_in_salesforce,
             create_in_hubspot: options.create_in_hubspot,
+            inclusion_list: Some(options.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
             on_ambiguous_match: options.on_ambiguous_match,
             delete_in_hubspot: options.delete_in_hubspot,
             follow_merges: options.follow_merges,

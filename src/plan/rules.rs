@@ -23,6 +23,8 @@ pub struct PeopleOptions {
     pub create_in_salesforce: CreateInSalesforce,
     /// Which Salesforce records without a match become HubSpot contacts.
     pub create_in_hubspot: CreateInHubspot,
+    /// The HubSpot list whose members alone take part; empty for everybody.
+    pub inclusion_list_id: String,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
@@ -45,6 +47,7 @@ impl Default for PeopleOptions {
             enabled: true,
             create_in_salesforce: CreateInSalesforce::default(),
             create_in_hubspot: CreateInHubspot::default(),
+            inclusion_list_id: String::new(),
             on_ambiguous_match: OnAmbiguousMatch::default(),
             delete_in_hubspot: false,
             follow_merges: true,
@@ -109,6 +112,8 @@ pub struct People {
     pub create_in_salesforce: CreateInSalesforce,
     /// Which Salesforce records without a match become HubSpot contacts.
     pub create_in_hubspot: CreateInHubspot,
+    /// The HubSpot list whose members alone take part.
+    pub inclusion_list: Option<String>,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.

@@ -6,6 +6,7 @@
 //! | records that could be the twin | for a record without a pair, and for a resync of a pair whose twin is gone | one batched search a CRM |
 //! | the record that a paired one lives on in | where it was converted or merged | one batched read |
 //! | the twin that a candidate already has | where a Salesforce record's match is taken | one batched read |
+//! | whether the HubSpot contact is in the inclusion list | where there is one | one batched call |
 //! | who holds the address that Salesforce moved to | where it changed (R-075) | one batched search |
 //!
 //! Records of one round that turn out to concern each other are not planned side by side: the later one is put off to the next
@@ -19,6 +20,7 @@ use crate::plan::{Around, Candidate, Pair, Rules, Side, View, address_of, addres
 use crate::store::Store;
 use crate::worker::Error;
 use crate::worker::connection::{Live, fields_to_read};
+use crate::worker::membership;
 
 /// A record to look at, with what memory says of it.
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     read_heirs(sources, &fields, &mut known, &mut drafts).await;
     adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
+    look_up_members(sources, &mut drafts).await;
     look_up_addresses(sources, &fields, &mut drafts).await;
     Ok(drafts.into_iter().map(Draft::finish).collect())
 }
@@ -335,6 +338,16 @@ fn touched_keys(draft: &Draft) -> Vec<RecordKey> {
     keys.extend(draft.view.pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]));
     keys.extend(draft.view.around.candidates.iter().map(|candidate| candidate.record.key));
     keys
+}
+
+/// Finds out whose contact is in the inclusion list, where there is one.
+async fn look_up_members(sources: &Sources<'_>, drafts: &mut [Draft]) {
+    let Some(list) = &sources.rules.people.inclusion_list else { return };
+    let views = drafts.iter_mut().map(|draft| &mut draft.view);
+    let failures = membership::look_up(sources.live, list, views).await;
+    for (draft, failure) in drafts.iter_mut().zip(failures) {
+        draft.failed = draft.failed.take().or(failure);
+    }
 }
 
 /// Finds out who holds the addresses that Salesforce records moved to.

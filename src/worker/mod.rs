@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod finish;
 mod gather;
+mod membership;
 mod resync;
 mod round;
 mod run;

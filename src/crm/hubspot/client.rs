@@ -59,7 +59,7 @@ impl HubspotClient {
     }
 
     /// The path of an API family, in the configured style.
-    fn path(&self, family: &str, rest: &str) -> String {
+    pub(super) fn path(&self, family: &str, rest: &str) -> String {
         let (url, version) = (&self.options.api_url, &self.options.api_version);
         match (family, version.as_str()) {
             ("account-info", version) => format!("{url}/account-info/{version}{rest}"),
@@ -269,6 +269,10 @@ impl Crm for HubspotClient {
             found.insert(property, self.find_by(property, &values, properties).await);
         }
         searches.iter().map(|search| answer_to(search, &found)).collect()
+    }
+
+    async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
+        self.members_of(list, keys).await
     }
 
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {

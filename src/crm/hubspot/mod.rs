@@ -11,6 +11,7 @@
 
 mod answers;
 mod client;
+mod lists;
 pub mod webhook;
 mod wire;
 mod write;

@@ -3,6 +3,7 @@
 //! Built from HubSpot's documentation and public API specification. Both path styles are served, `/crm/v3/objects/...` and
 //! `/crm/objects/2026-09/...`. What is not here (search, associations, lists, merging) answers 404, as an unknown call should.
 
+mod lists;
 mod properties;
 mod records;
 mod rest;
@@ -16,6 +17,7 @@ use serde_json::{Value as Json, json};
 use crate::domain::{Clock, Secret, Timestamp};
 use crate::emulator::control::read;
 use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, Reply, Vendor};
+use lists::Lists;
 use properties::PropertySet;
 use records::{Act, Contacts, Refused, Writer};
 use webhooks::Webhooks;
@@ -56,6 +58,7 @@ pub struct HubspotEmulator {
 
 struct State {
     contacts: Contacts,
+    lists: Lists,
     properties: PropertySet,
     webhooks: Webhooks,
 }
@@ -65,6 +68,7 @@ impl HubspotEmulator {
     pub fn new(options: Options, clock: EmulatorClock) -> Self {
         let state = State {
             contacts: Contacts::default(),
+            lists: Lists::default(),
             properties: PropertySet::standard(options.own_properties),
             webhooks: Webhooks::new(options.portal_id, options.app_id),
         };
@@ -119,6 +123,11 @@ impl HubspotEmulator {
             state.webhooks.deleted(id, Act { writer: &Writer::Person, now });
         }
         gone
+    }
+
+    /// Lets a list hold these contacts and no others.
+    pub fn set_list(&self, list: &str, members: &[u64]) {
+        self.state().lists.set(list, members.iter().copied().collect());
     }
 
     /// A person restores a deleted contact.
@@ -212,9 +221,14 @@ impl Vendor for HubspotEmulator {
             "state" => Ok(state.contacts.shown()),
             "reset" => {
                 state.contacts = Contacts::default();
+                state.lists = Lists::default();
                 state.webhooks.outbox.clear();
                 Ok(json!({}))
             }
+            "list" => read(body).map(|ListControl { list, members }| {
+                state.lists.set(&list, members);
+                json!({})
+            }),
             "webhooks" => read(body).map(|control: WebhookControl| {
                 state.webhooks.set(control);
                 json!({})
@@ -239,6 +253,13 @@ impl Vendor for HubspotEmulator {
     fn desk(&self) -> &Control {
         &self.desk
     }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ListControl {
+    list: String,
+    members: std::collections::BTreeSet<u64>,
 }
 
 #[derive(Deserialize)]

@@ -28,6 +28,16 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             Reply::json("properties", 200, &emulator.state().properties.shown())
         }
         ("GET", "properties", [kind, name]) if is_contact(kind) => call.property(name),
+        ("GET", "lists", [list]) => match emulator.state().lists.shown(list) {
+            Some(shown) => Reply::json("lists", 200, &shown),
+            None => refused("lists", &not_found()),
+        },
+        ("POST", "lists", ["records", "memberships", "batch", "read"]) => {
+            match emulator.state().lists.memberships(asked.body) {
+                Ok(told) => Reply::json("lists/memberships", 200, &told),
+                Err(problem) => error("lists/memberships", 400, "VALIDATION_ERROR", &problem),
+            }
+        }
         (method, "objects", [kind, rest @ ..]) if is_contact(kind) => match (method, rest) {
             ("GET", []) => call.list(),
             ("POST", []) => call.create(),

@@ -1,6 +1,6 @@
 //! Memory on SQLite: one file, one writer, everything acknowledged is on disk.
 //!
-//! Deliveries have a thread and a connection of their own ([`intake`]); all other writes share a pool of one connection. Both take
+//! Deliveries have a thread and a connection of their own (`intake`); all other writes share a pool of one connection. Both take
 //! turns here and so never find the database locked by ourselves. Groups of rows travel through the pool as one JSON array that
 //! SQLite takes apart (`json_each`), because a statement a row costs more than the row.
 
