@@ -12,6 +12,9 @@ pub const LEAD_ID_PROPERTY: &str = "hubforce_salesforce_lead_id";
 /// Our HubSpot property that holds the id of the linked contact.
 pub const CONTACT_ID_PROPERTY: &str = "hubforce_salesforce_contact_id";
 
+/// HubSpot's property that names the records merged into this one, separated by semicolons.
+pub const MERGED_IDS_PROPERTY: &str = "hs_merged_object_ids";
+
 /// The settings for people, as a person wrote them: `[connections.sync.contacts]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,7 +32,7 @@ pub struct PeopleOptions {
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
     pub delete_in_hubspot: bool,
-    /// Whether a pair whose Salesforce record was merged away goes on with the survivor.
+    /// Whether a pair of which a record was merged away goes on with the survivor.
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
     pub follow_conversions: bool,
@@ -89,7 +92,8 @@ impl Rules {
         let mut fields: Vec<String> = match kind {
             Kind::HubspotContact => {
                 let ids = [&self.lead_id_property, &self.contact_id_property].into_iter().flatten();
-                mappings.map(|mapping| &mapping.property).chain(ids).cloned().collect()
+                let merged = self.people.follow_merges.then(|| MERGED_IDS_PROPERTY.to_owned());
+                mappings.map(|mapping| &mapping.property).chain(ids).cloned().chain(merged).collect()
             }
             Kind::Lead | Kind::Contact => {
                 let targets = mappings.filter_map(|mapping| mapping.target(kind)).map(|target| &target.field);
@@ -118,7 +122,7 @@ pub struct People {
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
     pub delete_in_hubspot: bool,
-    /// Whether a pair whose Salesforce record was merged away goes on with the survivor.
+    /// Whether a pair of which a record was merged away goes on with the survivor.
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
     pub follow_conversions: bool,

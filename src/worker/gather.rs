@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | both sides of every pair, and each record without one | always | one batched read a CRM |
 //! | records that could be the twin | for a record without a pair, and for a resync of a pair whose twin is gone | one batched search a CRM |
+//! | the twin of a contact that was merged into this one | where there is one | one batched read |
 //! | the record that a paired one lives on in | where it was converted or merged | one batched read |
 //! | the twin that a candidate already has | where a Salesforce record's match is taken | one batched read |
 //! | whether the HubSpot contact is in the inclusion list | where there is one | one batched call |
@@ -16,6 +17,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::crm::{self, FieldsByKind, Found, Search};
 use crate::domain::{Kind, Record, RecordId, RecordKey, System, Timestamp, Value};
+use crate::plan::rules::MERGED_IDS_PROPERTY;
 use crate::plan::{Around, Candidate, Pair, Rules, Side, View, address_of, address_to_check};
 use crate::store::Store;
 use crate::worker::Error;
@@ -62,6 +64,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     known.read(sources, &fields, subjects.iter().flat_map(own_keys)).await;
     let mut drafts: Vec<Draft> =
         subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
+    adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
     search_twins(sources, &fields, &mut drafts).await;
     read_heirs(sources, &fields, &mut known, &mut drafts).await;
     adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
@@ -200,6 +203,56 @@ async fn search_twins(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut
             }
         }
     }
+}
+
+/// A contact that others were merged into takes over their pair: a merge gives the survivor an id of its own, and nothing is merged
+/// in Salesforce. Where several of them had a twin, the one that the survivor's own property names goes on.
+async fn adopt_merged(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let mut merged: Vec<(usize, RecordKey)> = Vec::new();
+    for (place, draft) in drafts.iter().enumerate() {
+        if let (None, Side::Present(record)) = (&draft.view.pair, &draft.view.hubspot) {
+            merged.extend(merged_into(record).into_iter().map(|key| (place, key)));
+        }
+    }
+    if merged.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = merged.iter().map(|(_, key)| *key).collect();
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let mut inherited: Vec<(usize, Pair)> = Vec::new();
+    for ((place, _), pair) in merged.into_iter().zip(pairs) {
+        let (Some(pair), Side::Present(survivor)) = (pair, &drafts[place].view.hubspot) else { continue };
+        let known = inherited.iter_mut().find(|(other, _)| *other == place);
+        match known {
+            Some((_, chosen)) if names(survivor, pair.salesforce, sources.rules) => *chosen = pair,
+            Some(_) => {}
+            None => inherited.push((place, pair)),
+        }
+    }
+    known.read(sources, fields, inherited.iter().map(|(_, pair)| pair.salesforce)).await;
+    for (place, pair) in inherited {
+        let draft = &mut drafts[place];
+        draft.set_side(pair.salesforce, known);
+        draft.view.pair = Some(Pair { hubspot: draft.subject, stopped: None, ..pair });
+    }
+    Ok(())
+}
+
+/// The contacts that were merged into this one.
+fn merged_into(record: &Record) -> Vec<RecordKey> {
+    let ids = record.fields.get(MERGED_IDS_PROPERTY).and_then(Value::as_text).unwrap_or_default();
+    ids.split(';').filter_map(|id| RecordKey::parse(Kind::HubspotContact, id.trim()).ok()).collect()
+}
+
+/// Whether a contact's own property names this twin.
+fn names(contact: &Record, twin: RecordKey, rules: &Rules) -> bool {
+    let held = rules.id_properties(twin.kind()).0.and_then(|property| contact.fields.get(property));
+    held.and_then(Value::as_text).is_some_and(|id| id == twin.id().to_string())
 }
 
 /// Reads the contacts that paired leads became, and the records that paired ones were merged into.

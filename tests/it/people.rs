@@ -597,3 +597,33 @@ async fn r_028_to_r_031_no_list_stops_a_salesforce_record_from_coming_to_hubspot
     assert_eq!(app.lead_field(&lead, "Phone").as_deref(), Some("7"));
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_069_and_r_070_the_survivor_of_a_merge_in_hubspot_takes_over_the_pair() {
+    for both_linked in [false, true] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        let other = if both_linked { ("email", "king@example.com") } else { ("lastname", "King") };
+        let other = app.hubspot.create(&[other]).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        let survivor = app.hubspot.merge(contact, other).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        app.hubspot.update(survivor, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"), "{both_linked}");
+        assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(survivor.to_string()));
+        assert_eq!(
+            app.salesforce.ids("Lead").len(),
+            1 + usize::from(both_linked),
+            "nothing is made or deleted"
+        );
+        app.clock.advance_millis(1_000);
+        app.salesforce.update("Lead", &lead, &[("City", "Rome")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.hubspot.property(survivor, "city").as_deref(), Some("Rome"));
+        assert_eq!(app.hubspot.ids(), [survivor]);
+        app.end().await;
+    }
+}

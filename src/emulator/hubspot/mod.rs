@@ -1,8 +1,9 @@
 //! HubSpot, emulated: contacts, their properties, and signed webhooks.
 //!
 //! Built from HubSpot's documentation and public API specification. Both path styles are served, `/crm/v3/objects/...` and
-//! `/crm/objects/2026-09/...`. What is not here (search, associations, lists, merging) answers 404, as an unknown call should.
+//! `/crm/objects/2026-09/...`. What is not here (search, associations) answers 404, as an unknown call should.
 
+mod batches;
 mod lists;
 mod properties;
 mod records;
@@ -128,6 +129,15 @@ impl HubspotEmulator {
     /// Lets a list hold these contacts and no others.
     pub fn set_list(&self, list: &str, members: &[u64]) {
         self.state().lists.set(list, members.iter().copied().collect());
+    }
+
+    /// A person merges two contacts; returns the id of the contact that came of it.
+    pub fn merge(&self, primary: u64, other: u64) -> Result<u64, String> {
+        let act = Act { writer: &Writer::Person, now: self.now() };
+        let state = &mut *self.state();
+        let survivor = state.contacts.merge(primary, other, act).map_err(|refused| refused.message)?;
+        state.webhooks.merged((primary, other), survivor, act);
+        Ok(survivor)
     }
 
     /// A person restores a deleted contact.

@@ -43,7 +43,8 @@ const TEXTS: [&str; 16] = [
     "website",
     "industry",
 ];
-const COMPUTED: [(&str, &str); 8] = [
+const COMPUTED: [(&str, &str); 9] = [
+    ("hs_merged_object_ids", "enumeration"),
     ("createdate", "datetime"),
     ("lastmodifieddate", "datetime"),
     ("hs_object_id", "number"),

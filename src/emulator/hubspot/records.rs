@@ -57,6 +57,8 @@ pub(super) struct Refused {
 pub(super) struct Contacts {
     by_id: BTreeMap<u64, Contact>,
     by_value: HashMap<(String, String), u64>,
+    /// What became of records that were merged: the survivor of each.
+    merged: HashMap<u64, u64>,
     last_id: u64,
 }
 
@@ -64,12 +66,17 @@ pub(super) struct Contacts {
 const FIRST_ID: u64 = 734_931_000_000;
 
 impl Contacts {
+    /// A contact; by the id of one that was merged, its survivor.
     pub(super) fn get(&self, id: u64) -> Option<&Contact> {
+        let mut id = id;
+        while let Some(survivor) = self.merged.get(&id) {
+            id = *survivor;
+        }
         self.by_id.get(&id).filter(|contact| contact.archived_at.is_none())
     }
 
     pub(super) fn archived(&self, id: u64) -> Option<&Contact> {
-        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some())
+        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some() && !self.merged.contains_key(&id))
     }
 
     pub(super) fn live_ids(&self) -> Vec<u64> {
@@ -205,6 +212,40 @@ impl Contacts {
             }
         }
         true
+    }
+
+    /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
+    pub(super) fn merge(&mut self, primary: u64, other: u64, act: Act<'_>) -> Result<u64, Refused> {
+        let Act { writer, now } = act;
+        let is_live = |id: u64| self.get(id).is_some_and(|contact| contact.id == id);
+        if primary == other || !is_live(primary) || !is_live(other) {
+            return Err(not_found());
+        }
+        let further = self.by_id[&other].properties.get("email").cloned().unwrap_or_default();
+        let mut properties = self.by_id[&primary].properties.clone();
+        for id in [primary, other] {
+            self.archive(id, now);
+        }
+        let id = self.new_contact(writer, now);
+        for (name, value) in [
+            ("hs_object_id", id.to_string()),
+            ("hs_merged_object_ids", format!("{primary};{other}")),
+            ("hs_additional_emails", further.clone()),
+            ("lastmodifieddate", now.to_string()),
+        ] {
+            properties.insert(name.to_owned(), value);
+        }
+        let unique = ["email", "hubforce_salesforce_lead_id", "hubforce_salesforce_contact_id"];
+        let own = unique.iter().filter_map(|name| Some((*name, properties.get(*name)?.to_lowercase())));
+        let own: Vec<(&str, String)> = own.chain([("email", further.to_lowercase())]).collect();
+        for (name, value) in own.into_iter().filter(|(_, value)| !value.is_empty()) {
+            self.by_value.insert((name.to_owned(), value), id);
+        }
+        if let Some(contact) = self.by_id.get_mut(&id) {
+            contact.properties = properties;
+        }
+        self.merged.extend([(primary, id), (other, id)]);
+        Ok(id)
     }
 
     /// Brings a contact back, unless another has taken one of its unique values meanwhile.

@@ -1,6 +1,6 @@
 //! The REST calls, in both path styles.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
@@ -8,9 +8,6 @@ use serde_json::{Value as Json, json};
 use crate::emulator::hubspot::records::{Act, Contact, Refused, Writer, not_found};
 use crate::emulator::hubspot::{HubspotEmulator, State};
 use crate::emulator::{Asked, Caller, Reply};
-
-/// The most inputs of a batch call.
-const INPUTS_MAX: usize = 100;
 
 /// Answers a call.
 pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Caller) -> Reply {
@@ -44,6 +41,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             ("GET", [id]) => call.read(id),
             ("PATCH", [id]) => call.update(id),
             ("DELETE", [id]) => call.archive(id),
+            ("POST", ["merge"]) => call.merge(),
             ("POST", ["batch", "read"]) => call.batch_read(),
             ("POST", ["batch", "create"]) => call.batch_write("batch/create"),
             ("POST", ["batch", "update"]) => call.batch_write("batch/update"),
@@ -78,7 +76,7 @@ fn unknown(asked: &Asked<'_>) -> Reply {
     )
 }
 
-fn error(endpoint: &'static str, status: u16, category: &str, message: &str) -> Reply {
+pub(super) fn error(endpoint: &'static str, status: u16, category: &str, message: &str) -> Reply {
     Reply::json(
         endpoint,
         status,
@@ -88,7 +86,7 @@ fn error(endpoint: &'static str, status: u16, category: &str, message: &str) -> 
 
 const CORRELATION: &str = "019ce0f9-4f0b-7879-a277-7ee20ad9b92b";
 
-fn refused(endpoint: &'static str, refused: &Refused) -> Reply {
+pub(super) fn refused(endpoint: &'static str, refused: &Refused) -> Reply {
     let body = json!({
         "status": "error", "message": refused.message, "correlationId": CORRELATION, "category": refused.category,
         "errors": refused.errors,
@@ -96,50 +94,26 @@ fn refused(endpoint: &'static str, refused: &Refused) -> Reply {
     Reply::json(endpoint, refused.status, &body)
 }
 
-struct Call<'a> {
-    emulator: &'a HubspotEmulator,
-    asked: &'a Asked<'a>,
-    writer: Writer,
+pub(super) struct Call<'a> {
+    pub(super) emulator: &'a HubspotEmulator,
+    pub(super) asked: &'a Asked<'a>,
+    pub(super) writer: Writer,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct BatchRead {
+pub(super) struct WriteInput {
     #[serde(default)]
-    properties: Vec<String>,
+    pub(super) id: Option<String>,
+    pub(super) properties: BTreeMap<String, Json>,
     #[serde(default)]
-    properties_with_history: Vec<String>,
+    pub(super) object_write_trace_id: Option<String>,
     #[serde(default)]
-    id_property: Option<String>,
-    inputs: Vec<Input>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Input {
-    id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BatchWrite {
-    inputs: Vec<WriteInput>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct WriteInput {
-    #[serde(default)]
-    id: Option<String>,
-    properties: BTreeMap<String, Json>,
-    #[serde(default)]
-    object_write_trace_id: Option<String>,
-    #[serde(default)]
-    associations: Vec<Json>,
+    pub(super) associations: Vec<Json>,
 }
 
 /// Values may come as numbers or flags; they are kept as text.
-fn texts(properties: BTreeMap<String, Json>) -> BTreeMap<String, String> {
+pub(super) fn texts(properties: BTreeMap<String, Json>) -> BTreeMap<String, String> {
     let text = |value: Json| match value {
         Json::String(text) => text,
         Json::Null => String::new(),
@@ -149,7 +123,10 @@ fn texts(properties: BTreeMap<String, Json>) -> BTreeMap<String, String> {
 }
 
 impl Call<'_> {
-    fn read_body<T: serde::de::DeserializeOwned>(&self, endpoint: &'static str) -> Result<T, Reply> {
+    pub(super) fn read_body<T: serde::de::DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+    ) -> Result<T, Reply> {
         serde_json::from_slice(self.asked.body).map_err(|problem| {
             error(endpoint, 400, "VALIDATION_ERROR", &format!("Invalid input JSON: {problem}"))
         })
@@ -260,7 +237,7 @@ impl Call<'_> {
         }
     }
 
-    fn archive(&mut self, id: &str) -> Reply {
+    pub(super) fn archive(&mut self, id: &str) -> Reply {
         let now = self.emulator.now();
         let state = &mut *self.emulator.state();
         if let Ok(id) = id.parse()
@@ -271,173 +248,36 @@ impl Call<'_> {
         Reply::empty("archive", 204)
     }
 
-    fn batch_archive(&mut self) -> Reply {
+    fn merge(&mut self) -> Reply {
         #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct BatchArchive {
-            inputs: Vec<Input>,
+        #[serde(rename_all = "camelCase", deny_unknown_fields)]
+        struct Merge {
+            primary_object_id: String,
+            object_id_to_merge: String,
         }
-        let batch: BatchArchive = match self.read_body("batch/archive") {
-            Ok(batch) => batch,
+        let merge: Merge = match self.read_body("merge") {
+            Ok(merge) => merge,
             Err(reply) => return reply,
         };
-        if batch.inputs.len() > INPUTS_MAX {
-            return error("batch/archive", 400, "VALIDATION_ERROR", "at most 100 inputs");
-        }
-        for input in &batch.inputs {
-            self.archive(&input.id);
-        }
-        Reply::empty("batch/archive", 204)
-    }
-
-    fn batch_read(&self) -> Reply {
-        let batch: BatchRead = match self.read_body("batch/read") {
-            Ok(batch) => batch,
-            Err(reply) => return reply,
-        };
-        if batch.inputs.len() > INPUTS_MAX || !batch.properties_with_history.is_empty() {
-            return error(
-                "batch/read",
-                400,
-                "VALIDATION_ERROR",
-                "at most 100 inputs, and no history in this emulator",
-            );
-        }
-        let state = self.emulator.state();
-        let archived = self.asked.query_value("archived") == Some("true");
-        let (mut results, mut missing) = (BTreeMap::new(), Vec::new());
-        for input in batch.inputs {
-            let found = match &batch.id_property {
-                Some(property) => state.contacts.find(property, &input.id),
-                None if archived => input.id.parse().ok().and_then(|id| state.contacts.archived(id)),
-                None => input.id.parse().ok().and_then(|id| state.contacts.get(id)),
-            };
-            match found {
-                Some(contact) => drop(results.insert(contact.id, shown(contact, &batch.properties, &state))),
-                None => missing.push(input.id),
-            }
-        }
-        let mut body = self.batch_body(&results.into_values().collect::<Vec<_>>());
-        if missing.is_empty() {
-            return Reply::json("batch/read", 200, &body);
-        }
-        body["numErrors"] = json!(1);
-        body["errors"] = json!([{
-            "status": "error", "category": "OBJECT_NOT_FOUND", "context": { "ids": missing },
-            "message": "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid.",
-        }]);
-        Reply::json("batch/read", 207, &body)
-    }
-
-    fn batch_body(&self, results: &[Json]) -> Json {
-        let now = self.emulator.now().to_string();
-        json!({ "status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now })
-    }
-
-    /// One invalid value fails the whole batch and nothing is written; an address that is taken fails its input only, where every
-    /// input has a trace id.
-    fn batch_write(&mut self, endpoint: &'static str) -> Reply {
-        let batch: BatchWrite = match self.read_body(endpoint) {
-            Ok(batch) => batch,
-            Err(reply) => return reply,
-        };
-        if let Some(reply) = self.batch_problem(endpoint, &batch.inputs) {
-            return reply;
-        }
-        let now = self.emulator.now();
+        let act = Act { writer: &self.writer, now: self.emulator.now() };
         let state = &mut *self.emulator.state();
-        // Without a trace id on every input the answer could not say which of them failed: nothing is written then.
-        if endpoint == "batch/create"
-            && batch.inputs.iter().any(|input| input.object_write_trace_id.is_none())
-            && let Some(taken) = batch.inputs.iter().find_map(|input| {
-                state.contacts.check_unique(None, &texts(input.properties.clone()), &state.properties).err()
-            })
-        {
-            return refused(endpoint, &taken);
-        }
-        let (mut results, mut errors) = (Vec::new(), Vec::new());
-        for input in batch.inputs {
-            let id = input.id.as_deref().and_then(|id| id.parse().ok());
-            match state.contacts.write(id, &texts(input.properties), &state.properties, Act { writer: &self.writer, now }) {
-                Ok(change) => {
-                    state.webhooks.changed(&change, Act { writer: &self.writer, now });
-                    let mut result = state.contacts.get(change.id).map_or(Json::Null, |contact| contact.shown(&[], true));
-                    result["objectWriteTraceId"] = json!(input.object_write_trace_id);
-                    results.push(result);
-                }
-                Err(problem) => errors.push(json!({
-                    "status": "error", "category": problem.category, "message": problem.message,
-                    "context": {
-                        "ids": input.id.into_iter().collect::<Vec<_>>(),
-                        "objectWriteTraceId": input.object_write_trace_id.into_iter().collect::<Vec<_>>(),
-                        "existingId": problem.existing.map(|id| id.to_string()).into_iter().collect::<Vec<_>>(),
-                    },
-                })),
-            }
-        }
-        let status = match (errors.is_empty(), endpoint) {
-            (false, _) => 207,
-            (true, "batch/create") => 201,
-            (true, _) => 200,
+        let (Ok(primary), Ok(other)) = (merge.primary_object_id.parse(), merge.object_id_to_merge.parse())
+        else {
+            return refused("merge", &not_found());
         };
-        let mut body = self.batch_body(&results);
-        if !errors.is_empty() {
-            body["numErrors"] = json!(errors.len());
-            body["errors"] = Json::from(errors);
-        }
-        Reply::json(endpoint, status, &body)
-    }
-
-    /// What fails a whole batch.
-    fn batch_problem(&self, endpoint: &'static str, inputs: &[WriteInput]) -> Option<Reply> {
-        if inputs.len() > INPUTS_MAX || inputs.iter().any(|input| !input.associations.is_empty()) {
-            return Some(error(
-                endpoint,
-                400,
-                "VALIDATION_ERROR",
-                "at most 100 inputs, and no associations in this emulator",
-            ));
-        }
-        let numbered = |input: &&WriteInput| input.id.as_ref().is_some_and(|id| id.parse::<u64>().is_ok());
-        let message = match endpoint {
-            "batch/create" if inputs.iter().any(|input| input.id.is_some()) => {
-                Some("a record to be created has no id")
-            }
-            "batch/update" if inputs.iter().any(|input| !numbered(&input)) => {
-                Some("a record to be updated has a numeric id")
-            }
-            _ => None,
-        };
-        if let Some(message) = message {
-            return Some(error(endpoint, 400, "VALIDATION_ERROR", message));
-        }
-        let mut seen = BTreeSet::new();
-        if let Some(twice) = inputs.iter().filter_map(|input| input.id.as_ref()).find(|id| !seen.insert(*id))
-        {
-            let message = format!("Duplicate IDs found in batch input: [{twice}]. IDs must be unique");
-            return Some(error(endpoint, 400, "VALIDATION_ERROR", &message));
-        }
-        let state = self.emulator.state();
-        for input in inputs {
-            let mut errors = Vec::new();
-            for (name, value) in texts(input.properties.clone()) {
-                if let Err(unfit) = state.properties.fit(&name, &value) {
-                    errors.push(json!({ "message": unfit.message, "code": unfit.code, "context": { "propertyName": [name] } }));
-                }
-            }
-            if !errors.is_empty() {
-                let message = format!("Property values were not valid: {}", Json::from(errors.clone()));
-                let problem =
-                    Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None };
-                return Some(refused(endpoint, &problem));
+        match state.contacts.merge(primary, other, act) {
+            Err(problem) => refused("merge", &problem),
+            Ok(survivor) => {
+                state.webhooks.merged((primary, other), survivor, act);
+                let shown = state.contacts.get(survivor).map(|contact| contact.shown(&[], true));
+                Reply::json("merge", 200, &shown.unwrap_or_default())
             }
         }
-        None
     }
 }
 
 /// A contact with the properties asked for; one that the portal does not define is left out.
-fn shown(contact: &Contact, names: &[String], state: &State) -> Json {
+pub(super) fn shown(contact: &Contact, names: &[String], state: &State) -> Json {
     let known: Vec<String> =
         names.iter().filter(|name| state.properties.get(name).is_some()).cloned().collect();
     contact.shown(&known, false)

@@ -64,6 +64,16 @@ impl Webhooks {
         self.tell("contact.deletion", id, act, json!({ "changeFlag": "DELETED" }));
     }
 
+    /// Two contacts became a third: the values that moved with it are not told, the loser's deletion is.
+    pub(super) fn merged(&mut self, (primary, other): (u64, u64), survivor: u64, act: Act<'_>) {
+        let more = json!({
+            "primaryObjectId": primary, "mergedObjectIds": [other], "newObjectId": survivor,
+            "numberOfPropertiesMoved": 0,
+        });
+        self.tell("contact.merge", survivor, act, more);
+        self.deleted(other, act);
+    }
+
     pub(super) fn restored(&mut self, id: u64, now: Timestamp) {
         self.tell("contact.restore", id, Act { writer: &Writer::Person, now }, json!({}));
     }
