@@ -78,6 +78,22 @@ async fn r_040_and_r_041_salesforce_records_become_contacts_by_the_settings() {
 }
 
 #[tokio::test]
+async fn r_045_and_r_046_one_setting_serves_all_and_a_lead_brings_no_company() {
+    for (setting, made, other) in [("lead", "Lead", "Contact"), ("contact", "Contact", "Lead")] {
+        let app = TestApp::with(&format!("create_in_salesforce = {setting:?}")).await;
+        app.hubspot.create(&[ADA[0], ADA[2], ("company", "Engines")]).unwrap();
+        app.hubspot.create(&[("email", "king@example.com"), ("lastname", "King")]).unwrap();
+        app.settle().await;
+        assert_eq!((app.salesforce.ids(made).len(), app.salesforce.ids(other).len()), (2, 0), "{setting}");
+        assert_eq!(app.hubspot.ids().len(), 2);
+        let writes = ["upsert", "insert"]
+            .map(|verb| app.salesforce.control().calls_to(&format!("composite/sobjects/{verb}")));
+        assert_eq!(writes.iter().sum::<u64>(), 1, "people are created, and nothing beside them");
+        app.end().await;
+    }
+}
+
+#[tokio::test]
 async fn r_047_a_match_is_linked_instead_of_created() {
     let app = TestApp::start().await;
     let lead = app
