@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use serde::Deserialize;
+
 use crate::domain::Timestamp;
 
 /// A message on its way.
@@ -65,6 +67,36 @@ pub(super) struct Knobs {
     pub(super) repeat: u32,
     /// The last comes first.
     pub(super) reversed: bool,
+}
+
+/// The body of `POST /_control/webhooks`; what it leaves out stays as it is.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WebhookControl<Target> {
+    #[serde(default = "nothing")]
+    pub(super) targets: Option<Vec<Target>>,
+    #[serde(default)]
+    paused: Option<bool>,
+    #[serde(default)]
+    drop: Option<u32>,
+    #[serde(default)]
+    repeat: Option<u32>,
+    #[serde(default)]
+    shuffle: Option<bool>,
+}
+
+const fn nothing<T>() -> Option<T> {
+    None
+}
+
+impl Knobs {
+    /// Turns the knobs that a control names.
+    pub(super) fn turn<Target>(&mut self, control: &WebhookControl<Target>) {
+        self.paused = control.paused.unwrap_or(self.paused);
+        self.drop = control.drop.unwrap_or(self.drop);
+        self.repeat = control.repeat.unwrap_or(self.repeat);
+        self.reversed = control.shuffle.unwrap_or(self.reversed);
+    }
 }
 
 impl<T: Clone> Outbox<T> {

@@ -1,6 +1,8 @@
 //! The contract of [`Store`], told as stories over the trait alone; every database runs them all.
 
 mod edges;
+mod groups;
+mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -379,43 +381,6 @@ async fn conflicts_are_listed_until_they_are_settled() {
 }
 
 #[tokio::test]
-async fn a_resync_counts_what_became_of_its_records() {
-    let memory = Memory::new().await;
-    let worker = Uuid::now_v7();
-    let mut resync = Resync {
-        id: Uuid::now_v7(),
-        connection: memory.name.clone(),
-        all_of: None,
-        keys: vec![contact(1), contact(2)],
-        dry_run: false,
-        complete: false,
-        cursor: None,
-        total: 2,
-        done: 0,
-        failed: 0,
-        preview: BTreeMap::new(),
-        created_at: at(1),
-    };
-    memory.store.create_resync(&resync).await.unwrap();
-    assert_eq!(memory.store.open_resyncs(&memory.name).await.unwrap(), [resync.clone()]);
-    resync.complete = true;
-    let marks: Vec<Mark> = std::mem::take(&mut resync.keys)
-        .into_iter()
-        .map(|key| Mark { key, occurred_at: at(2), notification: None, told_by_us: None })
-        .collect();
-    memory.store.advance_resync(&resync, &marks, at(2)).await.unwrap();
-    // An event of the same record in between does not take the resync's say.
-    memory.mark(&[contact(1)]).await;
-    let claimed = memory.claim_as(worker, 10).await;
-    assert!(claimed.iter().all(|claimed| claimed.jobs[0].cause == Cause::Resync(resync.id)));
-    let outcomes = [finished(&claimed[0], Outcome::Done), finished(&claimed[1], parked())];
-    memory.finish_as(worker, &outcomes).await;
-    let after = memory.store.resync(resync.id).await.unwrap().unwrap();
-    assert_eq!((after.done, after.failed, after.complete), (1, 1, true));
-    assert!(memory.store.open_resyncs(&memory.name).await.unwrap().is_empty());
-}
-
-#[tokio::test]
 async fn an_ending_worker_gives_everything_back() {
     let memory = Memory::new().await;
     let worker = Uuid::now_v7();
@@ -424,75 +389,6 @@ async fn an_ending_worker_gives_everything_back() {
     assert_eq!(memory.n_jobs(JobState::Running, 11).await, 1);
     memory.store.release_all(worker).await.unwrap();
     assert_eq!(memory.claim_as(Uuid::now_v7(), 11).await.len(), 1);
-}
-
-#[tokio::test]
-async fn connections_allowances_figures_and_retention() {
-    let memory = Memory::new().await;
-    let name = &memory.name;
-    assert_eq!(memory.store.connection_state(name).await.unwrap(), ConnectionState::Running);
-    let state = ConnectionState::Unauthorized("token expired".to_owned());
-    memory.store.set_connection_state(name, &state, at(1)).await.unwrap();
-    assert_eq!(memory.store.connection_state(name).await.unwrap(), state);
-    assert_eq!(memory.store.count_calls(name, "2026-11-24", 3).await.unwrap(), 3);
-    assert_eq!(memory.store.count_calls(name, "2026-11-24", 2).await.unwrap(), 5);
-    memory.mark(&[contact(1)]).await;
-    let figures = memory.store.queue_figures(name, at(9)).await.unwrap();
-    assert_eq!((figures.jobs["due"], figures.jobs["parked"], figures.oldest_due), (1, 0, Some(at(1))));
-    memory.store.check(at(7)).await.unwrap();
-    let all = Retention {
-        deliveries_before: at(9),
-        audit_before: at(9),
-        notifications_before: at(9),
-        rows_max: 10,
-    };
-    assert_eq!(memory.store.retain(&all).await.unwrap(), 1);
-    assert_eq!(memory.store.retain(&all).await.unwrap(), 0);
-}
-
-#[tokio::test]
-async fn the_door_answers_each_caller_after_its_own_commit() {
-    let memory = Memory::new().await;
-    let (door, keeper) = Door::open(Arc::clone(&memory.store));
-    let keeper = tokio::spawn(keeper);
-    let accept = |n: u64| door.accept(vec![memory.delivery(&[contact(n)])]);
-    for outcome in futures::future::join_all((1..=50).map(accept)).await {
-        outcome.unwrap();
-    }
-    assert_eq!(memory.claim_as(Uuid::now_v7(), 10).await.len(), 50);
-    drop(door);
-    keeper.await.unwrap();
-}
-
-#[tokio::test]
-async fn a_store_that_cannot_write_says_so_to_all_who_wait() {
-    let memory = Memory::new().await;
-    let (door, keeper) = Door::open(Arc::clone(&memory.store));
-    let keeper = tokio::spawn(keeper);
-    memory.store.close().await;
-    let outcome = door.accept(vec![memory.delivery(&[contact(1)])]).await;
-    assert!(matches!(outcome, Err(super::door::DoorError::Unavailable(_))));
-    drop(door);
-    keeper.await.unwrap();
-}
-
-#[tokio::test]
-async fn only_a_file_can_be_opened_and_a_newer_schema_is_refused() {
-    for url in ["postgres://u:secret@h/d", "sqlite::memory:", "nonsense"] {
-        let error = open(&Options { url: url.to_owned(), migrate: true }).await.err().unwrap();
-        assert!(!error.to_string().contains("secret"), "{error}");
-    }
-    let memory = Memory::new().await;
-    let url = format!("sqlite://{}/test.db", memory.directory.path().display());
-    assert!(super::migrations(&url).await.unwrap().iter().all(|status| status.applied));
-    memory.store.close().await;
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 5").execute(&pool).await.unwrap();
-    pool.close().await;
-    for migrate in [true, false] {
-        let error = open(&Options { url: url.clone(), migrate }).await.err().unwrap();
-        assert!(error.to_string().contains("migrations"), "{error}");
-    }
 }
 
 proptest! {

@@ -4,7 +4,9 @@
 mod cli;
 mod costs;
 mod crash;
+mod fates;
 mod harness;
+mod inclusion;
 mod ingress;
 mod layering;
 mod openapi;

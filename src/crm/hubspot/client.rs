@@ -108,16 +108,12 @@ impl HubspotClient {
         url: String,
         body: &(impl serde::Serialize + Sync),
     ) -> Result<T, Error> {
-        let body = serde_json::to_vec(body)
-            .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })?;
-        read_body(&self.call(endpoint, Method::POST, url, Body::Json(body)).await?)
+        read_body(&self.call(endpoint, Method::POST, url, Body::Json(to_body(body)?)).await?)
     }
 
     /// Puts contacts in the portal's recycling bin, from where they can be restored for 90 days.
     pub(super) async fn archive(&self, ids: Vec<String>) -> Result<(), Error> {
-        let body =
-            serde_json::to_vec(&BatchArchive { inputs: ids.into_iter().map(|id| Id { id }).collect() })
-                .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })?;
+        let body = to_body(&BatchArchive { inputs: ids.into_iter().map(|id| Id { id }).collect() })?;
         let url = self.contacts("/batch/archive");
         self.call("batch/archive", Method::POST, url, Body::Json(body)).await.map(drop)
     }
@@ -188,6 +184,11 @@ impl HubspotClient {
         }
         Ok(found)
     }
+}
+
+fn to_body(body: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
+    serde_json::to_vec(body)
+        .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })
 }
 
 pub(super) fn read_body<T: DeserializeOwned>(answer: &Answer) -> Result<T, Error> {

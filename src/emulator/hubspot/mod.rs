@@ -17,6 +17,7 @@ use serde_json::{Value as Json, json};
 
 use crate::domain::{Clock, Secret, Timestamp};
 use crate::emulator::control::read;
+use crate::emulator::outbox::WebhookControl;
 use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, Reply, Vendor};
 use lists::Lists;
 use properties::PropertySet;
@@ -135,7 +136,10 @@ impl HubspotEmulator {
     pub fn merge(&self, primary: u64, other: u64) -> Result<u64, String> {
         let act = Act { writer: &Writer::Person, now: self.now() };
         let state = &mut *self.state();
-        let survivor = state.contacts.merge(primary, other, act).map_err(|refused| refused.message)?;
+        let survivor = state
+            .contacts
+            .merge((primary, other), &state.properties, act)
+            .map_err(|refused| refused.message)?;
         state.webhooks.merged((primary, other), survivor, act);
         Ok(survivor)
     }
@@ -189,21 +193,6 @@ impl HubspotEmulator {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WebhookControl {
-    #[serde(default)]
-    targets: Option<Vec<Target>>,
-    #[serde(default)]
-    paused: Option<bool>,
-    #[serde(default)]
-    drop: Option<u32>,
-    #[serde(default)]
-    repeat: Option<u32>,
-    #[serde(default)]
-    shuffle: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Target {
     url: String,
     client_secret: String,
@@ -239,7 +228,7 @@ impl Vendor for HubspotEmulator {
                 state.lists.set(&list, members);
                 json!({})
             }),
-            "webhooks" => read(body).map(|control: WebhookControl| {
+            "webhooks" => read(body).map(|control: WebhookControl<Target>| {
                 state.webhooks.set(control);
                 json!({})
             }),

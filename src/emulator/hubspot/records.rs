@@ -215,7 +215,12 @@ impl Contacts {
     }
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
-    pub(super) fn merge(&mut self, primary: u64, other: u64, act: Act<'_>) -> Result<u64, Refused> {
+    pub(super) fn merge(
+        &mut self,
+        (primary, other): (u64, u64),
+        set: &PropertySet,
+        act: Act<'_>,
+    ) -> Result<u64, Refused> {
         let Act { writer, now } = act;
         let is_live = |id: u64| self.get(id).is_some_and(|contact| contact.id == id);
         if primary == other || !is_live(primary) || !is_live(other) {
@@ -235,12 +240,11 @@ impl Contacts {
         ] {
             properties.insert(name.to_owned(), value);
         }
-        let unique = ["email", "hubforce_salesforce_lead_id", "hubforce_salesforce_contact_id"];
-        let own = unique.iter().filter_map(|name| Some((*name, properties.get(*name)?.to_lowercase())));
-        let own: Vec<(&str, String)> = own.chain([("email", further.to_lowercase())]).collect();
-        for (name, value) in own.into_iter().filter(|(_, value)| !value.is_empty()) {
-            self.by_value.insert((name.to_owned(), value), id);
-        }
+        let own =
+            set.unique_names().filter_map(|name| Some((name.clone(), properties.get(name)?.to_lowercase())));
+        let answered = own.chain([("email".to_owned(), further.to_lowercase())]);
+        let answered = answered.filter(|(_, value)| !value.is_empty()).map(|place| (place, id));
+        self.by_value.extend(answered);
         if let Some(contact) = self.by_id.get_mut(&id) {
             contact.properties = properties;
         }

@@ -265,7 +265,7 @@ impl Call<'_> {
         else {
             return refused("merge", &not_found());
         };
-        match state.contacts.merge(primary, other, act) {
+        match state.contacts.merge((primary, other), &state.properties, act) {
             Err(problem) => refused("merge", &problem),
             Ok(survivor) => {
                 state.webhooks.merged((primary, other), survivor, act);

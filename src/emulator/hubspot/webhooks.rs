@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::Timestamp;
 use crate::emulator::Outgoing;
-use crate::emulator::hubspot::WebhookControl;
+use crate::emulator::hubspot::Target;
 use crate::emulator::hubspot::records::{Act, Change, Writer};
-use crate::emulator::outbox::{Ladder, Outbox};
+use crate::emulator::outbox::{Ladder, Outbox, WebhookControl};
 
 /// The most events in one call.
 const EVENTS_MAX: usize = 100;
@@ -38,15 +38,11 @@ impl Webhooks {
         self.target = target;
     }
 
-    pub(super) fn set(&mut self, control: WebhookControl) {
+    pub(super) fn set(&mut self, control: WebhookControl<Target>) {
+        self.outbox.knobs.turn(&control);
         if let Some(targets) = control.targets {
             self.target = targets.into_iter().next().map(|target| (target.url, target.client_secret));
         }
-        let knobs = &mut self.outbox.knobs;
-        knobs.paused = control.paused.unwrap_or(knobs.paused);
-        knobs.drop = control.drop.unwrap_or(knobs.drop);
-        knobs.repeat = control.repeat.unwrap_or(knobs.repeat);
-        knobs.reversed = control.shuffle.unwrap_or(knobs.reversed);
     }
 
     /// A contact was created or changed: one event each for its creation and for every property that moved.

@@ -20,6 +20,7 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::domain::{Clock, Secret, Timestamp};
 use crate::emulator::control::read;
+use crate::emulator::outbox::WebhookControl;
 use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, Reply, Vendor};
 use outbound::Outbound;
 use records::{RowError, Table};
@@ -306,21 +307,6 @@ struct Convert {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WebhookControl {
-    #[serde(default)]
-    targets: Option<Vec<Target>>,
-    #[serde(default)]
-    paused: Option<bool>,
-    #[serde(default)]
-    drop: Option<u32>,
-    #[serde(default)]
-    repeat: Option<u32>,
-    #[serde(default)]
-    shuffle: Option<bool>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct Target {
     url: String,
 }
@@ -361,7 +347,7 @@ impl Vendor for SalesforceEmulator {
                 state.validation = None;
                 Ok(json!({}))
             }
-            "webhooks" => read(body).map(|control: WebhookControl| {
+            "webhooks" => read(body).map(|control: WebhookControl<Target>| {
                 state.outbound.set(control);
                 json!({})
             }),

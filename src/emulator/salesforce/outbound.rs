@@ -10,9 +10,9 @@ use serde_json::Value as Json;
 
 use crate::domain::Timestamp;
 use crate::emulator::Outgoing;
-use crate::emulator::outbox::{Item, Ladder, Outbox};
+use crate::emulator::outbox::{Item, Ladder, Outbox, WebhookControl};
 use crate::emulator::salesforce::records::Table;
-use crate::emulator::salesforce::{Options, WebhookControl, ids};
+use crate::emulator::salesforce::{Options, Target, ids};
 
 /// The most notifications in one message.
 const NOTIFICATIONS_MAX: usize = 100;
@@ -53,15 +53,11 @@ impl Outbound {
             url.map(|url| HashMap::from([("Lead", url.clone()), ("Contact", url)])).unwrap_or_default();
     }
 
-    pub(super) fn set(&mut self, control: WebhookControl) {
+    pub(super) fn set(&mut self, control: WebhookControl<Target>) {
+        self.outbox.knobs.turn(&control);
         if let Some(targets) = control.targets {
             self.set_target(targets.into_iter().next().map(|target| target.url));
         }
-        let knobs = &mut self.outbox.knobs;
-        knobs.paused = control.paused.unwrap_or(knobs.paused);
-        knobs.drop = control.drop.unwrap_or(knobs.drop);
-        knobs.repeat = control.repeat.unwrap_or(knobs.repeat);
-        knobs.reversed = control.shuffle.unwrap_or(knobs.reversed);
     }
 
     pub(super) fn changed(&mut self, object: &str, id: &str, now: Timestamp) {

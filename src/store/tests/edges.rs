@@ -185,38 +185,39 @@ async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
     }
 }
 
-/// What the door carries on this machine; run with `cargo test --release --lib what_the_door_carries -- --ignored --nocapture`.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, not a promise"]
-#[expect(clippy::print_stderr, reason = "its figures are for the person who runs it")]
-async fn what_the_door_carries() {
-    const CALLERS: u32 = 64;
-    for (n_marks, n_each) in [(1_u32, 4_000_u32), (100, 150)] {
-        let memory = Arc::new(Memory::new().await);
-        let (door, keeper) = Door::open(Arc::clone(&memory.store));
-        let keeper = tokio::spawn(keeper);
-        let start = std::time::Instant::now();
-        let callers: Vec<_> = (0..CALLERS)
-            .map(|caller| {
-                let (memory, door) = (Arc::clone(&memory), door.clone());
-                tokio::spawn(async move {
-                    for n in 0..n_each {
-                        let first = u64::from((caller * n_each + n) * n_marks) + 1;
-                        let keys: Vec<RecordKey> = (first..first + u64::from(n_marks)).map(contact).collect();
-                        let size = 300 * usize::try_from(n_marks).unwrap();
-                        let body = bytes::Bytes::from(vec![b'x'; size]);
-                        door.accept(vec![NewDelivery { body, ..memory.delivery(&keys) }]).await.unwrap();
-                    }
-                })
-            })
-            .collect();
-        for caller in callers {
-            caller.await.unwrap();
-        }
-        let per_second = f64::from(CALLERS * n_each) / start.elapsed().as_secs_f64();
-        let events = per_second * f64::from(n_marks);
-        eprintln!("{n_marks} events a delivery: {per_second:.0} deliveries/s, {events:.0} events/s");
-        drop(door);
-        keeper.await.unwrap();
-    }
+#[tokio::test]
+async fn a_resync_counts_what_became_of_its_records() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    let mut resync = Resync {
+        id: Uuid::now_v7(),
+        connection: memory.name.clone(),
+        all_of: None,
+        keys: vec![contact(1), contact(2)],
+        dry_run: false,
+        complete: false,
+        cursor: None,
+        total: 2,
+        done: 0,
+        failed: 0,
+        preview: BTreeMap::new(),
+        created_at: at(1),
+    };
+    memory.store.create_resync(&resync).await.unwrap();
+    assert_eq!(memory.store.open_resyncs(&memory.name).await.unwrap(), [resync.clone()]);
+    resync.complete = true;
+    let marks: Vec<Mark> = std::mem::take(&mut resync.keys)
+        .into_iter()
+        .map(|key| Mark { key, occurred_at: at(2), notification: None, told_by_us: None })
+        .collect();
+    memory.store.advance_resync(&resync, &marks, at(2)).await.unwrap();
+    // An event of the same record in between does not take the resync's say.
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    assert!(claimed.iter().all(|claimed| claimed.jobs[0].cause == Cause::Resync(resync.id)));
+    let outcomes = [finished(&claimed[0], Outcome::Done), finished(&claimed[1], parked())];
+    memory.finish_as(worker, &outcomes).await;
+    let after = memory.store.resync(resync.id).await.unwrap().unwrap();
+    assert_eq!((after.done, after.failed, after.complete), (1, 1, true));
+    assert!(memory.store.open_resyncs(&memory.name).await.unwrap().is_empty());
 }

@@ -1,0 +1,187 @@
+//! Deletions, merges and conversions as stories.
+
+use hubforce::domain::Clock;
+use hubforce::emulator::Vendor;
+
+use crate::harness::TestApp;
+use crate::people::linked;
+
+#[tokio::test]
+async fn r_080_a_converted_lead_goes_on_as_its_contact() {
+    for edited_first in [false, true] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        app.clock.advance_millis(1_000);
+        let heir = app.salesforce.convert(&lead).unwrap();
+        if edited_first {
+            // The message about the new contact is late; an edit in HubSpot finds out by itself.
+            let late = app.salesforce.take_due(app.clock.now());
+            app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+            app.settle().await;
+            assert_eq!(late.len(), 1);
+            app.carry(&late[0]).await;
+        }
+        app.settle().await;
+        if !edited_first {
+            app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+            app.settle().await;
+        }
+        assert_eq!(app.salesforce.field("Contact", &heir, "MailingCity").as_deref(), Some("Bonn"));
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("London"), "the lead is left as it was");
+        assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&heir));
+        assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), None);
+        assert_eq!(
+            (app.hubspot.ids().len(), app.salesforce.ids("Contact").len()),
+            (1, 1),
+            "nothing is doubled"
+        );
+        app.clock.advance_millis(1_000);
+        app.salesforce.update("Contact", &heir, &[("MailingCity", "Rome")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.hubspot.property(contact, "city").as_deref(), Some("Rome"));
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_042_a_converted_lead_stops_where_contacts_do_not_come_to_hubspot() {
+    for setting in [r#"create_in_hubspot = "leads""#, "follow_conversions = false"] {
+        let app = TestApp::with(setting).await;
+        let (contact, lead) = linked(&app).await;
+        app.clock.advance_millis(1_000);
+        let heir = app.salesforce.convert(&lead).unwrap();
+        app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(
+            app.salesforce.field("Contact", &heir, "MailingCity").as_deref(),
+            Some("London"),
+            "{setting}"
+        );
+        let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+        let (_, record) = app.ask("GET", &path, "").await;
+        assert_eq!(record["state"], "stopped", "{record}");
+        assert!(record.to_string().contains("Converted Lead"), "{record}");
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_048_a_deleted_lead_deletes_its_contact_where_that_is_set() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert!(app.hubspot.ids().is_empty(), "the contact went with its lead");
+    assert_eq!(app.hubspot.control().calls_to("batch/archive"), 1);
+    let (_, audit) = app.ask("GET", "/v1/connections/acme/audit", "").await;
+    assert!(audit.to_string().contains("R-048"), "{audit}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_048_a_contact_that_somebody_restored_stays() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    app.hubspot.control().clock().advance_millis(1_000);
+    app.hubspot.restore(contact).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.ids(), [contact], "it is deleted once");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_066_and_r_067_a_pair_goes_on_with_the_survivor_of_a_merge() {
+    for linked_survives in [true, false] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        let other =
+            app.salesforce.create("Lead", &[("LastName", "Lovelace"), ("Company", "Engines")]).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        let (master, loser) = if linked_survives { (&lead, &other) } else { (&other, &lead) };
+        app.salesforce.merge("Lead", master, loser).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(master, "City").as_deref(), Some("Bonn"), "{linked_survives}");
+        assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id").as_ref(), Some(master));
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_067_and_r_068_without_following_a_resync_links_to_the_survivor() {
+    let app = TestApp::with("follow_merges = false").await;
+    let (contact, lead) = linked(&app).await;
+    let other = [("LastName", "Lovelace"), ("Company", "Engines")];
+    let other = app.salesforce.create("Lead", &other).unwrap();
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &other, &lead).unwrap();
+    app.salesforce.update("Lead", &other, &[("Email", "ada@example.com")]).unwrap();
+    app.salesforce.take_due(app.clock.now());
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+    let (_, record) = app.ask("GET", &path, "").await;
+    assert!(record.to_string().contains("Merged in Salesforce"), "{record}");
+    let body = format!(r#"{{"kind": "contact", "ids": ["{contact}"]}}"#);
+    let (status, answer) = app.ask("POST", "/v1/connections/acme/resync", &body).await;
+    assert_eq!(status.as_u16(), 202, "{answer}");
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), Some(other.clone()));
+    assert_eq!(app.lead_field(&other, "Hubforce_HubSpot_Id__c"), Some(contact.to_string()));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_050_a_record_merged_away_takes_its_contact_where_deletions_do() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    let other = [("LastName", "King"), ("Company", "Engines"), ("Email", "king@example.com")];
+    let other = app.salesforce.create("Lead", &other).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.ids().len(), 2);
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &other, &lead).unwrap();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    let left = app.hubspot.ids();
+    assert_eq!(left.len(), 1);
+    assert_eq!(app.hubspot.property(left[0], "email").as_deref(), Some("king@example.com"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_069_and_r_070_the_survivor_of_a_merge_in_hubspot_takes_over_the_pair() {
+    for both_linked in [false, true] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        let other = if both_linked { ("email", "king@example.com") } else { ("lastname", "King") };
+        let other = app.hubspot.create(&[other]).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        let survivor = app.hubspot.merge(contact, other).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        app.hubspot.update(survivor, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"), "{both_linked}");
+        assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(survivor.to_string()));
+        assert_eq!(
+            app.salesforce.ids("Lead").len(),
+            1 + usize::from(both_linked),
+            "nothing is made or deleted"
+        );
+        app.clock.advance_millis(1_000);
+        app.salesforce.update("Lead", &lead, &[("City", "Rome")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.hubspot.property(survivor, "city").as_deref(), Some("Rome"));
+        assert_eq!(app.hubspot.ids(), [survivor]);
+        app.end().await;
+    }
+}
