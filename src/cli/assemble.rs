@@ -104,7 +104,7 @@ fn connect(
         },
         hubspot: Arc::new(HubspotClient::new(hubspot, transport.clone(), Arc::clone(clock))),
         salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock))),
-        people: connection.sync.contacts.clone(),
+        sync: connection.sync.clone(),
         external_id_field: Some(external_id).filter(|field| !field.is_empty()),
     };
     let resolve = |sources: &[config::source::SecretSource]| {

@@ -26,7 +26,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     let config = arguments.config.load()?;
     let mut findings = check_database(&config).await;
     for connection in &config.connections {
-        findings.extend(check_offline(&connection.sync.contacts));
+        findings.extend(check_offline(&connection.sync));
     }
     if !arguments.offline {
         findings.extend(check_online(&config).await?);

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use error::Error;
 
 use crate::http::Role;
-use crate::plan::rules::PeopleOptions;
+use crate::plan::options::SyncOptions;
 use source::SecretSource;
 
 /// The whole configuration.
@@ -139,7 +139,7 @@ pub struct Connection {
     /// The organization.
     pub salesforce: Salesforce,
     /// What is synchronised.
-    pub sync: Sync,
+    pub sync: SyncOptions,
 }
 
 /// Whether a connection writes.
@@ -246,14 +246,6 @@ pub enum SalesforceAuth {
         /// The consumer secret.
         client_secret: SecretSource,
     },
-}
-
-/// `[connections.sync]`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sync {
-    /// Contacts, leads and contacts.
-    pub contacts: PeopleOptions,
 }
 
 impl Config {

@@ -1,6 +1,7 @@
 //! The configuration, held to `config.default.toml`.
 
 use super::*;
+use crate::plan::options::PeopleOptions;
 
 const DEFAULTS: &str = include_str!("../../config.default.toml");
 

@@ -15,6 +15,8 @@ pub use error::{Error, Refusal};
 
 use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System};
 use crate::plan::Schema;
+use crate::plan::owners::Owner;
+use crate::plan::stages::PipelineStage;
 
 /// A CRM, in batches.
 #[async_trait]
@@ -40,6 +42,16 @@ pub trait Crm: Send + Sync {
 
     /// Whether each record is a member of a list; only HubSpot has lists.
     async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>>;
+
+    /// The records of a kind that belong to each of these, which are of one kind themselves: HubSpot's associations, the primary one
+    /// first; an account's contacts; the contacts with a role on an opportunity. One element for each key, in their order.
+    async fn related(&self, kind: Kind, keys: &[RecordKey]) -> Vec<Result<Vec<RecordKey>, Error>>;
+
+    /// Everybody who may own records, and whoever once did.
+    async fn owners(&self) -> Result<Vec<Owner>, Error>;
+
+    /// The stages that deals go through: HubSpot's with their pipelines, Salesforce's under their names.
+    async fn stages(&self) -> Result<Vec<PipelineStage>, Error>;
 
     /// One page of all records of a kind, in the order of their ids: for resync and import.
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
@@ -101,6 +113,8 @@ pub enum Write {
         /// The unique property or external id field among `fields` that makes it repeatable. `None`: HubSpot's e-mail
         /// address serves, or, in an organization without our field, the caller has looked and found nothing.
         unique: Option<String>,
+        /// HubSpot records that the new HubSpot record is associated with, a company as its primary one.
+        related: Vec<RecordKey>,
     },
     /// Update a record.
     Update {
@@ -114,6 +128,33 @@ pub enum Write {
         /// Which one; a HubSpot record.
         key: RecordKey,
     },
+    /// Associate two HubSpot records, or take their association away.
+    Relate {
+        /// The contact or deal.
+        from: RecordKey,
+        /// The company, which becomes the primary one, or the deal's contact.
+        to: RecordKey,
+        /// Whether they are to be associated.
+        related: bool,
+    },
+    /// Opt an address out of all mail in HubSpot.
+    OptOut {
+        /// The record for whose sake.
+        key: RecordKey,
+        /// The address.
+        address: String,
+    },
+}
+
+impl Write {
+    /// The CRM it goes to.
+    pub const fn system(&self) -> System {
+        match self {
+            Self::Create { kind, .. } => kind.system(),
+            Self::Update { key, .. } | Self::Delete { key } => key.system(),
+            Self::Relate { .. } | Self::OptOut { .. } => System::Hubspot,
+        }
+    }
 }
 
 /// What a write did.

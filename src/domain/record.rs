@@ -52,24 +52,58 @@ impl fmt::Display for System {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
+    /// HubSpot companies with Salesforce accounts.
+    Companies,
     /// HubSpot contacts with Salesforce leads and contacts.
     People,
+    /// HubSpot deals with Salesforce opportunities.
+    Deals,
 }
 
 impl Family {
-    /// Every family, in the order in which they are worked.
-    pub const ALL: [Self; 1] = [Self::People];
+    /// Every family, in the order in which they are worked: what others refer to comes first.
+    pub const ALL: [Self; 3] = [Self::Companies, Self::People, Self::Deals];
 
-    /// `people`.
+    /// `companies`, `people` or `deals`.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Companies => "companies",
             Self::People => "people",
+            Self::Deals => "deals",
         }
     }
 
     /// Reads what [`Family::as_str`] writes.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|family| family.as_str() == text)
+    }
+
+    /// The family's kind in HubSpot.
+    pub const fn in_hubspot(self) -> Kind {
+        match self {
+            Self::Companies => Kind::Company,
+            Self::People => Kind::HubspotContact,
+            Self::Deals => Kind::Deal,
+        }
+    }
+
+    /// The family's kinds in Salesforce.
+    pub const fn in_salesforce(self) -> &'static [Kind] {
+        match self {
+            Self::Companies => &[Kind::Account],
+            Self::People => &[Kind::Lead, Kind::Contact],
+            Self::Deals => &[Kind::Opportunity],
+        }
+    }
+
+    /// The family's kinds in a CRM.
+    pub const fn kinds_in(self, system: System) -> &'static [Kind] {
+        match (system, self) {
+            (System::Hubspot, Self::Companies) => &[Kind::Company],
+            (System::Hubspot, Self::People) => &[Kind::HubspotContact],
+            (System::Hubspot, Self::Deals) => &[Kind::Deal],
+            (System::Salesforce, family) => family.in_salesforce(),
+        }
     }
 }
 
@@ -85,22 +119,44 @@ pub enum Kind {
     /// A HubSpot contact (`0-1`).
     #[serde(rename = "contact")]
     HubspotContact,
+    /// A HubSpot company (`0-2`).
+    #[serde(rename = "company")]
+    Company,
+    /// A HubSpot deal (`0-3`).
+    #[serde(rename = "deal")]
+    Deal,
     /// A Salesforce lead (`00Q`).
     Lead,
     /// A Salesforce contact (`003`).
     Contact,
+    /// A Salesforce account (`001`).
+    Account,
+    /// A Salesforce opportunity (`006`).
+    Opportunity,
 }
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 3] = [Self::HubspotContact, Self::Lead, Self::Contact];
+    pub const ALL: [Self; 7] = [
+        Self::HubspotContact,
+        Self::Company,
+        Self::Deal,
+        Self::Lead,
+        Self::Contact,
+        Self::Account,
+        Self::Opportunity,
+    ];
 
     /// The spelling used in the API, the database and logs: `contact`, `Lead`, `Contact`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::HubspotContact => "contact",
+            Self::Company => "company",
+            Self::Deal => "deal",
             Self::Lead => "Lead",
             Self::Contact => "Contact",
+            Self::Account => "Account",
+            Self::Opportunity => "Opportunity",
         }
     }
 
@@ -112,15 +168,17 @@ impl Kind {
     /// The CRM this kind lives in.
     pub const fn system(self) -> System {
         match self {
-            Self::HubspotContact => System::Hubspot,
-            Self::Lead | Self::Contact => System::Salesforce,
+            Self::HubspotContact | Self::Company | Self::Deal => System::Hubspot,
+            Self::Lead | Self::Contact | Self::Account | Self::Opportunity => System::Salesforce,
         }
     }
 
     /// The kinds it corresponds to.
     pub const fn family(self) -> Family {
         match self {
+            Self::Company | Self::Account => Family::Companies,
             Self::HubspotContact | Self::Lead | Self::Contact => Family::People,
+            Self::Deal | Self::Opportunity => Family::Deals,
         }
     }
 }
@@ -166,9 +224,14 @@ impl RecordKey {
         Ok(Self { kind, id })
     }
 
+    /// A HubSpot record of a family.
+    pub const fn hubspot(family: Family, id: HubspotId) -> Self {
+        Self { kind: family.in_hubspot(), id: RecordId::Hubspot(id) }
+    }
+
     /// A HubSpot contact.
     pub const fn hubspot_contact(id: HubspotId) -> Self {
-        Self { kind: Kind::HubspotContact, id: RecordId::Hubspot(id) }
+        Self::hubspot(Family::People, id)
     }
 
     /// A Salesforce lead.

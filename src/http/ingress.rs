@@ -29,7 +29,7 @@ use axum::response::{IntoResponse, Response};
 use tracing::{info, warn};
 use uuid::Uuid;
 
-use crate::crm::hubspot::webhook::{self as hubspot_webhook, Object, SignedRequest};
+use crate::crm::hubspot::webhook::{self as hubspot_webhook, SignedRequest};
 use crate::crm::salesforce::webhook::{self as salesforce_webhook, FaultCode};
 use crate::domain::{RecordKey, System, Timestamp};
 use crate::http::auth::place_of;
@@ -241,8 +241,8 @@ fn sort_events(
                     continue;
                 }
                 if connection.is_some() {
-                    delivery.marks.extend(event.records.iter().map(|Object::Contact(id)| Mark {
-                        key: RecordKey::hubspot_contact(*id),
+                    delivery.marks.extend(event.records.iter().map(|key| Mark {
+                        key: *key,
                         occurred_at: event.occurred_at,
                         notification: None,
                         told_by_us: None,

@@ -3,7 +3,9 @@
 use serde::Serialize;
 
 use crate::domain::{Fields, Kind, Record, System, Value};
-use crate::plan::{Base, Decision, Plan, Rules, Side, View};
+use crate::plan::mapping::Meaning;
+use crate::plan::values::Words;
+use crate::plan::{Base, Decision, Links, Plan, Rules, Side, View};
 
 /// One mapping, as the explanation shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -49,7 +51,7 @@ pub fn explain(view: &View, rules: &Rules, plan: &Plan) -> Vec<ExplainedField> {
             decision: why.map_or(Decision::Keep, |why| why.decision),
         }
     };
-    rules.people.mappings.iter().map(explained).collect()
+    rules.mappings(view.family()).iter().map(explained).collect()
 }
 
 fn salesforce_kind(view: &View) -> Option<Kind> {
@@ -68,12 +70,16 @@ const fn present(side: &Side) -> Option<&Record> {
 ///
 /// The message leaves out fields that are blank, so a field that it lacks counts as told only where the base is blank too.
 pub fn is_own_echo(told: &Fields, kind: Kind, base: &Base, rules: &Rules) -> bool {
-    rules.people.mappings.iter().all(|mapping| {
+    let links = Links::default();
+    let words = Words { rules, links: &links };
+    rules.mappings(kind.family()).iter().all(|mapping| {
         let (Some(target), Some(agreed)) = (mapping.target(kind), base.0.get(&mapping.property)) else {
             return true;
         };
         let told = told.get(&target.field).unwrap_or(&Value::Blank);
-        mapping.normal_of(told, System::Salesforce, target).is_ok_and(|told| told == *agreed.salesforce())
+        mapping
+            .normal_of(told, System::Salesforce, target, words)
+            .is_ok_and(|told| told == *agreed.salesforce())
     })
 }
 
@@ -83,13 +89,16 @@ pub fn landed(field: &str, kind: Kind, new: &Value, now_holds: &Value, rules: &R
         System::Hubspot => mapping.property == field,
         System::Salesforce => mapping.target(kind).is_some_and(|target| target.field == field),
     };
-    let Some(mapping) = rules.people.mappings.iter().find(of_field) else {
+    let plain = |mapping: &&crate::plan::Mapping| mapping.meaning == Meaning::Value;
+    let mapping = rules.mappings(kind.family()).iter().find(of_field).filter(plain);
+    let Some((mapping, target)) =
+        mapping.and_then(|mapping| Some((mapping, mapping.targets.values().next()?)))
+    else {
         return new.as_text() == now_holds.as_text();
     };
-    let Some(target) = [Kind::Lead, Kind::Contact].into_iter().find_map(|kind| mapping.target(kind)) else {
-        return false;
-    };
-    let form = |value: &Value| mapping.normal_of(value, kind.system(), target);
+    let links = Links::default();
+    let words = Words { rules, links: &links };
+    let form = |value: &Value| mapping.normal_of(value, kind.system(), target, words);
     match (form(new), form(now_holds)) {
         (Ok(new), Ok(held)) => new == held,
         _ => new.as_text() == now_holds.as_text(),

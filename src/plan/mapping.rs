@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::domain::{Family, Kind};
 use crate::plan::FieldSchema;
 
 /// A HubSpot property and the Salesforce fields it corresponds to, resolved against both schemas.
@@ -13,16 +14,32 @@ pub struct Mapping {
     pub property: String,
     /// Its schema.
     pub property_schema: FieldSchema,
-    /// The lead's field.
-    pub lead: Option<Target>,
-    /// The contact's field.
-    pub contact: Option<Target>,
+    /// What its values are.
+    pub meaning: Meaning,
+    /// The field of each Salesforce kind.
+    pub targets: BTreeMap<Kind, Target>,
     /// The sync rule.
     pub rule: Rule,
     /// Who wins when both sides changed, for `two_way`.
     pub conflict: ConflictPolicy,
     /// Translation of values, HubSpot's to Salesforce's; empty where values travel as they are.
     pub values: BTreeMap<String, String>,
+}
+
+/// What the values of a mapping are, where they are more than text, numbers and choices.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Meaning {
+    /// Plain values.
+    #[default]
+    Value,
+    /// Who owns the record.
+    Owner,
+    /// The company of a contact or deal, Salesforce's account.
+    Company,
+    /// A deal's stage in its pipeline.
+    Stage,
+    /// Whether a person opted out of all mail.
+    OptOut,
 }
 
 /// A Salesforce field with its schema.
@@ -40,10 +57,10 @@ pub struct Target {
 pub struct MappingOptions {
     /// The HubSpot property.
     pub hubspot: String,
-    /// The field of both leads and contacts.
+    /// The field of both leads and contacts, of accounts, or of opportunities.
     #[serde(default)]
     pub salesforce: Option<String>,
-    /// The lead's field, where only leads have it or its name differs.
+    /// The lead's field, where only leads have it or its name differs; for contacts alone.
     #[serde(default)]
     pub lead: Option<String>,
     /// The contact's field, likewise.
@@ -58,6 +75,19 @@ pub struct MappingOptions {
     /// Translation of values, HubSpot's to Salesforce's.
     #[serde(default)]
     pub values: BTreeMap<String, String>,
+}
+
+impl MappingOptions {
+    /// The fields it names, by kind.
+    pub fn fields(&self, family: Family) -> Vec<(Kind, &String)> {
+        let own = |kind: Kind| match kind {
+            Kind::Lead => self.lead.as_ref(),
+            Kind::Contact => self.contact.as_ref(),
+            _ => None,
+        };
+        let field = |kind: &Kind| Some((*kind, own(*kind).or(self.salesforce.as_ref())?));
+        family.in_salesforce().iter().filter_map(field).collect()
+    }
 }
 
 /// The sync rules.

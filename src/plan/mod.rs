@@ -5,31 +5,47 @@
 //! the log line, the explanation shown to people, the preview, and the audit's rule column.
 
 pub mod base;
+mod companies;
+mod deals;
 pub mod defaults;
+mod draft;
 mod explain;
+mod fates;
+pub mod lifecycle;
+pub mod links;
 pub mod mapping;
 pub mod merge;
 pub mod normal;
+pub mod options;
+mod optout;
+pub mod owners;
 mod pairing;
+mod passing;
 mod people;
 pub mod resolve;
 pub mod retry;
 pub mod rules;
+pub mod stages;
+mod step;
 #[cfg(test)]
 mod tests;
 mod values;
+mod verdict;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 pub use base::{Agreed, Base};
+pub use draft::names_stranger;
 pub use explain::{ExplainedField, explain, is_own_echo, landed};
+pub use links::Links;
 pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};
 pub use rules::Rules;
+pub use step::{Change, Step};
 
-use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
+use crate::domain::{Family, Fields, Kind, Record, RecordKey, Timestamp};
 
 /// Everything known about one pair of records, or about one record that has no twin yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,6 +106,29 @@ pub struct Around {
     pub included: Option<bool>,
     /// The HubSpot contact that already holds the address which the Salesforce side moved to.
     pub address_holder: Option<RecordKey>,
+    /// Which of the companies and accounts that the two sides name are pairs.
+    pub links: Links,
+    /// Of a company or account without a twin: the people who belong to it.
+    pub neighbours: Vec<Neighbour>,
+    /// The HubSpot company whose stage matters: of a contact whose own moved, of a won opportunity.
+    pub company: Option<Record>,
+    /// HubSpot contacts whose stage matters, or whom the deal is about: a company's, and those with a role on an opportunity.
+    pub contacts: Vec<Record>,
+    /// The contacts that a deal has now; `None` where nobody asked.
+    pub associated: Option<Vec<RecordKey>>,
+}
+
+/// Somebody who belongs to a company or account.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Neighbour {
+    /// The HubSpot contact.
+    pub contact: Option<RecordKey>,
+    /// The lead or contact.
+    pub twin: Option<RecordKey>,
+    /// Whether the twin is a contact without an account.
+    pub private: bool,
+    /// Whether the HubSpot contact takes part: it has an address and is in the inclusion list.
+    pub eligible: bool,
 }
 
 /// A record that could be the twin.
@@ -119,101 +158,8 @@ pub struct Plan {
 impl Plan {
     /// Whether carrying it out calls a CRM to change something.
     pub fn writes(&self) -> bool {
-        self.steps
-            .iter()
-            .any(|step| matches!(step, Step::Create { .. } | Step::Update { .. } | Step::Delete { .. }))
+        self.steps.iter().any(Step::writes)
     }
-}
-
-/// One thing to do. Execution has no choices left.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "step", rename_all = "snake_case")]
-pub enum Step {
-    /// Remember that the two belong together, in place of any pair that either is in.
-    Link {
-        /// The HubSpot side.
-        #[serde(serialize_with = "as_text")]
-        hubspot: RecordKey,
-        /// The Salesforce side.
-        #[serde(serialize_with = "as_text")]
-        salesforce: RecordKey,
-    },
-    /// Create the missing twin of `twin`, keyed so that a repetition creates nothing.
-    Create {
-        /// The record that is missing its twin.
-        #[serde(serialize_with = "as_text")]
-        twin: RecordKey,
-        /// What to create.
-        kind: Kind,
-        /// Its fields, each with the decision behind it.
-        changes: Vec<Change>,
-        /// The property or field of `twin` that is to hold the new record's id afterwards.
-        mark_back: Option<String>,
-    },
-    /// Change fields of one record.
-    Update {
-        /// Which record.
-        #[serde(serialize_with = "as_text")]
-        key: RecordKey,
-        /// What to change.
-        changes: Vec<Change>,
-    },
-    /// Delete a record; where that succeeds, the pair rests.
-    Delete {
-        /// Which record.
-        #[serde(serialize_with = "as_text")]
-        key: RecordKey,
-        /// The rule that says so.
-        rule: &'static str,
-        /// Why the pair rests afterwards.
-        reason: String,
-    },
-    /// Let nothing pass until something changes: the reason is shown to people.
-    Stop {
-        /// Why.
-        reason: String,
-    },
-    /// Show a conflict that a person must decide.
-    Conflict {
-        /// The records that answer `conflict`.
-        #[serde(serialize_with = "as_texts")]
-        records: Vec<RecordKey>,
-        /// The HubSpot property in question.
-        property: String,
-        /// What is at odds, without values.
-        text: String,
-    },
-    /// Park the job: it waits for a person.
-    Hold {
-        /// Under which heading it is listed.
-        category: Category,
-        /// Why, without values.
-        text: String,
-    },
-}
-
-fn as_text<S: serde::Serializer>(key: &RecordKey, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(key)
-}
-
-fn as_texts<S: serde::Serializer>(keys: &[RecordKey], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(keys.iter().map(ToString::to_string))
-}
-
-/// One field to write.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Change {
-    /// The property or field to write, named as its CRM names it.
-    pub field: String,
-    /// What it holds now.
-    pub old: Value,
-    /// What it is to hold, in the target's own form.
-    pub new: Value,
-    /// The rule that decided.
-    pub rule: &'static str,
-    /// What both sides agree on once this is written: the mapping's HubSpot property and the normal form. `None` for our own
-    /// id fields, which no mapping covers.
-    pub agrees: Option<(String, Agreed)>,
 }
 
 /// A reason: which rule decided what, in words for people. Holds no values.
@@ -381,7 +327,7 @@ impl Category {
 
 /// What a CRM says of one property or field.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts, as both vendors state them")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, as both vendors state them")]
 pub struct FieldSchema {
     /// Its type, in terms common to both CRMs.
     pub field_type: FieldType,
@@ -393,8 +339,10 @@ pub struct FieldSchema {
     pub required: bool,
     /// The most characters it takes, where the CRM says.
     pub length: Option<usize>,
-    /// The values it may take, where only listed ones are accepted.
+    /// The values it lists, if it has a list.
     pub options: Option<Vec<String>>,
+    /// Whether it takes listed values only.
+    pub restricted: bool,
     /// Whether the CRM computes it (formula, calculated).
     pub calculated: bool,
 }
@@ -437,7 +385,26 @@ pub type Schemas = BTreeMap<Kind, Schema>;
 
 /// Decides what should happen to one pair of records.
 pub fn plan(view: &View, rules: &Rules) -> Plan {
-    people::plan(view, rules)
+    match view.family() {
+        Family::People => people::plan(view, rules),
+        Family::Companies => companies::plan(view, rules),
+        Family::Deals => deals::plan(view, rules),
+    }
+}
+
+impl View {
+    /// The kinds of record it is about.
+    pub fn family(&self) -> Family {
+        let of_side = |side: &Side| match side {
+            Side::Present(record) => Some(record.key.kind().family()),
+            Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
+        };
+        let of_pair = self.pair.as_ref().map(|pair| pair.hubspot.kind().family());
+        of_pair
+            .or_else(|| of_side(&self.hubspot))
+            .or_else(|| of_side(&self.salesforce))
+            .unwrap_or(Family::People)
+    }
 }
 
 /// The fields of a create or update, without the decisions behind them.

@@ -11,6 +11,8 @@
 //! | choices | sorted, without repetitions, joined by `;` | neither vendor keeps the order |
 //! | choice, reference | as it is | |
 
+use jiff::tz::TimeZone;
+
 use crate::domain::{System, Timestamp, Value};
 use crate::plan::{FieldSchema, FieldType};
 
@@ -38,6 +40,18 @@ pub enum Unfit {
     /// The target must not be blank.
     #[error("the field must not be blank")]
     Required,
+    /// HubSpot's owner is no active user of Salesforce.
+    #[error("no active Salesforce user has this owner's name and address")]
+    NoUser,
+    /// Salesforce's owner is no owner in HubSpot.
+    #[error("no HubSpot owner has this user's name and address")]
+    NoOwner,
+    /// The company or account has no counterpart yet.
+    #[error("waiting for the account to sync: it has no counterpart on the other side yet")]
+    Waiting,
+    /// The stage has no counterpart.
+    #[error("the stage has no counterpart: name it under `deals.stages`")]
+    NoStage,
 }
 
 /// Brings a value into the normal form of a type.
@@ -66,21 +80,46 @@ pub fn normal(value: &Value, field_type: FieldType) -> Result<Value, Unfit> {
     })
 }
 
-/// Turns a normal form into what the target's CRM takes, or says why it cannot hold it.
-pub fn for_target(normal: &Value, target: &FieldSchema, system: System) -> Result<Value, Unfit> {
+/// Turns a normal form into what the target's CRM takes, or says why it cannot hold it. With `listed` even a field that would take any
+/// value gets only those it lists.
+pub fn for_target(
+    normal: &Value,
+    target: &FieldSchema,
+    (system, listed): (System, bool),
+    time_zone: &TimeZone,
+) -> Result<Value, Unfit> {
     if normal.is_blank() {
         return if target.required { Err(Unfit::Required) } else { Ok(Value::Blank) };
     }
     check_length(normal, target)?;
-    check_options(normal, target)?;
+    check_options(normal, target, listed)?;
     let text = || normal.as_text().unwrap_or_default().into_owned();
     Ok(match (target.field_type, system) {
         (FieldType::Instant, _) if text().len() == DATE_LENGTH => {
-            Value::text(format!("{}T00:00:00.000Z", text()))
+            Value::text(start_of_day(&text(), time_zone))
         }
         (FieldType::Number | FieldType::Flag, System::Salesforce) => normal.clone(),
         _ => Value::text(text()),
     })
+}
+
+/// The calendar day of an instant in the portal's time zone; a plain date is a day already.
+pub fn day_in(value: &Value, time_zone: &TimeZone) -> Result<Value, Unfit> {
+    let Some(text) = value.as_text() else { return Ok(Value::Blank) };
+    let trimmed = text.trim();
+    if trimmed.is_empty() || (trimmed.len() == DATE_LENGTH && trimmed.contains('-')) {
+        return normal(value, FieldType::Date);
+    }
+    let at = instant(trimmed).and_then(|at| jiff::Timestamp::from_millisecond(at.as_millis()).ok());
+    let day = at.map(|at| at.to_zoned(time_zone.clone()).date().to_string());
+    day.map(Value::text).ok_or(Unfit::NotA("date"))
+}
+
+/// The instant at which a calendar day begins in the portal's time zone.
+fn start_of_day(day: &str, time_zone: &TimeZone) -> String {
+    let starts = day.parse::<jiff::civil::Date>().ok().and_then(|day| day.to_zoned(time_zone.clone()).ok());
+    let at = starts.map(|at| Timestamp::from_millis(at.timestamp().as_millisecond()));
+    at.map_or_else(|| format!("{day}T00:00:00.000Z"), |at| at.to_string())
 }
 
 /// The type in which a property and a field are compared.
@@ -107,8 +146,11 @@ fn check_length(normal: &Value, target: &FieldSchema) -> Result<(), Unfit> {
     if measured && length > max { Err(Unfit::TooLong(max)) } else { Ok(()) }
 }
 
-fn check_options(normal: &Value, target: &FieldSchema) -> Result<(), Unfit> {
+fn check_options(normal: &Value, target: &FieldSchema, listed: bool) -> Result<(), Unfit> {
     let (Some(options), Some(text)) = (&target.options, normal.as_text()) else { return Ok(()) };
+    if !target.restricted && !listed {
+        return Ok(());
+    }
     let listed = |wanted: &str| options.iter().any(|option| option == wanted);
     let fits = match target.field_type {
         FieldType::Choices => text.split(';').all(listed),
@@ -297,49 +339,77 @@ mod tests {
             required: false,
             length: Some(5),
             options: Some(vec!["a".to_owned(), "b".to_owned()]),
+            restricted: true,
             calculated: false,
         }
+    }
+
+    fn sent(value: &Value, target: &FieldSchema, system: System) -> Result<Value, Unfit> {
+        for_target(value, target, (system, false), &TimeZone::UTC)
     }
 
     #[test]
     fn r_295_what_the_target_cannot_hold_is_not_sent() {
         let text = FieldSchema { options: None, ..schema(FieldType::Text) };
-        assert_eq!(for_target(&Value::text("abcdef"), &text, System::Salesforce), Err(Unfit::TooLong(5)));
-        assert_eq!(for_target(&Value::text("äöüäö"), &text, System::Salesforce), Ok(Value::text("äöüäö")));
+        assert_eq!(sent(&Value::text("abcdef"), &text, System::Salesforce), Err(Unfit::TooLong(5)));
+        assert_eq!(sent(&Value::text("äöüäö"), &text, System::Salesforce), Ok(Value::text("äöüäö")));
         let required = FieldSchema { required: true, ..text };
-        assert_eq!(for_target(&Value::Blank, &required, System::Salesforce), Err(Unfit::Required));
+        assert_eq!(sent(&Value::Blank, &required, System::Salesforce), Err(Unfit::Required));
     }
 
     #[test]
     fn r_210_only_listed_choices_are_sent() {
         assert_eq!(
-            for_target(&Value::text("a"), &schema(FieldType::Choice), System::Salesforce),
+            sent(&Value::text("a"), &schema(FieldType::Choice), System::Salesforce),
             Ok(Value::text("a"))
         );
         assert_eq!(
-            for_target(&Value::text("c"), &schema(FieldType::Choice), System::Salesforce),
+            sent(&Value::text("c"), &schema(FieldType::Choice), System::Salesforce),
             Err(Unfit::NotListed)
         );
         assert_eq!(
-            for_target(&Value::text("a;b"), &schema(FieldType::Choices), System::Hubspot),
+            sent(&Value::text("a;b"), &schema(FieldType::Choices), System::Hubspot),
             Ok(Value::text("a;b"))
         );
         assert_eq!(
-            for_target(&Value::text("a;c"), &schema(FieldType::Choices), System::Hubspot),
+            sent(&Value::text("a;c"), &schema(FieldType::Choices), System::Hubspot),
             Err(Unfit::NotListed)
+        );
+    }
+
+    #[test]
+    fn r_210_from_a_list_to_a_list_only_what_both_hold() {
+        let open = FieldSchema { restricted: false, ..schema(FieldType::Choice) };
+        let sent =
+            |listed| for_target(&Value::text("c"), &open, (System::Salesforce, listed), &TimeZone::UTC);
+        assert_eq!(sent(true), Err(Unfit::NotListed));
+        assert_eq!(sent(false), Ok(Value::text("c")));
+    }
+
+    #[test]
+    fn a_day_is_told_in_the_portals_time_zone() {
+        let berlin = TimeZone::get("Europe/Berlin").unwrap();
+        let day = |text: &str| day_in(&Value::text(text), &berlin);
+        assert_eq!(day("2026-06-30T22:30:00Z"), Ok(Value::text("2026-07-01")));
+        assert_eq!(day("2026-06-30"), Ok(Value::text("2026-06-30")));
+        let instant =
+            FieldSchema { field_type: FieldType::Instant, length: None, ..schema(FieldType::Instant) };
+        assert_eq!(
+            for_target(&Value::text("2026-07-01"), &instant, (System::Hubspot, false), &berlin),
+            Ok(Value::text("2026-06-30T22:00:00.000Z"))
         );
     }
 
     #[test]
     fn each_crm_gets_its_own_form() {
         let number = FieldSchema { length: None, options: None, ..schema(FieldType::Number) };
-        assert_eq!(for_target(&Value::number("5"), &number, System::Salesforce), Ok(Value::number("5")));
-        assert_eq!(for_target(&Value::number("5"), &number, System::Hubspot), Ok(Value::text("5")));
+        assert_eq!(sent(&Value::number("5"), &number, System::Salesforce), Ok(Value::number("5")));
+        assert_eq!(sent(&Value::number("5"), &number, System::Hubspot), Ok(Value::text("5")));
         let flag = FieldSchema { field_type: FieldType::Flag, ..number.clone() };
-        assert_eq!(for_target(&Value::Flag(true), &flag, System::Hubspot), Ok(Value::text("true")));
+        assert_eq!(sent(&Value::Flag(true), &flag, System::Hubspot), Ok(Value::text("true")));
         let instant = FieldSchema { field_type: FieldType::Instant, ..number };
         assert_eq!(
-            for_target(&Value::text("2026-03-12"), &instant, System::Salesforce),
+            sent(&Value::text("2026-03-12"), &instant, System::Salesforce),
             Ok(Value::text("2026-03-12T00:00:00.000Z"))
         );
     }

@@ -18,51 +18,17 @@
 //! | a pair whose Salesforce record was deleted, with `delete_in_hubspot` | the HubSpot contact is deleted, once | R-048 |
 //! | a pair of which one side was deleted | stopped until it is restored or somebody asks for a resync | R-049 |
 
-use crate::domain::{Kind, Record, RecordKey, System, Value};
-use crate::plan::rules::{CreateInHubspot, CreateInSalesforce, OnAmbiguousMatch};
+use crate::domain::{Kind, Record, RecordKey, Value};
+use crate::plan::options::{CreateInHubspot, CreateInSalesforce, OnAmbiguousMatch};
+use crate::plan::verdict::{Pairing, Verdict, pairing};
 use crate::plan::{Candidate, Pair, Rules, Side, State, View};
-
-/// Who belongs to whom, and why.
-pub(super) struct Pairing<'a> {
-    pub(super) verdict: Verdict<'a>,
-    pub(super) rule: &'static str,
-    pub(super) text: &'static str,
-}
-
-/// The verdict.
-pub(super) enum Verdict<'a> {
-    /// The two are a pair.
-    Pair {
-        hubspot: &'a Record,
-        salesforce: &'a Record,
-        /// Whether memory does not know it yet.
-        new: bool,
-        /// Whether a new one takes over what was agreed with the present twin.
-        heir: bool,
-        /// The Salesforce record that was the twin until now.
-        let_go: Option<&'a Record>,
-    },
-    /// The record gets a twin of this kind.
-    Create { twin: &'a Record, kind: Kind },
-    /// The HubSpot contact is deleted, and the pair rests.
-    Delete(&'a Record),
-    /// The pair rests.
-    Stop,
-    /// A person must choose.
-    Ambiguous,
-    /// Nothing is to be done.
-    Nothing(State),
-}
-
-const fn pairing<'a>(verdict: Verdict<'a>, rule: &'static str, text: &'static str) -> Pairing<'a> {
-    Pairing { verdict, rule, text }
-}
 
 /// The address of a person's record, folded; `None` where it has none.
 pub fn address_of(record: &Record) -> Option<String> {
     let field = match record.key.kind() {
         Kind::HubspotContact => "email",
         Kind::Lead | Kind::Contact => "Email",
+        Kind::Company | Kind::Deal | Kind::Account | Kind::Opportunity => return None,
     };
     let address = record.fields.get(field).and_then(Value::as_text)?.trim().to_lowercase();
     (!address.is_empty()).then_some(address)
@@ -208,8 +174,7 @@ const fn follows_conversions(rules: &Rules) -> bool {
 
 fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
     let candidates = &view.around.candidates;
-    let link =
-        |salesforce: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: None };
+    let link = |salesforce: &'a Record| Verdict::link(hubspot, salesforce);
     if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
         return pairing(link(&keyed.record), "R-065", "the record bears this contact's id");
     }
@@ -243,8 +208,7 @@ fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules
 
 fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
     let candidates = &view.around.candidates;
-    let link =
-        |hubspot: &'a Record| Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: None };
+    let link = |hubspot: &'a Record| Verdict::link(hubspot, salesforce);
     if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
         return pairing(link(&keyed.record), "R-065", "the HubSpot contact bears this record's id");
     }
@@ -319,7 +283,7 @@ pub fn address_to_check(view: &View, rules: &Rules) -> Option<String> {
     else {
         return None;
     };
-    if !rules.people.enabled || hubspot.key.system() != System::Hubspot {
+    if !rules.people.enabled || hubspot.key.kind() != Kind::HubspotContact {
         return None;
     }
     let there = address_of(salesforce)?;

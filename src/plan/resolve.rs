@@ -9,19 +9,39 @@
 //! | checkbox | checkbox | R-208 |
 //! | number | number | R-208 |
 //! | date | date, date and time | R-208 |
-//! | date and time | date and time | ours |
+//! | date and time | date, date and time | ours: a day is told in the portal's time zone |
 //!
 //! A default mapping may also take text to a picklist: its values are checked one by one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use crate::domain::Kind;
-use crate::plan::defaults::{ADDRESS, DefaultMapping, PEOPLE};
-use crate::plan::mapping::{ConflictPolicy, MappingOptions, Rule, Target};
-use crate::plan::rules::{CONTACT_ID_PROPERTY, LEAD_ID_PROPERTY, People, PeopleOptions};
+use crate::domain::{Family, Kind};
+use crate::plan::defaults::{self, ADDRESS, DefaultMapping, OPT_OUT, STAGE};
+use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
+use crate::plan::options::SyncOptions;
+use crate::plan::owners::{Owner, Owners};
+use crate::plan::rules::{Deals, LIFECYCLE_PROPERTY, People, id_property};
+use crate::plan::stages::{PipelineStage, Stages};
 use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schemas};
+
+/// What both CRMs say of themselves.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Survey {
+    /// The fields of every kind that was asked about.
+    pub schemas: Schemas,
+    /// HubSpot's owners.
+    pub owners: Vec<Owner>,
+    /// Salesforce's users and queues.
+    pub users: Vec<Owner>,
+    /// The stages of HubSpot's pipelines.
+    pub pipelines: Vec<PipelineStage>,
+    /// The names of Salesforce's stages.
+    pub stages: Vec<String>,
+    /// The portal's time zone, an IANA name.
+    pub time_zone: Option<String>,
+}
 
 /// Settings resolved against the live schemas.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,193 +90,269 @@ fn finding(severity: Severity, subject: impl Into<String>, text: impl Into<Strin
 }
 
 /// What can be said of the settings without asking either CRM.
-pub fn check_offline(options: &PeopleOptions) -> Vec<Finding> {
+pub fn check_offline(options: &SyncOptions) -> Vec<Finding> {
+    Family::ALL.into_iter().flat_map(|family| check_mappings(options, family)).collect()
+}
+
+fn check_mappings(options: &SyncOptions, family: Family) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let mut error = |subject: &str, text: &str| findings.push(finding(Severity::Error, subject, text));
     let (mut properties, mut fields) = (BTreeSet::new(), BTreeSet::new());
-    for mapping in &options.mappings {
+    for mapping in options.mappings(family) {
         let subject = format!("mapping of {}", mapping.hubspot);
-        if mapping.salesforce.is_none() && mapping.lead.is_none() && mapping.contact.is_none() {
-            findings.push(finding(
-                Severity::Error,
+        if mapping.fields(family).is_empty() {
+            error(
                 &subject,
-                "names no Salesforce field: set `salesforce`, `lead` or `contact`",
-            ));
+                "names no Salesforce field: set `salesforce`, or for contacts `lead` or `contact`",
+            );
         }
-        if mapping.salesforce.is_some() && (mapping.lead.is_some() || mapping.contact.is_some()) {
-            let text = "`salesforce` names the field of both objects: leave out `lead` and `contact`, or name both instead";
-            findings.push(finding(Severity::Error, &subject, text));
+        let of_one = mapping.lead.is_some() || mapping.contact.is_some();
+        if of_one && (mapping.salesforce.is_some() || family != Family::People) {
+            error(
+                &subject,
+                "`salesforce` names the field of both objects: leave out `lead` and `contact`, or name both instead",
+            );
+        }
+        if [OPT_OUT, STAGE].contains(&mapping.hubspot.as_str()) {
+            error(&subject, "this mapping is automatic and cannot be changed (R-204): remove it");
         }
         if !properties.insert(mapping.hubspot.clone()) {
-            findings.push(finding(
-                Severity::Error,
-                &subject,
-                "the property is mapped twice (R-198): remove one of the mappings",
-            ));
+            error(&subject, "the property is mapped twice (R-198): remove one of the mappings");
         }
-        for (kind, field) in mapping.fields() {
+        for (kind, field) in mapping.fields(family) {
             if !fields.insert((kind, field.clone())) {
-                let text = format!("{kind}.{field} is mapped twice (R-198): remove one of the mappings");
-                findings.push(finding(Severity::Error, &subject, text));
+                error(
+                    &subject,
+                    &format!("{kind}.{field} is mapped twice (R-198): remove one of the mappings"),
+                );
             }
         }
         let translations: BTreeSet<&String> = mapping.values.values().collect();
         if translations.len() != mapping.values.len() {
-            let text = "two values translate to the same one, so the way back is not known: map each value to one of its own";
-            findings.push(finding(Severity::Error, &subject, text));
+            error(
+                &subject,
+                "two values translate to the same one, so the way back is not known: map each value to one of its own",
+            );
         }
         if mapping.conflict != ConflictPolicy::Newest
-            && mapping.rule.unwrap_or(options.default_rule) != Rule::TwoWay
+            && mapping.rule.unwrap_or(options.contacts.default_rule) != Rule::TwoWay
         {
-            findings.push(finding(
-                Severity::Warning,
-                &subject,
-                "`conflict` has a meaning only with the rule two_way",
-            ));
+            let text = "`conflict` has a meaning only with the rule two_way";
+            findings.push(finding(Severity::Warning, &subject, text));
+            return findings;
         }
     }
     findings
 }
 
-impl MappingOptions {
-    /// The fields it names, by kind.
-    fn fields(&self) -> impl Iterator<Item = (Kind, &String)> {
-        let lead = self.lead.as_ref().or(self.salesforce.as_ref()).map(|field| (Kind::Lead, field));
-        let contact = self.contact.as_ref().or(self.salesforce.as_ref()).map(|field| (Kind::Contact, field));
-        lead.into_iter().chain(contact)
-    }
-}
-
-/// Resolves settings against the live schemas.
-pub fn resolve(options: &PeopleOptions, external_id_field: Option<&str>, schemas: &Schemas) -> Resolved {
-    let mut resolver = Resolver { schemas, findings: check_offline(options), mappings: Vec::new() };
-    for default in wanted_defaults(options) {
-        resolver.add(&as_options(default), options.default_rule, true);
-    }
-    for mapping in &options.mappings {
-        resolver.add(mapping, options.default_rule, false);
-    }
-    resolver.mappings.sort_by_key(|mapping| !mapping.is_address());
-    let rules = Rules {
-        external_id_field: resolver.external_id(external_id_field),
-        lead_id_property: resolver.own_property(LEAD_ID_PROPERTY),
-        contact_id_property: resolver.own_property(CONTACT_ID_PROPERTY),
-        people: People {
-            enabled: options.enabled,
-            create_in_salesforce: options.create_in_salesforce,
-            create_in_hubspot: options.create_in_hubspot,
-            inclusion_list: Some(options.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
-            on_ambiguous_match: options.on_ambiguous_match,
-            delete_in_hubspot: options.delete_in_hubspot,
-            follow_merges: options.follow_merges,
-            follow_conversions: options.follow_conversions,
-            mappings: resolver.mappings,
-        },
+/// Resolves settings against what both CRMs say of themselves.
+pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &Survey) -> Resolved {
+    let mut resolver = Resolver { survey, findings: check_offline(options) };
+    let (people, deals) = (&options.contacts, &options.deals);
+    let enabled = |family: Family| match family {
+        Family::People => people.enabled,
+        Family::Companies => options.companies.enabled,
+        Family::Deals => deals.enabled,
     };
+    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| enabled(*family)).collect();
+    let mappings = families.iter().map(|family| (*family, resolver.mappings(options, *family))).collect();
+    let mut rules = Rules {
+        external_id_field: resolver.external_id(external_id_field, &families),
+        id_properties: families.iter().flat_map(|family| resolver.id_properties(*family)).collect(),
+        mappings,
+        people: People {
+            enabled: people.enabled,
+            create_in_salesforce: people.create_in_salesforce,
+            create_in_hubspot: people.create_in_hubspot,
+            inclusion_list: Some(people.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
+            on_ambiguous_match: people.on_ambiguous_match,
+            delete_in_hubspot: people.delete_in_hubspot,
+            follow_merges: people.follow_merges,
+            follow_conversions: people.follow_conversions,
+        },
+        companies: options.companies.clone(),
+        deals: Deals {
+            enabled: deals.enabled,
+            pipelines: deals.pipelines.clone(),
+            stages: Stages::new(&deals.stages, &survey.pipelines, &survey.stages),
+            delete_in_hubspot: deals.delete_in_hubspot,
+            close_date_default_days: deals.close_date_default_days,
+        },
+        lifecycle: options.lifecycle.clone(),
+        lifecycle_stages: resolver.lifecycle_stages(),
+        hidden: Vec::new(),
+        time_zone: resolver.time_zone(),
+        owners: Owners::matched(&survey.owners, &survey.users),
+    };
+    rules.hidden = resolver.hidden(&rules);
     Resolved { rules, findings: resolver.findings }
 }
 
-/// The default mappings that no explicit one replaces.
-fn wanted_defaults(options: &PeopleOptions) -> Vec<DefaultMapping> {
+/// The mappings of a family that hold without a person writing them, those that a person wrote instead left out.
+fn wanted_defaults(options: &SyncOptions, family: Family) -> Vec<DefaultMapping> {
     let replaced = |default: &DefaultMapping| {
-        options.mappings.iter().any(|mapping| {
-            let takes = |(kind, field): (Kind, &String)| {
-                let own = if kind == Kind::Lead { default.1 } else { default.2 };
-                own == Some(field.as_str())
-            };
-            mapping.hubspot == default.0 || mapping.fields().any(takes)
+        let taken = |(kind, field): (Kind, &String)| {
+            default.fields.iter().flatten().any(|(own, name)| *own == kind && name == field)
+        };
+        options.mappings(family).iter().any(|mapping| {
+            mapping.hubspot == default.property || mapping.fields(family).into_iter().any(taken)
         })
     };
-    let others = PEOPLE.into_iter().filter(|_| options.default_mappings);
-    std::iter::once(ADDRESS).chain(others).filter(|default| !replaced(default)).collect()
+    let company = defaults::company(family).filter(|_| options.companies.enabled);
+    let owner = Some(defaults::owner(family)).filter(|_| options.owners.enabled);
+    let optional = defaults::optional(family).into_iter().filter(|_| options.contacts.default_mappings);
+    let all = defaults::locked(family).into_iter().chain(company).chain(owner).chain(optional);
+    all.filter(|default| !replaced(default)).collect()
 }
 
-fn as_options((property, lead, contact): DefaultMapping) -> MappingOptions {
+fn as_options(default: &DefaultMapping) -> MappingOptions {
+    let field = |wanted: Kind| {
+        let mut fields = default.fields.iter().flatten();
+        fields.find(|(kind, _)| *kind == wanted).map(|(_, field)| (*field).to_owned())
+    };
     MappingOptions {
-        hubspot: property.to_owned(),
-        salesforce: None,
-        lead: lead.map(str::to_owned),
-        contact: contact.map(str::to_owned),
-        rule: None,
+        hubspot: default.property.to_owned(),
+        salesforce: field(Kind::Account).or_else(|| field(Kind::Opportunity)),
+        lead: field(Kind::Lead),
+        contact: field(Kind::Contact),
+        rule: rule_of(default),
         conflict: ConflictPolicy::default(),
-        values: std::collections::BTreeMap::new(),
+        values: BTreeMap::new(),
+    }
+}
+
+/// Owners and the opt-out have rules of their own; a deal follows its opportunity's account, and nothing is ever taken
+/// from an opportunity.
+fn rule_of(default: &DefaultMapping) -> Option<Rule> {
+    let of_deal = default.fields.contains(&Some((Kind::Opportunity, crate::plan::rules::ACCOUNT_FIELD)));
+    match default.meaning {
+        Meaning::Company if of_deal => Some(Rule::PreferSalesforce),
+        Meaning::Owner | Meaning::OptOut | Meaning::Company => Some(Rule::TwoWay),
+        Meaning::Value | Meaning::Stage => None,
     }
 }
 
 struct Resolver<'a> {
-    schemas: &'a Schemas,
+    survey: &'a Survey,
     findings: Vec<Finding>,
-    mappings: Vec<Mapping>,
 }
 
 impl Resolver<'_> {
-    fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {
-        self.schemas.get(&kind)?.get(name)
+    fn say(&mut self, severity: Severity, subject: impl Into<String>, text: impl Into<String>) {
+        self.findings.push(finding(severity, subject, text));
     }
 
-    fn add(&mut self, options: &MappingOptions, default_rule: Rule, is_default: bool) {
+    fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {
+        self.survey.schemas.get(&kind)?.get(name)
+    }
+
+    fn mappings(&mut self, options: &SyncOptions, family: Family) -> Vec<Mapping> {
+        let default_rule = options.contacts.default_rule;
+        let mut mappings = Vec::new();
+        for default in wanted_defaults(options, family) {
+            mappings.extend(self.mapping(
+                &as_options(&default),
+                (default_rule, default.meaning),
+                true,
+                family,
+            ));
+        }
+        let field = options.lifecycle.salesforce_field.trim();
+        if family == Family::People && !field.is_empty() {
+            let lifecycle = MappingOptions {
+                hubspot: LIFECYCLE_PROPERTY.to_owned(),
+                salesforce: Some(field.to_owned()),
+                lead: None,
+                contact: None,
+                rule: None,
+                conflict: ConflictPolicy::default(),
+                values: BTreeMap::new(),
+            };
+            mappings.extend(self.mapping(&lifecycle, (default_rule, Meaning::Value), true, family));
+        }
+        for mapping in options.mappings(family) {
+            mappings.extend(self.mapping(mapping, (default_rule, Meaning::Value), false, family));
+        }
+        mappings.sort_by_key(|mapping| !mapping.is_address());
+        mappings
+    }
+
+    fn mapping(
+        &mut self,
+        options: &MappingOptions,
+        (default_rule, meaning): (Rule, Meaning),
+        is_default: bool,
+        family: Family,
+    ) -> Option<Mapping> {
         let subject = format!("mapping of {}", options.hubspot);
-        let Some(property_schema) = self.schema(Kind::HubspotContact, &options.hubspot).cloned() else {
-            let severity = if options.hubspot == ADDRESS.0 { Severity::Error } else { Severity::Warning };
+        let property = self.property(options, meaning, family);
+        let Some(property_schema) = property else {
+            let severity = if options.hubspot == ADDRESS { Severity::Error } else { Severity::Warning };
             let text = "HubSpot has no such property, or hides it from our token: create it or grant access; left out until then";
-            return self.findings.push(finding(severity, subject, text));
+            self.say(severity, subject, text);
+            return None;
         };
-        let mut targets = [None, None];
-        for (kind, field) in options.fields() {
-            let target = self.target(options, &property_schema, (kind, field), is_default);
-            targets[usize::from(kind == Kind::Contact)] = target;
+        let compares = meaning == Meaning::Value;
+        let mut targets = BTreeMap::new();
+        for (kind, field) in options.fields(family) {
+            let about = (kind, field, is_default);
+            targets.extend(
+                self.target(options, compares.then_some(&property_schema), about)
+                    .map(|target| (kind, target)),
+            );
         }
-        let [lead, contact] = targets;
-        if lead.is_none() && contact.is_none() {
-            return;
-        }
-        self.mappings.push(Mapping {
+        (!targets.is_empty()).then(|| Mapping {
             property: options.hubspot.clone(),
             property_schema,
-            lead,
-            contact,
+            meaning,
+            targets,
             rule: options.rule.unwrap_or(default_rule),
             conflict: options.conflict,
             values: options.values.clone(),
-        });
+        })
+    }
+
+    /// A deal's company is no property of its own in HubSpot: it is read from the deal's associations.
+    fn property(&self, options: &MappingOptions, meaning: Meaning, family: Family) -> Option<FieldSchema> {
+        let found = self.schema(family.in_hubspot(), &options.hubspot).cloned();
+        found.or_else(|| (meaning == Meaning::Company).then(FieldSchema::reference))
     }
 
     fn target(
         &mut self,
         options: &MappingOptions,
-        property: &FieldSchema,
-        (kind, field): (Kind, &String),
-        is_default: bool,
+        property: Option<&FieldSchema>,
+        (kind, field, is_default): (Kind, &String, bool),
     ) -> Option<Target> {
         let subject = format!("mapping of {} to {kind}.{field}", options.hubspot);
         let Some(schema) = self.schema(kind, field).cloned() else {
             let severity = if field == "Email" { Severity::Error } else { Severity::Warning };
             let text = "Salesforce has no such field, or hides it from our user: create it or grant access; left out until then";
-            self.findings.push(finding(severity, subject, text));
+            self.say(severity, subject, text);
             return None;
         };
-        if !compatible(property.field_type, schema.field_type, is_default) {
+        if let Some(property) = property
+            && !compatible(property.field_type, schema.field_type, is_default)
+        {
             let text = format!(
                 "the types do not go together (R-208): HubSpot's is {:?}, Salesforce's is {:?}; left out",
                 property.field_type, schema.field_type
             );
-            let severity = if is_default { Severity::Note } else { Severity::Warning };
-            self.findings.push(finding(severity, subject, text));
+            self.say(if is_default { Severity::Note } else { Severity::Warning }, subject, text);
             return None;
         }
         Some(Target { field: field.clone(), schema })
     }
 
-    fn external_id(&mut self, name: Option<&str>) -> Option<String> {
+    fn external_id(&mut self, name: Option<&str>, families: &[Family]) -> Option<String> {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             let text = "creates in Salesforce are not keyed; see docs/decisions/0003-keyed-creates.md";
-            self.findings.push(finding(Severity::Note, "external_id_field is empty", text));
+            self.say(Severity::Note, "external_id_field is empty", text);
             return None;
         };
-        let missing: Vec<&str> = [Kind::Lead, Kind::Contact]
-            .into_iter()
-            .filter(|kind| self.schema(*kind, name).is_none())
-            .map(Kind::as_str)
-            .collect();
+        let kinds = families.iter().flat_map(|family| family.in_salesforce());
+        let missing: Vec<&str> =
+            kinds.filter(|kind| self.schema(**kind, name).is_none()).map(|kind| kind.as_str()).collect();
         if missing.is_empty() {
             return Some(name.to_owned());
         }
@@ -264,17 +360,75 @@ impl Resolver<'_> {
             "{} has no such field, or hides it from our user: create it as a unique external id of type text, or set external_id_field = \"\"",
             missing.join(" and ")
         );
-        self.findings.push(finding(Severity::Error, name, text));
+        self.say(Severity::Error, name, text);
         None
     }
 
-    fn own_property(&mut self, name: &str) -> Option<String> {
-        if self.schema(Kind::HubspotContact, name).is_some() {
-            return Some(name.to_owned());
+    fn id_properties(&mut self, family: Family) -> Vec<(Kind, String)> {
+        let mut found = Vec::new();
+        for kind in family.in_salesforce() {
+            let name = id_property(*kind);
+            if self.schema(family.in_hubspot(), name).is_some() {
+                found.push((*kind, name.to_owned()));
+            } else {
+                let text = format!(
+                    "HubSpot has no such property: people will not see there which {kind} a {} is linked to (R-065)",
+                    family.in_hubspot()
+                );
+                self.say(Severity::Note, name, text);
+            }
         }
-        let text = "HubSpot has no such property: people will not see there which Salesforce record a contact is linked to (R-065)";
-        self.findings.push(finding(Severity::Note, name, text));
-        None
+        found
+    }
+
+    fn lifecycle_stages(&self) -> Vec<String> {
+        let schema = self.schema(Kind::HubspotContact, LIFECYCLE_PROPERTY);
+        schema.and_then(|schema| schema.options.clone()).unwrap_or_default()
+    }
+
+    fn time_zone(&mut self) -> jiff::tz::TimeZone {
+        let Some(name) = &self.survey.time_zone else { return jiff::tz::TimeZone::UTC };
+        jiff::tz::TimeZone::get(name).unwrap_or_else(|_| {
+            self.say(
+                Severity::Warning,
+                "time zone",
+                format!("the portal's time zone {name} is not known here: days are told in UTC"),
+            );
+            jiff::tz::TimeZone::UTC
+        })
+    }
+
+    /// Which fields the rules look at that Salesforce does not show us.
+    fn hidden(&mut self, rules: &Rules) -> Vec<(Kind, &'static str)> {
+        let mut hidden = Vec::new();
+        for kind in Kind::ALL
+            .into_iter()
+            .filter(|kind| kind.system() == crate::domain::System::Salesforce && rules.looks_at(*kind))
+        {
+            let absent = rules.looked_at(kind).into_iter().filter(|name| self.schema(kind, name).is_none());
+            hidden.extend(absent.map(|name| (kind, name)).collect::<Vec<_>>());
+        }
+        for (kind, name) in &hidden {
+            let text = "Salesforce hides this field from our user: rules that look at it see nothing; grant read access";
+            self.say(Severity::Warning, format!("{kind}.{name}"), text);
+        }
+        hidden
+    }
+}
+
+impl FieldSchema {
+    /// A reference that HubSpot keeps as an association.
+    const fn reference() -> Self {
+        Self {
+            field_type: FieldType::Reference,
+            createable: true,
+            updateable: true,
+            required: false,
+            length: None,
+            options: None,
+            restricted: false,
+            calculated: false,
+        }
     }
 }
 
@@ -288,8 +442,7 @@ const fn compatible(property: FieldType, field: FieldType, is_default: bool) -> 
         | (Choices, Choices)
         | (Flag, Flag)
         | (Number, Number)
-        | (Date, Date | Instant)
-        | (Instant, Instant) => true,
+        | (Date | Instant, Date | Instant) => true,
         (Text, Choice | Number) | (Choice, Text) => is_default,
         _ => false,
     }

@@ -1,64 +1,49 @@
 //! The settings of one connection, resolved against the live schemas: what the planner decides by.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
-use crate::domain::Kind;
+use crate::domain::{Family, Kind, System};
 use crate::plan::Mapping;
-use crate::plan::mapping::{MappingOptions, Rule};
-
-/// Our HubSpot property that holds the id of the linked lead.
-pub const LEAD_ID_PROPERTY: &str = "hubforce_salesforce_lead_id";
-
-/// Our HubSpot property that holds the id of the linked contact.
-pub const CONTACT_ID_PROPERTY: &str = "hubforce_salesforce_contact_id";
+use crate::plan::mapping::Meaning;
+use crate::plan::options::{
+    CompanyOptions, CreateInHubspot, CreateInSalesforce, LifecycleOptions, OnAmbiguousMatch,
+};
+use crate::plan::owners::Owners;
+use crate::plan::stages::Stages;
 
 /// HubSpot's property that names the records merged into this one, separated by semicolons.
 pub const MERGED_IDS_PROPERTY: &str = "hs_merged_object_ids";
 
-/// The settings for people, as a person wrote them: `[connections.sync.contacts]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
-pub struct PeopleOptions {
-    /// Whether people take part at all.
-    pub enabled: bool,
-    /// What an eligible HubSpot contact without a match becomes.
-    pub create_in_salesforce: CreateInSalesforce,
-    /// Which Salesforce records without a match become HubSpot contacts.
-    pub create_in_hubspot: CreateInHubspot,
-    /// The HubSpot list whose members alone take part; empty for everybody.
-    pub inclusion_list_id: String,
-    /// What happens when several records match on first sight.
-    pub on_ambiguous_match: OnAmbiguousMatch,
-    /// Whether a deleted lead or contact deletes its HubSpot contact.
-    pub delete_in_hubspot: bool,
-    /// Whether a pair of which a record was merged away goes on with the survivor.
-    pub follow_merges: bool,
-    /// Whether a pair whose lead was converted goes on with the contact.
-    pub follow_conversions: bool,
-    /// Mappings besides or instead of the default ones.
-    pub mappings: Vec<MappingOptions>,
-    /// Whether the default mappings apply; the address is mapped in any case.
-    pub default_mappings: bool,
-    /// The sync rule of mappings that name none.
-    pub default_rule: Rule,
-}
+/// HubSpot's property of contacts that mirrors their primary company. Of deals we keep it under the same name, read from their
+/// associations.
+pub const COMPANY_PROPERTY: &str = "associatedcompanyid";
 
-impl Default for PeopleOptions {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            create_in_salesforce: CreateInSalesforce::default(),
-            create_in_hubspot: CreateInHubspot::default(),
-            inclusion_list_id: String::new(),
-            on_ambiguous_match: OnAmbiguousMatch::default(),
-            delete_in_hubspot: false,
-            follow_merges: true,
-            follow_conversions: true,
-            mappings: Vec::new(),
-            default_mappings: true,
-            default_rule: Rule::default(),
-        }
+/// HubSpot's property of contacts and companies that holds their lifecycle stage.
+pub const LIFECYCLE_PROPERTY: &str = "lifecyclestage";
+
+/// HubSpot's property that says where a record came from.
+pub const SOURCE_PROPERTY: &str = "hs_object_source";
+
+/// HubSpot's property of a deal's pipeline.
+pub const PIPELINE_PROPERTY: &str = "pipeline";
+
+/// Salesforce's field that says whether an opportunity is won.
+pub const WON_FIELD: &str = "IsWon";
+
+/// Salesforce's field that says whether an opportunity is closed.
+pub const CLOSED_FIELD: &str = "IsClosed";
+
+/// Salesforce's field that names the account of a contact or opportunity.
+pub const ACCOUNT_FIELD: &str = "AccountId";
+
+/// Our HubSpot property that holds the id of the linked record of this Salesforce kind.
+pub const fn id_property(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Lead => "hubforce_salesforce_lead_id",
+        Kind::Contact => "hubforce_salesforce_contact_id",
+        Kind::Account => "hubforce_salesforce_account_id",
+        Kind::Opportunity => "hubforce_salesforce_opportunity_id",
+        Kind::HubspotContact | Kind::Company | Kind::Deal => "",
     }
 }
 
@@ -67,43 +52,26 @@ impl Default for PeopleOptions {
 pub struct Rules {
     /// Settings for contacts, leads and HubSpot contacts.
     pub people: People,
+    /// Settings for companies and accounts.
+    pub companies: CompanyOptions,
+    /// Settings for deals and opportunities.
+    pub deals: Deals,
+    /// Settings for lifecycle stages.
+    pub lifecycle: LifecycleOptions,
+    /// The stages that a lifecycle goes through, first to last.
+    pub lifecycle_stages: Vec<String>,
+    /// The field mappings of each family, the address first.
+    pub mappings: BTreeMap<Family, Vec<Mapping>>,
+    /// Which looked-at fields the organization does not have or hides.
+    pub hidden: Vec<(Kind, &'static str)>,
+    /// The portal's time zone, in which days are told from instants.
+    pub time_zone: jiff::tz::TimeZone,
+    /// Who owns records on either side.
+    pub owners: Owners,
     /// The Salesforce field that holds the HubSpot id; `None` where the organization may not add fields or it does not exist.
     pub external_id_field: Option<String>,
-    /// The HubSpot property that holds the Salesforce lead's id; `None` where it does not exist in the portal.
-    pub lead_id_property: Option<String>,
-    /// The HubSpot property that holds the Salesforce contact's id, likewise.
-    pub contact_id_property: Option<String>,
-}
-
-impl Rules {
-    /// The property that holds the id of a twin of this kind, and the one that would hold an id of the other kind.
-    pub const fn id_properties(&self, kind: Kind) -> (Option<&String>, Option<&String>) {
-        let (lead, contact) = (self.lead_id_property.as_ref(), self.contact_id_property.as_ref());
-        match kind {
-            Kind::Lead => (lead, contact),
-            Kind::Contact => (contact, lead),
-            Kind::HubspotContact => (None, None),
-        }
-    }
-
-    /// The properties or fields to read of a kind of record: what is mapped, the address, and the ids we keep.
-    pub fn fields_to_read(&self, kind: Kind) -> Vec<String> {
-        let mappings = self.people.mappings.iter();
-        let mut fields: Vec<String> = match kind {
-            Kind::HubspotContact => {
-                let ids = [&self.lead_id_property, &self.contact_id_property].into_iter().flatten();
-                let merged = self.people.follow_merges.then(|| MERGED_IDS_PROPERTY.to_owned());
-                mappings.map(|mapping| &mapping.property).chain(ids).cloned().chain(merged).collect()
-            }
-            Kind::Lead | Kind::Contact => {
-                let targets = mappings.filter_map(|mapping| mapping.target(kind)).map(|target| &target.field);
-                targets.chain(&self.external_id_field).cloned().collect()
-            }
-        };
-        fields.sort_unstable();
-        fields.dedup();
-        fields
-    }
+    /// The HubSpot property that holds the id of a twin of each Salesforce kind, where the portal has it.
+    pub id_properties: BTreeMap<Kind, String>,
 }
 
 /// Settings for people.
@@ -126,45 +94,100 @@ pub struct People {
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
     pub follow_conversions: bool,
-    /// The field mappings, the address first.
-    pub mappings: Vec<Mapping>,
 }
 
-/// What an eligible HubSpot contact without a match becomes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CreateInSalesforce {
-    /// A lead.
-    #[default]
-    Lead,
-    /// A contact.
-    Contact,
-    /// Nothing.
-    Never,
+/// Settings for deals and opportunities.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Deals {
+    /// Whether deals and opportunities take part at all.
+    pub enabled: bool,
+    /// The pipelines whose deals take part; empty for all.
+    pub pipelines: Vec<String>,
+    /// Which stage of a pipeline is which stage in Salesforce.
+    pub stages: Stages,
+    /// Whether a deleted opportunity deletes its deal.
+    pub delete_in_hubspot: bool,
+    /// How many days ahead an opportunity closes whose deal says nothing; 0 refuses it.
+    pub close_date_default_days: u16,
 }
 
-/// Which Salesforce records without a match become HubSpot contacts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum CreateInHubspot {
-    /// Both kinds.
-    #[default]
-    LeadsAndContacts,
-    /// Leads only.
-    Leads,
-    /// Contacts only.
-    Contacts,
-    /// None.
-    Never,
-}
+impl Rules {
+    /// Whether a family's records are paired.
+    pub const fn enabled(&self, family: Family) -> bool {
+        match family {
+            Family::People => self.people.enabled,
+            Family::Companies => self.companies.enabled,
+            Family::Deals => self.deals.enabled,
+        }
+    }
 
-/// What happens when several records match on first sight.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum OnAmbiguousMatch {
-    /// The first one returned is taken.
-    #[default]
-    First,
-    /// A person chooses.
-    Hold,
+    /// Whether a kind's changes are looked at. Opportunities move lifecycle stages even where deals take no part.
+    pub const fn looks_at(&self, kind: Kind) -> bool {
+        self.enabled(kind.family())
+            || (matches!(kind, Kind::Opportunity) && self.lifecycle.opportunity_transitions)
+    }
+
+    /// The field mappings of a family.
+    pub fn mappings(&self, family: Family) -> &[Mapping] {
+        self.mappings.get(&family).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The property that holds the id of a twin of this kind, and the one that would hold an id of a rival kind.
+    pub fn id_properties(&self, kind: Kind) -> (Option<&String>, Option<&String>) {
+        let other = match kind {
+            Kind::Lead => Some(Kind::Contact),
+            Kind::Contact => Some(Kind::Lead),
+            _ => None,
+        };
+        (self.id_properties.get(&kind), other.and_then(|other| self.id_properties.get(&other)))
+    }
+
+    /// The properties or fields to read of a kind of record: what is mapped, the ids we keep, and what the rules look at.
+    pub fn fields_to_read(&self, kind: Kind) -> Vec<String> {
+        let family = kind.family();
+        let mappings = self.mappings(family).iter();
+        let mut fields: Vec<String> = match kind.system() {
+            System::Hubspot => {
+                let ids = family.in_salesforce().iter().filter_map(|kind| self.id_properties.get(kind));
+                let mapped = mappings
+                    .filter(|mapping| mapping.meaning != Meaning::Company || kind == Kind::HubspotContact);
+                mapped.map(|mapping| &mapping.property).chain(ids).cloned().collect()
+            }
+            System::Salesforce => {
+                let targets = mappings.filter_map(|mapping| mapping.target(kind)).map(|target| &target.field);
+                targets.chain(&self.external_id_field).cloned().collect()
+            }
+        };
+        let seen = |name: &&str| !self.hidden.contains(&(kind, *name));
+        fields.extend(self.looked_at(kind).into_iter().filter(seen).map(str::to_owned));
+        fields.sort_unstable();
+        fields.dedup();
+        fields
+    }
+
+    /// What the rules look at besides the mapped fields.
+    pub(super) fn looked_at(&self, kind: Kind) -> Vec<&'static str> {
+        let mut names = Vec::new();
+        if matches!(kind, Kind::HubspotContact | Kind::Company) {
+            names.extend(self.people.follow_merges.then_some(MERGED_IDS_PROPERTY));
+            names.extend(
+                (self.companies.enabled || self.lifecycle.opportunity_transitions)
+                    .then_some(LIFECYCLE_PROPERTY),
+            );
+        }
+        match kind {
+            Kind::HubspotContact => names.extend(self.companies.enabled.then_some(COMPANY_PROPERTY)),
+            Kind::Company => names.push(SOURCE_PROPERTY),
+            Kind::Deal => names.push(PIPELINE_PROPERTY),
+            Kind::Opportunity => names.extend([WON_FIELD, CLOSED_FIELD, ACCOUNT_FIELD]),
+            Kind::Contact => names.extend(self.companies.enabled.then_some(ACCOUNT_FIELD)),
+            Kind::Lead | Kind::Account => {}
+        }
+        names
+    }
+
+    /// How far a lifecycle stage is on its way; blank and unknown ones are nowhere.
+    pub fn rank(&self, stage: &str) -> usize {
+        self.lifecycle_stages.iter().position(|known| known == stage).map_or(0, |place| place + 1)
+    }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::mapping::{ConflictPolicy, MappingOptions, Rule};
-use super::resolve::{Severity, resolve};
-use super::rules::PeopleOptions;
+use super::options::{PeopleOptions, SyncOptions};
+use super::resolve::{Resolved, Severity, Survey, resolve};
 use super::*;
-use crate::domain::{HubspotId, SalesforceId, System};
+use crate::domain::{HubspotId, SalesforceId, System, Value};
 
 fn text_field() -> FieldSchema {
     FieldSchema {
@@ -18,6 +18,7 @@ fn text_field() -> FieldSchema {
         required: false,
         length: Some(40),
         options: None,
+        restricted: false,
         calculated: false,
     }
 }
@@ -25,13 +26,12 @@ fn text_field() -> FieldSchema {
 /// Schemas with every field of the default mappings, and two of our own.
 fn schemas() -> Schemas {
     let mut schemas: Schemas = Kind::ALL.map(|kind| (kind, Schema::new())).into_iter().collect();
-    for (property, lead, contact) in std::iter::once(defaults::ADDRESS).chain(defaults::PEOPLE) {
-        for (kind, name) in
-            [(Kind::HubspotContact, Some(property)), (Kind::Lead, lead), (Kind::Contact, contact)]
-        {
-            if let (Some(name), Some(schema)) = (name, schemas.get_mut(&kind)) {
-                schema.insert(name.to_owned(), text_field());
-            }
+    let family = Family::People;
+    let defaults = defaults::optional(family).into_iter().chain(defaults::locked(family));
+    for default in defaults {
+        let fields = default.fields.into_iter().flatten();
+        for (kind, name) in fields.chain([(Kind::HubspotContact, default.property)]) {
+            schemas.entry(kind).or_default().insert(name.to_owned(), text_field());
         }
     }
     for kind in [Kind::Lead, Kind::Contact] {
@@ -59,17 +59,25 @@ fn rules_with(rule: Rule, conflict: ConflictPolicy) -> Rules {
         conflict,
         values: BTreeMap::new(),
     };
-    let options = PeopleOptions {
+    let resolved = resolved(PeopleOptions {
         mappings: vec![mapping("city", "Title"), mapping("jobtitle", "Phone")],
         ..PeopleOptions::default()
-    };
-    let resolved = resolve(&options, Some("Key__c"), &schemas());
+    });
     assert!(
         resolved.findings.iter().all(|finding| finding.severity > Severity::Error),
         "{:?}",
         resolved.findings
     );
     resolved.rules
+}
+
+fn resolved(contacts: PeopleOptions) -> Resolved {
+    resolved_with(contacts, schemas())
+}
+
+fn resolved_with(contacts: PeopleOptions, schemas: Schemas) -> Resolved {
+    let sync = SyncOptions { contacts, ..SyncOptions::default() };
+    resolve(&sync, Some("Key__c"), &Survey { schemas, ..Survey::default() })
 }
 
 fn contact(fields: &[(&str, &str)]) -> Record {
@@ -112,11 +120,11 @@ fn applied(view: &View, plan: &Plan) -> View {
 
 #[test]
 fn r_202_every_default_mapping_resolves_and_the_address_comes_first() {
-    let resolved = resolve(&PeopleOptions::default(), Some("Key__c"), &schemas());
-    assert_eq!(resolved.rules.people.mappings.len(), 18);
-    assert!(resolved.rules.people.mappings[0].is_address());
-    let bare = PeopleOptions { default_mappings: false, ..PeopleOptions::default() };
-    assert_eq!(resolve(&bare, None, &schemas()).rules.people.mappings.len(), 1, "R-201: the address stays");
+    let rules = resolved(PeopleOptions::default()).rules;
+    assert_eq!(rules.mappings(Family::People).len(), 19);
+    assert!(rules.mappings(Family::People)[0].is_address());
+    let bare = resolved(PeopleOptions { default_mappings: false, ..PeopleOptions::default() }).rules;
+    assert_eq!(bare.mappings(Family::People).len(), 2, "R-201, R-204: the address and the opt-out stay");
 }
 
 #[test]
@@ -142,7 +150,7 @@ fn r_198_and_r_208_what_does_not_go_together_is_said_so() {
         (vec![mapping("city", "NoSuch__c")], "no such field"),
     ] {
         let options = PeopleOptions { mappings, ..PeopleOptions::default() };
-        let findings = resolve(&options, Some("Key__c"), &schemas).findings;
+        let findings = resolved_with(options, schemas.clone()).findings;
         assert!(findings.iter().any(|finding| finding.text.contains(said)), "{said}: {findings:?}");
     }
 }
@@ -159,7 +167,7 @@ fn r_212_a_formula_flows_to_hubspot_only() {
         values: BTreeMap::new(),
     };
     let options = PeopleOptions { mappings: vec![mapping], ..PeopleOptions::default() };
-    let rules = resolve(&options, Some("Key__c"), &schemas()).rules;
+    let rules = resolved(options).rules;
     let base = Base(BTreeMap::from([("city".to_owned(), Agreed::new(Value::text("a")))]));
     let view = pair_view(contact(&[("city", "b")]), lead(&[("Formula__c", "a"), ("Key__c", "7")]), base);
     let planned = plan(&view, &rules);
@@ -203,7 +211,7 @@ fn every_decision_has_its_reason() {
     let rules = rules_with(Rule::TwoWay, ConflictPolicy::Newest);
     let view = pair_view(contact(&[("city", "x")]), lead(&[("LastName", "y")]), Base::default());
     let planned = plan(&view, &rules);
-    for mapping in &rules.people.mappings {
+    for mapping in rules.mappings(Family::People) {
         let reasons =
             planned.why.iter().filter(|why| why.property.as_ref() == Some(&mapping.property)).count();
         assert_eq!(reasons, 1, "{}", mapping.property);

@@ -1,18 +1,30 @@
 //! The values of one mapping on their way between the two sides: which may pass at all, their normal form, and their translation.
+//!
+//! Plain values are compared in HubSpot's words. References (owners, companies, stages) are compared in Salesforce's, because a message
+//! of Salesforce must be told from an echo without asking anybody; what has no counterpart there keeps its own name after `hubspot:`, so
+//! that a change of it is still seen.
 
 use crate::domain::{Kind, Record, System, Value};
-use crate::plan::mapping::{Mapping, Rule, Target};
-use crate::plan::normal::{Unfit, common_type, for_target, normal};
-use crate::plan::{Decision, FieldSchema, FieldType};
+use crate::plan::links::Links;
+use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
+use crate::plan::normal::{Unfit, common_type, day_in, for_target, normal};
+use crate::plan::rules::PIPELINE_PROPERTY;
+use crate::plan::{Decision, FieldSchema, FieldType, Rules};
+
+/// Marks a reference that only HubSpot knows.
+const ONLY_IN_HUBSPOT: &str = "hubspot:";
+
+/// What is needed to say one CRM's references in the other's words.
+#[derive(Clone, Copy)]
+pub(super) struct Words<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) links: &'a Links,
+}
 
 impl Mapping {
     /// The Salesforce field for a kind of record.
     pub fn target(&self, kind: Kind) -> Option<&Target> {
-        match kind {
-            Kind::Lead => self.lead.as_ref(),
-            Kind::Contact => self.contact.as_ref(),
-            Kind::HubspotContact => None,
-        }
+        self.targets.get(&kind)
     }
 
     /// Whether this is the address, by which people are known.
@@ -20,10 +32,12 @@ impl Mapping {
         self.property == "email"
     }
 
-    /// The rule after what can be written at all: formula and read-only fields flow one way.
+    /// The rule after what can be written at all: formula and read-only fields flow one way. HubSpot's mirrors of companies
+    /// and of the opt-out are read-only themselves and written by calls of their own.
     pub fn effective_rule(&self, target: &Target) -> Rule {
         let writable = |schema: &FieldSchema| schema.updateable && !schema.calculated;
-        match (writable(&self.property_schema), writable(&target.schema)) {
+        let mirrored = matches!(self.meaning, Meaning::Company | Meaning::OptOut);
+        match (mirrored || writable(&self.property_schema), writable(&target.schema)) {
             (true, true) => self.rule,
             (true, false) if self.rule.writes_hubspot() => Rule::AlwaysSalesforce,
             (false, true) if self.rule.writes_salesforce() => Rule::AlwaysHubspot,
@@ -51,24 +65,60 @@ impl Mapping {
         hubspot: &Record,
         salesforce: &Record,
         target: &Target,
+        words: Words<'_>,
     ) -> Result<(Value, Value), Unfit> {
-        Ok((self.value_of(hubspot, target)?, self.value_of(salesforce, target)?))
+        Ok((self.value_of(hubspot, target, words)?, self.value_of(salesforce, target, words)?))
     }
 
-    /// The normal form of what a record holds, in HubSpot's words.
-    pub(super) fn value_of(&self, record: &Record, target: &Target) -> Result<Value, Unfit> {
-        let name = match record.key.system() {
-            System::Hubspot => &self.property,
-            System::Salesforce => &target.field,
+    /// The normal form of what a record holds.
+    pub(super) fn value_of(
+        &self,
+        record: &Record,
+        target: &Target,
+        words: Words<'_>,
+    ) -> Result<Value, Unfit> {
+        let held = |name: &str| record.fields.get(name).unwrap_or(&Value::Blank);
+        match record.key.system() {
+            System::Hubspot if self.meaning == Meaning::Stage => {
+                let text = |value: &Value| value.as_text().unwrap_or_default().into_owned();
+                Ok(stage_named(&text(held(PIPELINE_PROPERTY)), &text(held(&self.property)), words))
+            }
+            System::Hubspot => self.normal_of(held(&self.property), System::Hubspot, target, words),
+            System::Salesforce => self.normal_of(held(&target.field), System::Salesforce, target, words),
+        }
+    }
+
+    /// The normal form of a raw value of one of the two sides.
+    pub(super) fn normal_of(
+        &self,
+        raw: &Value,
+        system: System,
+        target: &Target,
+        words: Words<'_>,
+    ) -> Result<Value, Unfit> {
+        let salesforces = |known: Option<&str>, own: &str| {
+            Value::text(known.map_or_else(|| format!("{ONLY_IN_HUBSPOT}{own}"), str::to_owned))
         };
-        let raw = record.fields.get(name).unwrap_or(&Value::Blank);
-        self.normal_of(raw, record.key.system(), target)
+        match (self.meaning, system, raw.as_text()) {
+            (Meaning::Value | Meaning::OptOut, ..) => self.plain(raw, system, target, words),
+            (Meaning::Owner, System::Hubspot, Some(id)) => {
+                Ok(salesforces(words.rules.owners.user_of(&id), &id))
+            }
+            (Meaning::Company, System::Hubspot, Some(id)) => {
+                Ok(salesforces(words.links.account_of(&id), &id))
+            }
+            (Meaning::Owner | Meaning::Company | Meaning::Stage, ..) => normal(raw, FieldType::Reference),
+        }
     }
 
-    /// The normal form of a raw value of one of the two sides, in HubSpot's words.
-    pub(super) fn normal_of(&self, raw: &Value, system: System, target: &Target) -> Result<Value, Unfit> {
-        let field_type = common_type(self.property_schema.field_type, target.schema.field_type);
-        let field_type = if self.is_address() { FieldType::Email } else { field_type };
+    fn plain(&self, raw: &Value, system: System, target: &Target, words: Words<'_>) -> Result<Value, Unfit> {
+        let (property, field) = (self.property_schema.field_type, target.schema.field_type);
+        let field_type = if self.is_address() { FieldType::Email } else { common_type(property, field) };
+        let is_instant = |side: FieldType| side == FieldType::Instant;
+        let own_type = if system == System::Hubspot { property } else { field };
+        if field_type == FieldType::Date && is_instant(own_type) {
+            return day_in(raw, &words.rules.time_zone);
+        }
         let value = normal(raw, field_type)?;
         if system == System::Hubspot || self.values.is_empty() {
             return Ok(value);
@@ -77,14 +127,62 @@ impl Mapping {
     }
 
     /// What is written to a side for a value in normal form.
-    pub(super) fn write_form(&self, value: &Value, target: &Target, system: System) -> Result<Value, Unfit> {
+    pub(super) fn write_form(
+        &self,
+        value: &Value,
+        target: &Target,
+        system: System,
+        words: Words<'_>,
+    ) -> Result<Value, Unfit> {
+        if self.meaning != Meaning::Value {
+            return self.reference_form(value, target, system, words);
+        }
+        let listed = self.property_schema.field_type == FieldType::Choice && self.values.is_empty();
         match system {
-            System::Hubspot => for_target(value, &self.property_schema, system),
+            System::Hubspot => {
+                for_target(value, &self.property_schema, (system, false), &words.rules.time_zone)
+            }
             System::Salesforce => {
                 let translated = self.translated(value, |hubspot, salesforce| (hubspot, salesforce))?;
-                for_target(&translated, &target.schema, system)
+                for_target(&translated, &target.schema, (system, listed), &words.rules.time_zone)
             }
         }
+    }
+
+    /// What is written for a reference; the error says who or what is not known on that side.
+    fn reference_form(
+        &self,
+        value: &Value,
+        target: &Target,
+        system: System,
+        words: Words<'_>,
+    ) -> Result<Value, Unfit> {
+        let Some(text) = value.as_text() else {
+            let required =
+                system == System::Salesforce && (target.schema.required || self.meaning == Meaning::Owner);
+            return if required { Err(Unfit::Required) } else { Ok(Value::Blank) };
+        };
+        let in_salesforce = !text.starts_with(ONLY_IN_HUBSPOT);
+        let fit = match (self.meaning, system) {
+            (Meaning::Value | Meaning::OptOut, _) => return Ok(value.clone()),
+            (Meaning::Owner, System::Salesforce)
+                if in_salesforce && words.rules.owners.is_active_user(&text) =>
+            {
+                Some(text.as_ref())
+            }
+            (Meaning::Owner, System::Salesforce) => return Err(Unfit::NoUser),
+            (Meaning::Owner, System::Hubspot) => {
+                Some(words.rules.owners.owner_of(&text).ok_or(Unfit::NoOwner)?)
+            }
+            (Meaning::Company | Meaning::Stage, System::Salesforce) => in_salesforce.then_some(text.as_ref()),
+            (Meaning::Company, System::Hubspot) => words.links.company_of(&text),
+            (Meaning::Stage, System::Hubspot) => {
+                let deals = &words.rules.deals;
+                deals.stages.stage_of(&text, None, &deals.pipelines).map(|(_, stage)| stage)
+            }
+        };
+        let unfit = if self.meaning == Meaning::Company { Unfit::Waiting } else { Unfit::NoStage };
+        fit.map(Value::text).ok_or(unfit)
     }
 
     /// Translates every choice of a value under `values`; `order` says which way.
@@ -107,12 +205,24 @@ impl Mapping {
     }
 }
 
+/// A stage in Salesforce's words.
+fn stage_named(pipeline: &str, stage: &str, words: Words<'_>) -> Value {
+    match words.rules.deals.stages.name_of(pipeline, stage) {
+        Some(name) => Value::text(name),
+        None if stage.is_empty() => Value::Blank,
+        None => Value::text(format!("{ONLY_IN_HUBSPOT}{pipeline}/{stage}")),
+    }
+}
+
 impl Unfit {
     /// The rule under which a value is set aside.
     pub(super) const fn rule(&self) -> &'static str {
         match self {
-            Self::NotListed | Self::NotTranslated => "R-210",
+            Self::NotListed | Self::NotTranslated | Self::NoStage => "R-210",
             Self::NotA(_) | Self::TooLong(_) | Self::Required => "R-295",
+            Self::NoUser => "R-173",
+            Self::NoOwner => "R-172",
+            Self::Waiting => "R-291",
         }
     }
 }

@@ -67,6 +67,7 @@ pub(crate) fn cause(kind: &str, id: &[u8], place: Place) -> Result<Cause, Error>
     match kind {
         "delivery" => Ok(Cause::Delivery(id)),
         "resync" => Ok(Cause::Resync(id)),
+        "follow" => Ok(Cause::Follow(id)),
         _ => Err(corrupt(place, "cause")),
     }
 }
@@ -83,6 +84,7 @@ pub(crate) const fn cause_parts(cause: &Cause) -> (&'static str, &Uuid) {
     match cause {
         Cause::Delivery(id) => ("delivery", id),
         Cause::Resync(id) => ("resync", id),
+        Cause::Follow(id) => ("follow", id),
     }
 }
 

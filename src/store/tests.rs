@@ -113,6 +113,7 @@ fn finished(claimed: &Claimed, outcome: Outcome) -> Finished {
         conflicts: Vec::new(),
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
+        looks: Vec::new(),
     }
 }
 

@@ -59,7 +59,7 @@ pub enum DeliveryOutcome {
 pub struct Mark {
     /// Which record.
     pub key: RecordKey,
-    /// When the change happened, as the CRM told.
+    /// When the change happened, as the CRM told; zero where nobody did.
     pub occurred_at: Timestamp,
     /// The notification's own id where the sender promises to repeat it on redelivery; a repeated one marks nothing.
     pub notification: Option<String>,
@@ -83,6 +83,17 @@ pub enum Cause {
     Delivery(Uuid),
     /// A resync, by its id: a person asked.
     Resync(Uuid),
+    /// What was done for another record, by the id of the delivery or resync behind that.
+    Follow(Uuid),
+}
+
+impl Cause {
+    /// The delivery or resync behind it.
+    pub const fn id(self) -> Uuid {
+        match self {
+            Self::Delivery(id) | Self::Resync(id) | Self::Follow(id) => id,
+        }
+    }
 }
 
 /// What to claim.
@@ -183,6 +194,8 @@ pub struct Finished {
     pub conflicts_settled: Vec<RecordKey>,
     /// What became of the intents.
     pub settled: Vec<(Uuid, Settled)>,
+    /// Other records to look at, and the delivery or resync behind that.
+    pub looks: Vec<(RecordKey, Uuid)>,
 }
 
 /// What happens to the jobs of a claim.

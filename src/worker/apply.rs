@@ -92,10 +92,7 @@ impl Order {
     }
 
     const fn system(&self) -> System {
-        match &self.write {
-            Write::Create { kind, .. } => kind.system(),
-            Write::Update { key, .. } | Write::Delete { key } => key.system(),
-        }
+        self.write.system()
     }
 }
 
@@ -128,10 +125,11 @@ fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<
     for (place, (plan, cause)) in plans.iter().enumerate() {
         for step in &plan.steps {
             match step {
-                Step::Create { twin, kind, changes, .. } => {
-                    let unique = unique_field(*kind, rules)
+                Step::Create { twin, kind, changes, related, .. } => {
+                    let unique = unique_field((*kind, twin.kind()), rules)
                         .filter(|unique| changes.iter().any(|change| change.field == *unique));
-                    let write = Write::Create { kind: *kind, fields: fields_of(changes), unique };
+                    let (fields, related) = (fields_of(changes), related.clone());
+                    let write = Write::Create { kind: *kind, fields, unique, related };
                     let origin = Origin { at: now, key: *twin, creates: Some(*kind), cause: *cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
@@ -146,18 +144,33 @@ fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<
                     let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
                     orders.push(Order::new(place, Write::Delete { key: *key }, vec![change], &origin));
                 }
-                Step::Link { .. } | Step::Stop { .. } | Step::Conflict { .. } | Step::Hold { .. } => {}
+                Step::Relate { from, to, related, change } => {
+                    let write = Write::Relate { from: *from, to: *to, related: *related };
+                    let origin = Origin { at: now, key: *from, creates: None, cause: *cause };
+                    orders.push(Order::new(place, write, vec![change.clone()], &origin));
+                }
+                Step::OptOut { key, address, change } => {
+                    let write = Write::OptOut { key: *key, address: address.clone() };
+                    let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
+                    orders.push(Order::new(place, write, vec![change.clone()], &origin));
+                }
+                Step::Link { .. }
+                | Step::Look { .. }
+                | Step::Stop { .. }
+                | Step::Conflict { .. }
+                | Step::Hold { .. } => {}
             }
         }
     }
     orders
 }
 
-/// The field that makes a create of this kind repeatable. HubSpot contacts are unique by their address.
-fn unique_field(kind: Kind, rules: &Rules) -> Option<String> {
+/// The field that makes a create of this kind, for a twin of that one, repeatable. HubSpot contacts are unique by their address.
+fn unique_field((kind, twin): (Kind, Kind), rules: &Rules) -> Option<String> {
     match kind {
-        Kind::Lead | Kind::Contact => rules.external_id_field.clone(),
         Kind::HubspotContact => None,
+        Kind::Company | Kind::Deal => rules.id_properties(twin).0.cloned(),
+        Kind::Lead | Kind::Contact | Kind::Account | Kind::Opportunity => rules.external_id_field.clone(),
     }
 }
 
@@ -227,7 +240,7 @@ fn note_written(order: Order, written: &Written, outcome: &mut Applied) {
             outcome.created = key_of(*kind, written.id);
             outcome.created
         }
-        Write::Update { .. } => None,
+        Write::Update { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
         Write::Delete { .. } => {
             outcome.deleted = true;
             None
@@ -269,7 +282,9 @@ impl Order {
             Write::Create { unique, .. } => {
                 ADDRESS_FIELDS.iter().copied().chain(unique.as_deref()).any(|key| refused.contains(key))
             }
-            Write::Update { .. } | Write::Delete { .. } => false,
+            Write::Update { .. } | Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => {
+                false
+            }
         }
     }
 }
@@ -308,7 +323,13 @@ impl Applied {
             Step::Create { kind, .. } => Some((*kind, "create")),
             Step::Update { key, .. } => Some((key.kind(), "update")),
             Step::Delete { key, .. } => Some((key.kind(), "delete")),
-            Step::Link { .. } | Step::Stop { .. } | Step::Conflict { .. } | Step::Hold { .. } => None,
+            Step::Relate { from, .. } => Some((from.kind(), "relate")),
+            Step::OptOut { key, .. } => Some((key.kind(), "opt_out")),
+            Step::Link { .. }
+            | Step::Look { .. }
+            | Step::Stop { .. }
+            | Step::Conflict { .. }
+            | Step::Hold { .. } => None,
         }
     }
 }

@@ -3,16 +3,21 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::crm::{Crm, FieldsByKind, Identity};
-use crate::domain::{ConnectionName, Kind, System, Timestamp};
-use crate::plan::resolve::{Resolved, resolve};
-use crate::plan::rules::PeopleOptions;
-use crate::plan::{Rules, Schemas};
+use futures::future::BoxFuture;
+
+use crate::crm::{self, Crm, FieldsByKind, Identity};
+use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
+use crate::plan::Rules;
+use crate::plan::options::SyncOptions;
+use crate::plan::resolve::{Resolved, Survey, resolve};
 use crate::worker::Error;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
 /// one call for each kind.
 const RULES_FRESH_MS: i64 = 15 * 60 * 1_000;
+
+/// How old resolved rules must be before an unknown owner makes us read them again; a record may name one that no longer exists.
+const RULES_FRESH_FOR_STRANGERS_MS: i64 = 60 * 1_000;
 
 /// Whether a connection writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,8 +39,8 @@ pub struct Connection {
     pub hubspot: Arc<dyn Crm>,
     /// Its Salesforce organization.
     pub salesforce: Arc<dyn Crm>,
-    /// The settings for people.
-    pub people: PeopleOptions,
+    /// What is synchronised, and how.
+    pub sync: SyncOptions,
     /// The Salesforce field that is to hold the HubSpot id; `None` where the organization may not add fields.
     pub external_id_field: Option<String>,
 }
@@ -101,7 +106,7 @@ impl Live {
         {
             return Ok(resolved);
         }
-        let resolved = Arc::new(self.read_schemas().await?);
+        let resolved = Arc::new(self.survey().await?);
         *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&resolved)));
         Ok(resolved)
     }
@@ -111,7 +116,20 @@ impl Live {
         *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    async fn read_schemas(&self) -> Result<Resolved, Error> {
+    /// Forgets the resolved rules unless they were read just now. Returns whether it did.
+    pub(super) fn forget_older_rules(&self, now: Timestamp) -> bool {
+        let mut resolved = self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let old =
+            |(at, _): &(Timestamp, Arc<Resolved>)| now.millis_since(*at) >= RULES_FRESH_FOR_STRANGERS_MS;
+        let forgets = resolved.as_ref().is_some_and(old);
+        if forgets {
+            *resolved = None;
+        }
+        forgets
+    }
+
+    async fn survey(&self) -> Result<Resolved, Error> {
+        let sync = &self.settings.sync;
         if self.salesforce_author().is_none() {
             self.identify(System::Salesforce).await?;
         }
@@ -121,9 +139,36 @@ impl Live {
                 self.crm(system).schema(kind).await.map_err(|source| Error::Crm { system, source })?;
             Ok::<_, Error>((kind, schema))
         };
-        let schemas: Schemas =
-            futures::future::try_join_all(Kind::ALL.map(schema)).await?.into_iter().collect();
-        Ok(resolve(&self.settings.people, self.settings.external_id_field.as_deref(), &schemas))
+        let transitions = sync.lifecycle.opportunity_transitions;
+        let wanted = Kind::ALL.into_iter().filter(|kind| match kind.family() {
+            Family::People => true,
+            Family::Companies => sync.companies.enabled,
+            Family::Deals => sync.deals.enabled || (transitions && *kind == Kind::Opportunity),
+        });
+        let schemas = futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
+        let mut survey = Survey { schemas, ..Survey::default() };
+        if sync.owners.enabled {
+            survey.owners = self.ask(System::Hubspot, |crm| crm.owners()).await?;
+            survey.users = self.ask(System::Salesforce, |crm| crm.owners()).await?;
+        }
+        if sync.deals.enabled {
+            survey.pipelines = self.ask(System::Hubspot, |crm| crm.stages()).await?;
+            let names = self.ask(System::Salesforce, |crm| crm.stages()).await?;
+            survey.stages = names.into_iter().map(|stage| stage.label).collect();
+            survey.time_zone = self.identify(System::Hubspot).await?.time_zone;
+        }
+        Ok(resolve(sync, self.settings.external_id_field.as_deref(), &survey))
+    }
+}
+
+impl Live {
+    /// One question to a CRM outside any record's work.
+    async fn ask<'a, T>(
+        &'a self,
+        system: System,
+        question: impl FnOnce(&'a dyn Crm) -> BoxFuture<'a, Result<T, crm::Error>>,
+    ) -> Result<T, Error> {
+        question(self.crm(system)).await.map_err(|source| Error::Crm { system, source })
     }
 }
 

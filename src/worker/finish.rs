@@ -1,5 +1,7 @@
 //! From outcomes to what memory keeps: pure translation, committed by the round in one transaction.
 
+use uuid::Uuid;
+
 use crate::crm::{self, Refusal};
 use crate::domain::{Kind, Record, RecordKey, System, Timestamp};
 use crate::plan::retry::{self, Failure, Next};
@@ -24,6 +26,16 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
         conflicts: Vec::new(),
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
+        looks: Vec::new(),
+    }
+}
+
+/// A claim of records that by the settings nobody looks at.
+pub(super) fn passed_over(claimed: &Claimed) -> Finished {
+    Finished {
+        outcome: Outcome::Done,
+        states: claimed.jobs.iter().map(|job| (job.key, State::Excluded)).collect(),
+        ..echoed(claimed)
     }
 }
 
@@ -67,6 +79,7 @@ pub(super) fn applied(
     let finished = Finished {
         jobs: claimed.jobs.iter().map(|job| (job.id, job.dirty)).collect(),
         states: states_after(claimed, plan, pair.as_ref(), &outcome),
+        looks: looks_of(claimed, plan, &outcome),
         outcome,
         conflicts: conflicts_of(plan, now),
         conflicts_settled: concerned(claimed, pair.as_ref()),
@@ -125,6 +138,19 @@ fn held(plan: &Plan) -> Option<(Category, &str)> {
         Step::Hold { category, text } => Some((*category, text.as_str())),
         _ => None,
     })
+}
+
+/// The other records to look at, once what is done here is done.
+fn looks_of(claimed: &Claimed, plan: &Plan, outcome: &Outcome) -> Vec<(RecordKey, Uuid)> {
+    if !matches!(outcome, Outcome::Done | Outcome::Park { .. }) {
+        return Vec::new();
+    }
+    let cause = claimed.jobs[0].cause.id();
+    let looked = |step: &Step| match step {
+        Step::Look { key } => Some((*key, cause)),
+        _ => None,
+    };
+    plan.steps.iter().filter_map(looked).collect()
 }
 
 /// The pair as it is now: with what was agreed on before, and what was written besides.

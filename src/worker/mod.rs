@@ -14,7 +14,6 @@ mod error;
 mod explain;
 mod finish;
 mod gather;
-mod membership;
 mod resync;
 mod round;
 mod run;

@@ -119,6 +119,9 @@ fn count_steps(steps: &[Step], preview: &mut BTreeMap<String, u64>) {
                 count(preview, &format!("cleared_values_in_{}", key.system()), clears as u64);
             }
             Step::Delete { key, .. } => count(preview, &format!("deletes_in_{}", key.system()), 1),
+            Step::Relate { .. } => count(preview, "associations_in_hubspot", 1),
+            Step::OptOut { .. } => count(preview, "opt_outs_in_hubspot", 1),
+            Step::Look { .. } => {}
             Step::Stop { .. } => count(preview, "stops", 1),
             Step::Conflict { .. } => count(preview, "conflicts", 1),
             Step::Hold { .. } => count(preview, "held", 1),

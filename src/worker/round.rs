@@ -6,7 +6,7 @@ use tracing::{debug, info, warn};
 
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
-use crate::plan::{Category, Plan, Rules, View, is_own_echo, plan};
+use crate::plan::{Category, Plan, Rules, View, is_own_echo, names_stranger, plan};
 use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome};
 use crate::worker::apply::{Applied, apply};
 use crate::worker::connection::{Live, Mode};
@@ -47,12 +47,15 @@ impl Worker {
         now: Timestamp,
     ) -> Result<(), Error> {
         let rules = &resolved.rules;
+        let looked_at = |claimed: &Claimed| claimed.jobs.iter().any(|job| rules.looks_at(job.key.kind()));
+        let (claimed, passed_over): (Vec<_>, Vec<_>) = claimed.into_iter().partition(looked_at);
         let (echoes, claimed): (Vec<_>, Vec<_>) =
             claimed.into_iter().partition(|claimed| tells_only_of_us(claimed, rules));
         let mut finished: Vec<Finished> = echoes.iter().map(finish::echoed).collect();
+        finished.extend(passed_over.iter().map(finish::passed_over));
         count_echoes(&live.settings.name, echoes.len());
         if !claimed.is_empty() {
-            let conclusions = self.conclude(live, rules, &claimed, now).await?;
+            let conclusions = self.conclude(live, resolved, &claimed, now).await?;
             self.pause_where_unauthorized(live, &conclusions, now).await?;
             for (claimed, conclusion) in claimed.iter().zip(&conclusions) {
                 log_job(&live.settings.name, claimed, &conclusion.finished, now);
@@ -69,13 +72,16 @@ impl Worker {
     async fn conclude(
         &self,
         live: &Live,
-        rules: &Rules,
+        resolved: &Arc<Resolved>,
         claimed: &[Claimed],
         now: Timestamp,
     ) -> Result<Vec<Conclusion>, Error> {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
-        let sources = Sources { live, store: &*self.store, rules, now };
+        let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
         let gathered = gather(&sources, &subjects).await?;
+        // An owner who is new to us may well be known to both CRMs by now.
+        let resolved = &self.resolved_for(live, resolved, &gathered, now).await?;
+        let rules = &resolved.rules;
         let planned: Vec<Option<Planned<'_>>> =
             gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
         let mut outcomes = self.carry_out(live, claimed, &planned, rules).await?.into_iter();
@@ -90,6 +96,25 @@ impl Worker {
             });
         }
         Ok(conclusions)
+    }
+
+    /// The rules, with the owners read again if a record names one that is not known.
+    async fn resolved_for(
+        &self,
+        live: &Live,
+        resolved: &Arc<Resolved>,
+        gathered: &[Gathered],
+        now: Timestamp,
+    ) -> Result<Arc<Resolved>, Error> {
+        let views = gathered.iter().filter_map(|gathered| match gathered {
+            Gathered::View(view) => Some(&**view),
+            Gathered::PutOff | Gathered::Failed(..) => None,
+        });
+        if views.into_iter().any(|view| names_stranger(view, &resolved.rules)) && live.forget_older_rules(now)
+        {
+            return live.resolve(now).await;
+        }
+        Ok(Arc::clone(resolved))
     }
 
     /// Applies the plans of a live connection; a shadow only says what it would do.
@@ -166,7 +191,7 @@ fn tells_only_of_us(claimed: &Claimed, rules: &Rules) -> bool {
 pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     let changed_at = |system: System| {
         let of_system = claimed.jobs.iter().filter(|job| job.key.system() == system);
-        of_system.map(|job| job.occurred_at).max()
+        of_system.map(|job| job.occurred_at).max().filter(|at| *at > Timestamp::default())
     };
     Subject {
         key: claimed.jobs[0].key,
@@ -184,9 +209,7 @@ fn cause_of(claimed: &Claimed) -> Cause {
 
 fn log_plan(connection: &ConnectionName, plan: &Plan, cause: Cause) {
     let rules: Vec<&str> = plan.why.iter().map(|why| why.rule).collect();
-    let delivery = match cause {
-        Cause::Delivery(id) | Cause::Resync(id) => id,
-    };
+    let delivery = cause.id();
     debug!(%connection, delivery.id = %delivery, plan.steps = plan.steps.len(), plan.rules = ?rules, "Planned {} steps", plan.steps.len());
 }
 
@@ -198,9 +221,7 @@ fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, 
         Outcome::Release => ("released", None),
     };
     for job in &claimed.jobs {
-        let cause = match job.cause {
-            Cause::Delivery(id) | Cause::Resync(id) => id,
-        };
+        let cause = job.cause.id();
         info!(
             %connection, delivery.id = %cause, record.system = %job.key.system(), record.kind = %job.key.kind(),
             record.id = %job.key.id(), job.attempts = job.attempts, job.outcome = outcome,

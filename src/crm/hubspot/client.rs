@@ -1,4 +1,4 @@
-//! The client: reading, finding and listing contacts.
+//! The client: reading, finding and listing records.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -9,14 +9,17 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use crate::crm::hubspot::answers::error_of;
+use crate::crm::hubspot::people::Pipelines;
 use crate::crm::hubspot::wire::{
-    AccountDetails, BatchAnswer, BatchArchive, BatchRead, Id, ListAnswer, Object, Properties,
+    AccountDetails, BatchAnswer, BatchArchive, BatchRead, Id, ListAnswer, NextPage, Object, Properties,
 };
 use crate::crm::limiter::{Allowance, Limiter};
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
-use crate::domain::{Clock, HubspotId, Kind, Record, RecordId, RecordKey, Secret, System};
+use crate::domain::{Clock, Kind, Record, RecordId, RecordKey, Secret, System};
 use crate::plan::Schema;
+use crate::plan::owners::Owner;
+use crate::plan::stages::PipelineStage;
 
 /// The most records in one batch call.
 pub(super) const BATCH_MAX: usize = 100;
@@ -48,6 +51,19 @@ pub struct HubspotClient {
     limiter: Limiter,
 }
 
+/// By what records are asked for.
+#[derive(Clone, Copy)]
+enum By<'a> {
+    Id,
+    /// Only those that were deleted.
+    ArchivedId,
+    /// A unique property.
+    Property(&'a str),
+}
+
+/// The kinds that live in HubSpot.
+const HUBSPOT_KINDS: [Kind; 3] = [Kind::HubspotContact, Kind::Company, Kind::Deal];
+
 /// The property that holds a contact's further addresses; a search by one of them finds it, too.
 const FURTHER_ADDRESSES: &str = "hs_additional_emails";
 
@@ -63,13 +79,18 @@ impl HubspotClient {
         let (url, version) = (&self.options.api_url, &self.options.api_version);
         match (family, version.as_str()) {
             ("account-info", version) => format!("{url}/account-info/{version}{rest}"),
+            ("communication-preferences", "v3") => format!("{url}/communication-preferences/v4{rest}"),
+            ("communication-preferences", version) => {
+                format!("{url}/communication-preferences/{version}{rest}")
+            }
             (family, "v3") => format!("{url}/crm/v3/{family}{rest}"),
             (family, version) => format!("{url}/crm/{family}/{version}{rest}"),
         }
     }
 
-    pub(super) fn contacts(&self, rest: &str) -> String {
-        self.path("objects", &format!("/contacts{rest}"))
+    /// The path of a kind's records.
+    pub(super) fn objects(&self, kind: Kind, rest: &str) -> String {
+        self.path("objects", &format!("/{}{rest}", type_of(kind)))
     }
 
     pub(super) const fn calls_in_flight(&self) -> usize {
@@ -98,7 +119,11 @@ impl HubspotClient {
         Err(error)
     }
 
-    async fn get<T: DeserializeOwned>(&self, endpoint: &'static str, url: String) -> Result<T, Error> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        url: String,
+    ) -> Result<T, Error> {
         read_body(&self.call(endpoint, Method::GET, url, Body::Nothing).await?)
     }
 
@@ -111,40 +136,51 @@ impl HubspotClient {
         read_body(&self.call(endpoint, Method::POST, url, Body::Json(to_body(body)?)).await?)
     }
 
-    /// Puts contacts in the portal's recycling bin, from where they can be restored for 90 days.
-    pub(super) async fn archive(&self, ids: Vec<String>) -> Result<(), Error> {
-        let body = to_body(&BatchArchive { inputs: ids.into_iter().map(|id| Id { id }).collect() })?;
-        let url = self.contacts("/batch/archive");
-        self.call("batch/archive", Method::POST, url, Body::Json(body)).await.map(drop)
+    /// Posts where the answer says nothing.
+    pub(super) async fn tell(
+        &self,
+        endpoint: &'static str,
+        url: String,
+        body: &(impl serde::Serialize + Sync),
+    ) -> Result<(), Error> {
+        self.call(endpoint, Method::POST, url, Body::Json(to_body(body)?)).await.map(drop)
+    }
+
+    /// Puts records in the portal's recycling bin, from where they can be restored for 90 days.
+    pub(super) async fn archive(&self, kind: Kind, ids: Vec<String>) -> Result<(), Error> {
+        let body = BatchArchive { inputs: ids.into_iter().map(|id| Id { id }).collect() };
+        self.tell("batch/archive", self.objects(kind, "/batch/archive"), &body).await
     }
 
     async fn batch_read(
         &self,
+        kind: Kind,
         ids: Vec<String>,
         properties: &[String],
-        id_property: Option<&str>,
-        archived: bool,
+        asked: By<'_>,
     ) -> Result<Vec<Object>, Error> {
+        let id_property = if let By::Property(property) = asked { Some(property) } else { None };
+        let archived = matches!(asked, By::ArchivedId);
         let body =
             BatchRead { properties, id_property, inputs: ids.into_iter().map(|id| Id { id }).collect() };
-        let url = self.contacts(if archived { "/batch/read?archived=true" } else { "/batch/read" });
+        let url = self.objects(kind, if archived { "/batch/read?archived=true" } else { "/batch/read" });
         let answer: BatchAnswer = self.post("batch/read", url, &body).await?;
         Ok(answer.results)
     }
 
-    async fn read_chunk(&self, keys: &[RecordKey], properties: &[String]) -> Vec<Found> {
+    async fn read_chunk(&self, kind: Kind, keys: &[RecordKey], properties: &[String]) -> Vec<Found> {
         let ids = |keys: &[RecordKey]| keys.iter().map(|key| key.id().to_string()).collect();
-        let objects = match self.batch_read(ids(keys), properties, None, false).await {
+        let objects = match self.batch_read(kind, ids(keys), properties, By::Id).await {
             Ok(objects) => objects,
             Err(error) => return keys.iter().map(|_| Found::Failed(error.clone())).collect(),
         };
-        let mut records = by_id(objects);
+        let mut records = by_id(kind, objects);
         let missing: Vec<RecordKey> =
             keys.iter().filter(|key| !records.contains_key(&key.id())).copied().collect();
         let archived = if missing.is_empty() {
             Ok(Vec::new())
         } else {
-            self.batch_read(ids(&missing), &[], None, true).await
+            self.batch_read(kind, ids(&missing), &[], By::ArchivedId).await
         };
         let found = |key: &RecordKey| match (records.remove(&key.id()), &archived) {
             (Some(record), _) => Found::Present(record),
@@ -157,28 +193,29 @@ impl HubspotClient {
         keys.iter().map(found).collect()
     }
 
-    /// The contacts that hold these values of a unique property, by folded value.
+    /// The records that hold these values of a unique property, by folded value.
     async fn find_by(
         &self,
-        id_property: &str,
+        (kind, id_property): (Kind, &str),
         values: &[String],
         properties: &[String],
     ) -> Result<BTreeMap<String, Record>, Error> {
         let mut wanted = properties.to_vec();
-        for property in ["email", FURTHER_ADDRESSES, id_property] {
+        let addresses = ["email", FURTHER_ADDRESSES].into_iter().filter(|_| kind == Kind::HubspotContact);
+        for property in addresses.chain([id_property]) {
             if wanted.iter().all(|known| known != property) {
                 wanted.push(property.to_owned());
             }
         }
         let mut calls: Vec<BoxFuture<'_, Result<Vec<Object>, Error>>> = Vec::new();
         for chunk in values.chunks(BATCH_MAX) {
-            calls.push(self.batch_read(chunk.to_vec(), &wanted, Some(id_property), false).boxed());
+            calls.push(self.batch_read(kind, chunk.to_vec(), &wanted, By::Property(id_property)).boxed());
         }
         let objects = side_by_side(calls, self.options.calls_in_flight).await;
         let mut found = BTreeMap::new();
         for object in objects.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
             let named = named_values(&object, id_property);
-            if let Some(record) = object.into_record() {
+            if let Some(record) = object.into_record(kind) {
                 found.extend(named.into_iter().map(|value| (value, record.clone())));
             }
         }
@@ -186,7 +223,7 @@ impl HubspotClient {
     }
 }
 
-fn to_body(body: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
+pub(super) fn to_body(body: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(body)
         .map_err(|_| Error::Unexpected { text: "a request could not be written".to_owned() })
 }
@@ -202,8 +239,18 @@ pub(super) fn read_body<T: DeserializeOwned>(answer: &Answer) -> Result<T, Error
     })
 }
 
-fn by_id(objects: Vec<Object>) -> HashMap<RecordId, Record> {
-    objects.into_iter().filter_map(Object::into_record).map(|record| (record.key.id(), record)).collect()
+fn by_id(kind: Kind, objects: Vec<Object>) -> HashMap<RecordId, Record> {
+    let records = objects.into_iter().filter_map(|object| object.into_record(kind));
+    records.map(|record| (record.key.id(), record)).collect()
+}
+
+/// A kind's name in paths.
+pub(super) const fn type_of(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Company => "companies",
+        Kind::Deal => "deals",
+        _ => "contacts",
+    }
 }
 
 /// The values by which a found contact may have been asked for: a search by a further address answers under the main one.
@@ -240,36 +287,62 @@ impl Crm for HubspotClient {
     }
 
     async fn schema(&self, kind: Kind) -> Result<Schema, Error> {
-        if kind != Kind::HubspotContact {
+        if kind.system() != System::Hubspot {
             return Ok(Schema::new());
         }
-        let answer: Properties = self.get("properties", self.path("properties", "/contacts")).await?;
+        let url = self.path("properties", &format!("/{}", type_of(kind)));
+        let answer: Properties = self.get("properties", url).await?;
         Ok(answer.results.into_iter().map(crate::crm::hubspot::wire::Property::into_schema).collect())
     }
 
     async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found> {
-        let properties = fields.get(&Kind::HubspotContact).map(Vec::as_slice).unwrap_or_default();
-        let mut calls: Vec<BoxFuture<'_, Vec<Found>>> = Vec::new();
-        for chunk in keys.chunks(BATCH_MAX) {
-            calls.push(self.read_chunk(chunk, properties).boxed());
+        let mut calls: Vec<BoxFuture<'_, (Vec<RecordKey>, Vec<Found>)>> = Vec::new();
+        for kind in HUBSPOT_KINDS {
+            let properties = fields.get(&kind).map(Vec::as_slice).unwrap_or_default();
+            let of_kind: Vec<RecordKey> = keys.iter().filter(|key| key.kind() == kind).copied().collect();
+            for chunk in of_kind.chunks(BATCH_MAX).map(<[RecordKey]>::to_vec) {
+                calls.push(
+                    async move {
+                        let found = self.read_chunk(kind, &chunk, properties).await;
+                        (chunk, found)
+                    }
+                    .boxed(),
+                );
+            }
         }
-        side_by_side(calls, self.options.calls_in_flight).await.into_iter().flatten().collect()
+        let answers = side_by_side(calls, self.options.calls_in_flight).await;
+        let mut found: HashMap<RecordKey, Found> =
+            answers.into_iter().flat_map(|(keys, found)| keys.into_iter().zip(found)).collect();
+        keys.iter().map(|key| found.remove(key).unwrap_or(Found::Absent)).collect()
     }
 
     async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>> {
-        let properties = fields.get(&Kind::HubspotContact).map(Vec::as_slice).unwrap_or_default();
-        // What to ask: each unique property with the values wanted of it.
-        let mut wanted: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for (property, value) in searches.iter().flat_map(asked_of) {
-            wanted.entry(property).or_default().push(value);
+        // What to ask: each unique property of each kind with the values wanted of it.
+        let mut wanted: BTreeMap<Asked<'_>, Vec<String>> = BTreeMap::new();
+        for (asked, value) in searches.iter().flat_map(asked_of) {
+            wanted.entry(asked).or_default().push(value);
         }
         let mut found = BTreeMap::new();
-        for (property, mut values) in wanted {
+        for (asked, mut values) in wanted {
             values.sort_unstable();
             values.dedup();
-            found.insert(property, self.find_by(property, &values, properties).await);
+            let properties = fields.get(&asked.0).map(Vec::as_slice).unwrap_or_default();
+            found.insert(asked, self.find_by(asked, &values, properties).await);
         }
         searches.iter().map(|search| answer_to(search, &found)).collect()
+    }
+
+    async fn related(&self, kind: Kind, keys: &[RecordKey]) -> Vec<Result<Vec<RecordKey>, Error>> {
+        self.associated_with(kind, keys).await
+    }
+
+    async fn owners(&self) -> Result<Vec<Owner>, Error> {
+        self.all_owners().await
+    }
+
+    async fn stages(&self) -> Result<Vec<PipelineStage>, Error> {
+        let answer: Pipelines = self.get("pipelines", self.path("pipelines", "/deals")).await?;
+        Ok(answer.into_stages())
     }
 
     async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
@@ -281,38 +354,40 @@ impl Crm for HubspotClient {
     }
 
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error> {
-        if kind != Kind::HubspotContact {
+        if kind.system() != System::Hubspot {
             return Ok(Page { keys: Vec::new(), next: None, total: None });
         }
-        let after = after.map(|after| {
-            format!(
-                "&after={}",
-                percent_encoding::utf8_percent_encode(after, percent_encoding::NON_ALPHANUMERIC)
-            )
-        });
-        let url = self.contacts(&format!("?limit={BATCH_MAX}&properties=email{}", after.unwrap_or_default()));
+        let after = after.map(|after| NextPage { after: after.to_owned() }.parameter());
+        let rest = format!("?limit={BATCH_MAX}&properties=hs_object_id{}", after.unwrap_or_default());
+        let url = self.objects(kind, &rest);
         let answer: ListAnswer = self.get("list", url).await?;
-        let keys =
-            answer.results.iter().filter_map(Object::contact_id).map(RecordKey::hubspot_contact).collect();
+        let keys = answer.results.iter().filter_map(|object| object.key(kind)).collect();
         let next = answer.paging.and_then(|paging| paging.next).map(|next| next.after);
         Ok(Page { keys, next, total: None })
     }
 }
 
+/// A unique property of a kind.
+type Asked<'a> = (Kind, &'a str);
+
 /// The unique properties a search asks, with the value wanted of each.
-fn asked_of(search: &Search) -> Vec<(&str, String)> {
-    let address = search.address.as_ref().map(|address| ("email", address.to_lowercase()));
-    let key = search.key.as_ref().map(|(property, id)| (property.as_str(), id.to_lowercase()));
-    address.into_iter().chain(key).collect()
+fn asked_of(search: &Search) -> Vec<(Asked<'_>, String)> {
+    let of = |kind: Kind| {
+        let address = search.address.as_ref().filter(|_| kind == Kind::HubspotContact);
+        let address = address.map(|address| ((kind, "email"), address.to_lowercase()));
+        let key = search.key.as_ref().map(|(property, id)| ((kind, property.as_str()), id.to_lowercase()));
+        address.into_iter().chain(key)
+    };
+    search.kinds.iter().copied().flat_map(of).collect()
 }
 
 fn answer_to(
     search: &Search,
-    found: &BTreeMap<&str, Result<BTreeMap<String, Record>, Error>>,
+    found: &BTreeMap<Asked<'_>, Result<BTreeMap<String, Record>, Error>>,
 ) -> Result<Vec<Record>, Error> {
     let mut records: Vec<Record> = Vec::new();
-    for (property, value) in asked_of(search) {
-        match found.get(property) {
+    for (asked, value) in asked_of(search) {
+        match found.get(&asked) {
             Some(Ok(by_value)) => records.extend(by_value.get(&value).cloned()),
             Some(Err(error)) => return Err(error.clone()),
             None => {}
@@ -320,9 +395,4 @@ fn answer_to(
     }
     records.dedup_by_key(|record| record.key);
     Ok(records)
-}
-
-/// The id of a contact, as results name it.
-pub(super) fn contact_id(id: HubspotId) -> RecordId {
-    RecordId::Hubspot(id)
 }

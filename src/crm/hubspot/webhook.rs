@@ -12,7 +12,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use crate::domain::{HubspotId, Secret, Timestamp};
+use crate::domain::{Family, HubspotId, RecordKey, Secret, Timestamp};
 
 /// How far a request's timestamp may lie from now, either way; HubSpot's own helpers use the same five minutes.
 pub const TIMESTAMP_TOLERANCE_MS: i64 = 5 * 60 * 1_000;
@@ -133,7 +133,7 @@ pub struct Event {
     /// When it happened.
     pub occurred_at: Timestamp,
     /// The records it makes dirty; empty for what we do not work.
-    pub records: Vec<Object>,
+    pub records: Vec<RecordKey>,
     /// Who or what made the change: `CRM_UI`, `INTEGRATION`, ...
     pub change_source: Option<String>,
     /// The user, or for `INTEGRATION` the app.
@@ -149,13 +149,6 @@ impl Event {
             && self.change_source.as_deref() == Some("INTEGRATION")
             && self.source_id.as_deref().and_then(|id| id.parse().ok()) == Some(app_id)
     }
-}
-
-/// A record that an event names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Object {
-    /// A contact.
-    Contact(HubspotId),
 }
 
 /// An event that cannot be used.
@@ -218,15 +211,13 @@ fn read(raw: &str, position: u32) -> Result<Event, BadEvent> {
     let portal_id = wire.portal_id.ok_or_else(|| bad("it has no portalId"))?.0;
     let occurred_at = wire.occurred_at.ok_or_else(|| bad("it has no occurredAt"))?;
     let (object, change) = subscription.split_once('.').unwrap_or((subscription, ""));
-    let is_contact =
-        object == "contact" || (object == "object" && wire.object_type_id.as_deref() == Some(CONTACT_TYPE));
-    let records = if is_contact {
+    let records = if let Some(family) = family_of(object, &wire) {
         let ids = named_ids(&wire, change);
         if ids.is_empty() {
             return Err(bad("it names no record"));
         }
-        let valid: Option<Vec<Object>> =
-            ids.iter().map(|id| (id.0 > 0).then_some(Object::Contact(HubspotId::new(id.0)))).collect();
+        let key = |id: &Id| (id.0 > 0).then(|| RecordKey::hubspot(family, HubspotId::new(id.0)));
+        let valid: Option<Vec<RecordKey>> = ids.iter().map(key).collect();
         valid.ok_or_else(|| bad("it names a record 0"))?
     } else {
         Vec::new()
@@ -242,8 +233,16 @@ fn read(raw: &str, position: u32) -> Result<Event, BadEvent> {
     })
 }
 
-/// HubSpot's object type of contacts.
-const CONTACT_TYPE: &str = "0-1";
+/// What kind of record an event is about, by its own name or, for a generic event, by HubSpot's object type.
+fn family_of(object: &str, wire: &WireEvent<'_>) -> Option<Family> {
+    let object_type = wire.object_type_id.as_deref().or(wire.from_object_type_id.as_deref());
+    match (object, object_type) {
+        ("contact", _) | ("object", Some("0-1")) => Some(Family::People),
+        ("company", _) | ("object", Some("0-2")) => Some(Family::Companies),
+        ("deal", _) | ("object", Some("0-3")) => Some(Family::Deals),
+        _ => None,
+    }
+}
 
 /// The ids an event names: the losers of a merge besides its survivor, and the near side of an association.
 fn named_ids(wire: &WireEvent<'_>, change: &str) -> Vec<Id> {
@@ -293,6 +292,8 @@ struct WireEvent<'a> {
     #[serde(default)]
     merged_object_ids: Vec<Id>,
     from_object_id: Option<Id>,
+    #[serde(borrow)]
+    from_object_type_id: Option<Cow<'a, str>>,
 }
 
 /// A whole number that comes as one or as text.

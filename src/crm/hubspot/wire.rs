@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Fields, HubspotId, Record, RecordKey, Timestamp, Value};
+use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
 use crate::plan::{FieldSchema, FieldType};
 
 /// `POST .../batch/read`.
@@ -50,19 +51,14 @@ pub(super) struct Object {
 }
 
 impl Object {
-    pub(super) fn contact_id(&self) -> Option<HubspotId> {
-        HubspotId::parse(&self.id).ok()
+    pub(super) fn key(&self, kind: Kind) -> Option<RecordKey> {
+        RecordKey::parse(kind, &self.id).ok()
     }
 
-    pub(super) fn into_record(self) -> Option<Record> {
-        let id = self.contact_id()?;
+    pub(super) fn into_record(self, kind: Kind) -> Option<Record> {
+        let key = self.key(kind)?;
         let modified_at = self.updated_at.as_deref().and_then(Timestamp::parse).unwrap_or_default();
-        Some(Record {
-            key: RecordKey::hubspot_contact(id),
-            fields: into_fields(self.properties),
-            modified_at,
-            modified_by: None,
-        })
+        Some(Record { key, fields: into_fields(self.properties), modified_at, modified_by: None })
     }
 }
 
@@ -105,6 +101,23 @@ pub(super) struct WriteInput {
     pub(super) id: Option<String>,
     pub(super) properties: BTreeMap<String, String>,
     pub(super) object_write_trace_id: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) associations: Vec<NewAssociation>,
+}
+
+/// An association of a record that is being created.
+#[derive(Serialize)]
+pub(super) struct NewAssociation {
+    pub(super) to: Id,
+    pub(super) types: Vec<AssociationType>,
+}
+
+/// A type of association, as it is written.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AssociationType {
+    pub(super) association_category: &'static str,
+    pub(super) association_type_id: u32,
 }
 
 /// Every value travels as text; a blank is `""`, which clears.
@@ -179,7 +192,7 @@ pub(super) struct Modification {
 impl Property {
     pub(super) fn into_schema(self) -> (String, FieldSchema) {
         let field_type = self.common_type();
-        let listed = matches!(field_type, FieldType::Choice | FieldType::Choices) && !self.external_options;
+        let listed = matches!(field_type, FieldType::Choice | FieldType::Choices);
         let read_only = self.modification_metadata.is_some_and(|modification| modification.read_only_value);
         let schema = FieldSchema {
             field_type,
@@ -188,6 +201,7 @@ impl Property {
             required: false,
             length: (self.value_type == "string").then_some(TEXT_LENGTH_MAX),
             options: listed.then(|| self.options.into_iter().map(|option| option.value).collect()),
+            restricted: listed && !self.external_options,
             calculated: self.calculated,
         };
         (self.name, schema)
@@ -229,6 +243,13 @@ pub(super) struct Paging {
 #[derive(Deserialize)]
 pub(super) struct NextPage {
     pub(super) after: String,
+}
+
+impl NextPage {
+    /// The query parameter that asks for it.
+    pub(super) fn parameter(&self) -> String {
+        format!("&after={}", utf8_percent_encode(&self.after, NON_ALPHANUMERIC))
+    }
 }
 
 /// `GET /account-info/.../details`.

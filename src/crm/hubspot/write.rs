@@ -1,22 +1,26 @@
-//! Creating, updating and deleting contacts, a hundred a call, each with its own outcome.
+//! Creating, updating and deleting records, a hundred a call, each with its own outcome.
 //!
 //! HubSpot refuses a whole batch for one invalid value and names the property, not the record. Records without that property are
 //! written in one call of their own; the others are halved until every culprit stands alone.
+//!
+//! A lifecycle stage moves forward only, and a step back is answered with success and not made: it is cleared first, then set.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::{BoxFuture, FutureExt};
 
 use crate::crm::hubspot::answers::owner_of_value;
-use crate::crm::hubspot::client::{BATCH_MAX, HubspotClient, contact_id};
+use crate::crm::hubspot::associations::of_new_record;
+use crate::crm::hubspot::client::{BATCH_MAX, HubspotClient};
 use crate::crm::hubspot::wire::{
     BatchAnswer, BatchError, BatchWrite, Object, WriteInput, into_fields, into_properties,
 };
 use crate::crm::transport::side_by_side;
 use crate::crm::{Error, Refusal, Write, Written};
-use crate::domain::{Fields, HubspotId, RecordId, Value};
+use crate::domain::{Fields, HubspotId, Kind, RecordId, RecordKey, Value};
 use crate::plan::Category;
+use crate::plan::rules::{LIFECYCLE_PROPERTY, id_property};
 
 /// The most calls spent on finding the culprits of one batch. What is not found by then is tried again later, in smaller company.
 const CULPRIT_CALLS_MAX: usize = 64;
@@ -25,8 +29,10 @@ const CULPRIT_CALLS_MAX: usize = 64;
 #[derive(Clone, Copy)]
 struct Row<'a> {
     place: usize,
+    kind: Kind,
     target: Option<RecordId>,
     fields: &'a Fields,
+    related: &'a [RecordKey],
 }
 
 type Outcome = (usize, Result<Written, Error>);
@@ -34,32 +40,43 @@ type Outcome = (usize, Result<Written, Error>);
 impl HubspotClient {
     pub(super) async fn write_all(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
         let rows = writes.iter().enumerate().filter_map(|(place, write)| match write {
-            Write::Create { fields, .. } => Some(Row { place, target: None, fields }),
-            Write::Update { key, fields } => Some(Row { place, target: Some(key.id()), fields }),
-            Write::Delete { .. } => None,
+            Write::Create { kind, fields, related, .. } => {
+                Some(Row { place, kind: *kind, target: None, fields, related })
+            }
+            Write::Update { key, fields } => {
+                Some(Row { place, kind: key.kind(), target: Some(key.id()), fields, related: &[] })
+            }
+            Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
         });
-        let (creates, updates): (Vec<Row<'_>>, Vec<Row<'_>>) = rows.partition(|row| row.target.is_none());
-        let chunks: Vec<Vec<Row<'_>>> =
-            chunks_of_distinct(updates).into_iter().chain(chunks_of_distinct(creates)).collect();
+        let mut lanes: BTreeMap<(Kind, bool), Vec<Row<'_>>> = BTreeMap::new();
+        for row in rows {
+            lanes.entry((row.kind, row.target.is_none())).or_default().push(row);
+        }
+        let chunks: Vec<Vec<Row<'_>>> = lanes.into_values().flat_map(chunks_of_distinct).collect();
         let mut calls: Vec<BoxFuture<'_, Vec<Outcome>>> = Vec::new();
         for chunk in chunks {
             calls.push(self.write_batch(chunk).boxed());
         }
-        let deletes = writes.iter().enumerate().filter_map(|(place, write)| match write {
-            Write::Delete { key } => Some((place, key.id())),
-            Write::Create { .. } | Write::Update { .. } => None,
-        });
-        for chunk in deletes.collect::<Vec<_>>().chunks(BATCH_MAX) {
-            calls.push(self.delete_batch(chunk.to_vec()).boxed());
+        let mut deletes: BTreeMap<Kind, Vec<(usize, RecordId)>> = BTreeMap::new();
+        for (place, write) in writes.iter().enumerate() {
+            if let Write::Delete { key } = write {
+                deletes.entry(key.kind()).or_default().push((place, key.id()));
+            }
         }
+        for (kind, rows) in deletes {
+            for chunk in rows.chunks(BATCH_MAX) {
+                calls.push(self.delete_batch(kind, chunk.to_vec()).boxed());
+            }
+        }
+        calls.push(self.write_relations(writes).boxed());
         let outcomes = side_by_side(calls, self.calls_in_flight()).await;
         let mut by_place: HashMap<usize, Result<Written, Error>> = outcomes.into_iter().flatten().collect();
         let missing = || Err(Error::Unexpected { text: "a write was not answered".to_owned() });
         (0..writes.len()).map(|place| by_place.remove(&place).unwrap_or_else(missing)).collect()
     }
 
-    async fn delete_batch(&self, rows: Vec<(usize, RecordId)>) -> Vec<Outcome> {
-        let deleted = self.archive(rows.iter().map(|(_, id)| id.to_string()).collect()).await;
+    async fn delete_batch(&self, kind: Kind, rows: Vec<(usize, RecordId)>) -> Vec<Outcome> {
+        let deleted = self.archive(kind, rows.iter().map(|(_, id)| id.to_string()).collect()).await;
         let outcome = |(place, id)| {
             (place, deleted.clone().map(|()| Written { id, created: false, stored: Fields::new() }))
         };
@@ -67,7 +84,25 @@ impl HubspotClient {
     }
 
     async fn write_batch(&self, rows: Vec<Row<'_>>) -> Vec<Outcome> {
-        self.write_chunk(&rows, &AtomicUsize::new(0)).await
+        let mut outcomes = self.write_chunk(&rows, &AtomicUsize::new(0)).await;
+        let back: Vec<(Row<'_>, Fields)> = rows.iter().filter_map(|row| step_back(row, &outcomes)).collect();
+        if back.is_empty() {
+            return outcomes;
+        }
+        // The rows are distinct, so neither call can name a record twice.
+        for stage in [false, true] {
+            let fields: Vec<Fields> = back.iter().map(|(_, fields)| stage_of(fields, stage)).collect();
+            let again: Vec<Row<'_>> =
+                back.iter().zip(&fields).map(|((row, _), fields)| Row { fields, ..*row }).collect();
+            for (place, outcome) in self.write_chunk(&again, &AtomicUsize::new(0)).await {
+                if let (Err(error), Some(known)) =
+                    (outcome, outcomes.iter_mut().find(|(known, _)| *known == place))
+                {
+                    known.1 = Err(error);
+                }
+            }
+        }
+        outcomes
     }
 
     fn write_chunk<'a>(&'a self, rows: &'a [Row<'a>], calls: &'a AtomicUsize) -> BoxFuture<'a, Vec<Outcome>> {
@@ -102,12 +137,14 @@ impl HubspotClient {
             id: row.target.map(|id| id.to_string()),
             properties: into_properties(row.fields),
             object_write_trace_id: row.place.to_string(),
+            associations: of_new_record(row.kind, row.related),
         });
         let body = BatchWrite { inputs: inputs.collect() };
         let creates = rows.first().is_some_and(|row| row.target.is_none());
+        let kind = rows.first().map_or(Kind::HubspotContact, |row| row.kind);
         let (endpoint, path) =
             if creates { ("batch/create", "/batch/create") } else { ("batch/update", "/batch/update") };
-        self.post(endpoint, self.contacts(path), &body).await
+        self.post(endpoint, self.objects(kind, path), &body).await
     }
 }
 
@@ -164,20 +201,48 @@ fn concerns(error: &BatchError, row: &Row<'_>) -> bool {
     by_trace || row.target.is_some_and(|id| error.context.ids.contains(&id.to_string()))
 }
 
-/// Whether a result is a row's: an update keeps its id, a created contact its address.
+/// Whether a result is a row's: an update keeps its id, a created contact its address, any other record our key.
 fn answers(object: &Object, row: &Row<'_>) -> bool {
     if let Some(id) = row.target {
         return object.id == id.to_string();
     }
-    let address = row.fields.get("email").and_then(Value::as_text);
-    let held = object.properties.get("email").and_then(Option::as_deref);
-    address.is_some_and(|address| held.is_some_and(|held| held.eq_ignore_ascii_case(&address)))
+    let holds = |property: &str| {
+        let wanted = row.fields.get(property).and_then(Value::as_text);
+        let held = object.properties.get(property).and_then(Option::as_deref);
+        wanted.is_some_and(|wanted| held.is_some_and(|held| held.eq_ignore_ascii_case(&wanted)))
+    };
+    if row.kind == Kind::HubspotContact {
+        return holds("email");
+    }
+    let twins = row.kind.family().in_salesforce();
+    let keyed =
+        twins.iter().map(|kind| id_property(*kind)).find(|property| row.fields.contains_key(*property));
+    // Without a key of ours the record is known by all that it was given.
+    keyed.map_or_else(|| row.fields.keys().all(|property| holds(property)), holds)
 }
 
 fn written(object: Object, row: &Row<'_>) -> Result<Written, Error> {
     let id = HubspotId::parse(&object.id)
         .map_err(|_| Error::Unexpected { text: "a result without an id".to_owned() })?;
-    Ok(Written { id: contact_id(id), created: row.target.is_none(), stored: into_fields(object.properties) })
+    let id = RecordId::Hubspot(id);
+    Ok(Written { id, created: row.target.is_none(), stored: into_fields(object.properties) })
+}
+
+/// A row whose lifecycle stage HubSpot left as it was, with the stage that it is to have.
+fn step_back<'a>(row: &Row<'a>, outcomes: &[Outcome]) -> Option<(Row<'a>, Fields)> {
+    let wanted = row.fields.get(LIFECYCLE_PROPERTY).filter(|stage| !stage.is_blank())?;
+    let (_, outcome) = outcomes.iter().find(|(place, _)| *place == row.place)?;
+    let stored = outcome.as_ref().ok()?;
+    let held = stored.stored.get(LIFECYCLE_PROPERTY)?;
+    let fields = Fields::from([(LIFECYCLE_PROPERTY.to_owned(), wanted.clone())]);
+    (held.as_text() != wanted.as_text())
+        .then_some((Row { target: Some(stored.id), related: &[], ..*row }, fields))
+}
+
+/// The lifecycle stage alone: cleared, or as it is to be.
+fn stage_of(fields: &Fields, as_wanted: bool) -> Fields {
+    let value = |value: &Value| if as_wanted { value.clone() } else { Value::Blank };
+    fields.iter().map(|(name, held)| (name.clone(), value(held))).collect()
 }
 
 fn refusal_of(error: &BatchError) -> Refusal {
@@ -197,6 +262,6 @@ fn refusal_of(error: &BatchError) -> Refusal {
         code: if error.category.is_empty() { "ERROR".to_owned() } else { error.category.clone() },
         message: error.message.clone(),
         fields: Vec::new(),
-        existing: owner.map(contact_id),
+        existing: owner.map(RecordId::Hubspot),
     }
 }

@@ -19,14 +19,19 @@ use crate::crm::salesforce::wire::{
 };
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
-use crate::domain::{Clock, Kind, Record, RecordKey, SalesforceId, System, Value};
+use crate::domain::{Clock, Family, Kind, Record, RecordKey, SalesforceId, System, Value};
 use crate::plan::Schema;
+use crate::plan::owners::Owner;
+use crate::plan::stages::PipelineStage;
 
 /// The most ids in one read.
 const READ_MAX: usize = 2_000;
 
 /// The most queries in one composite call.
 const QUERIES_MAX: usize = 5;
+
+/// The kinds that live in Salesforce.
+const SALESFORCE_KINDS: [Kind; 4] = [Kind::Lead, Kind::Contact, Kind::Account, Kind::Opportunity];
 
 /// How an organization is reached.
 #[derive(Clone, Debug)]
@@ -151,6 +156,17 @@ impl SalesforceClient {
         )
     }
 
+    /// Every row of a query.
+    pub(super) async fn rows(&self, soql: &str) -> Result<Vec<Row>, Error> {
+        let mut rows = Vec::new();
+        let mut page = self.query("query", soql).await?;
+        loop {
+            rows.append(&mut page.records);
+            let Some(next) = page.next_records_url.filter(|_| !page.done) else { return Ok(rows) };
+            page = self.get("query/more", next).await?;
+        }
+    }
+
     async fn query(&self, endpoint: &'static str, soql: &str) -> Result<QueryAnswer, Error> {
         self.get(endpoint, format!("/{endpoint}?q={}", utf8_percent_encode(soql, NON_ALPHANUMERIC))).await
     }
@@ -189,7 +205,9 @@ impl SalesforceClient {
 
     async fn look_among_deleted(&self, kind: Kind, keys: &[RecordKey]) -> Vec<(RecordKey, Found)> {
         let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
-        let soql = format!("SELECT Id, IsDeleted, MasterRecordId FROM {kind} WHERE {}", is_in("Id", &ids));
+        // Opportunities cannot be merged and have no such field.
+        let master = if kind == Kind::Opportunity { "" } else { ", MasterRecordId" };
+        let soql = format!("SELECT Id, IsDeleted{master} FROM {kind} WHERE {}", is_in("Id", &ids));
         let answer = self.query("queryAll", &soql).await;
         let fate = |key: &RecordKey| match &answer {
             Err(error) => Found::Failed(error.clone()),
@@ -326,7 +344,7 @@ impl Crm for SalesforceClient {
 
     async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found> {
         let mut calls: Vec<BoxFuture<'_, Vec<(RecordKey, Found)>>> = Vec::new();
-        for kind in [Kind::Lead, Kind::Contact] {
+        for kind in SALESFORCE_KINDS {
             let of_kind: Vec<RecordKey> = keys.iter().filter(|key| key.kind() == kind).copied().collect();
             for chunk in of_kind.chunks(READ_MAX) {
                 calls.push(self.read_kind(kind, chunk.to_vec(), fields).boxed());
@@ -342,6 +360,18 @@ impl Crm for SalesforceClient {
             Ok(records) => searches.iter().map(|search| Ok(answers_to(search, &records))).collect(),
             Err(error) => searches.iter().map(|_| Err(error.clone())).collect(),
         }
+    }
+
+    async fn related(&self, kind: Kind, keys: &[RecordKey]) -> Vec<Result<Vec<RecordKey>, Error>> {
+        self.belonging_to(kind, keys).await
+    }
+
+    async fn owners(&self) -> Result<Vec<Owner>, Error> {
+        self.users_and_queues().await
+    }
+
+    async fn stages(&self) -> Result<Vec<PipelineStage>, Error> {
+        self.stage_names().await
     }
 
     async fn members(&self, _list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
@@ -377,10 +407,11 @@ impl Crm for SalesforceClient {
 /// The queries that find everything that is searched: addresses and keys, by kind, in lists of bounded length.
 fn queries_for(searches: &[Search], fields: &FieldsByKind) -> Vec<(Kind, String)> {
     let mut queries = Vec::new();
-    for kind in [Kind::Lead, Kind::Contact] {
+    for kind in SALESFORCE_KINDS {
         let mut wanted: BTreeSet<(&str, &str)> = BTreeSet::new();
         for search in searches.iter().filter(|search| search.kinds.contains(&kind)) {
-            wanted.extend(search.address.as_deref().map(|address| ("Email", address)));
+            let address = search.address.as_deref().filter(|_| kind.family() == Family::People);
+            wanted.extend(address.map(|address| ("Email", address)));
             wanted.extend(search.key.as_ref().map(|(field, id)| (field.as_str(), id.as_str())));
         }
         let wanted: Vec<(&str, &str)> = wanted.into_iter().collect();

@@ -15,6 +15,7 @@
 mod answers;
 mod auth;
 mod client;
+mod people;
 mod soql;
 pub mod webhook;
 mod wire;

@@ -196,7 +196,7 @@ impl DescribedField {
             "reference" | "id" => FieldType::Reference,
             _ => FieldType::Other,
         };
-        let listed = self.restricted_picklist.then(|| {
+        let listed = matches!(field_type, FieldType::Choice | FieldType::Choices).then(|| {
             self.picklist_values
                 .into_iter()
                 .filter(|option| option.active)
@@ -212,6 +212,7 @@ impl DescribedField {
                 && !self.defaulted_on_create
                 && field_type != FieldType::Flag,
             length: (self.length > 0).then_some(self.length),
+            restricted: self.restricted_picklist,
             options: listed,
             calculated: self.calculated,
         };

@@ -110,7 +110,7 @@ fn lane_of(write: &Write) -> Option<(Lane, Row)> {
             row.insert("id".to_owned(), Json::String(key.id().to_string()));
             Some((Lane::Update(key.kind()), row))
         }
-        Write::Create { kind, fields, unique } => {
+        Write::Create { kind, fields, unique, .. } => {
             // A lead without an owner of its own gets one by the organization's assignment rules.
             let assign = *kind == Kind::Lead && !fields.contains_key("OwnerId");
             let lane = match unique {
@@ -119,7 +119,7 @@ fn lane_of(write: &Write) -> Option<(Lane, Row)> {
             };
             Some((lane, row_of(*kind, fields)))
         }
-        Write::Delete { .. } => None,
+        Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
     }
 }
 

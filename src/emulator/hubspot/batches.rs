@@ -70,16 +70,17 @@ impl Call<'_> {
             );
         }
         let state = self.emulator.state();
+        let table = state.table(self.object);
         let archived = self.asked.query_value("archived") == Some("true");
         let (mut results, mut missing) = (BTreeMap::new(), Vec::new());
         for input in batch.inputs {
             let found = match &batch.id_property {
-                Some(property) => state.contacts.find(property, &input.id),
-                None if archived => input.id.parse().ok().and_then(|id| state.contacts.archived(id)),
-                None => input.id.parse().ok().and_then(|id| state.contacts.get(id)),
+                Some(property) => table.find(property, &input.id),
+                None if archived => input.id.parse().ok().and_then(|id| table.archived(id)),
+                None => input.id.parse().ok().and_then(|id| table.get(id)),
             };
             match found {
-                Some(contact) => drop(results.insert(contact.id, shown(contact, &batch.properties, &state))),
+                Some(record) => drop(results.insert(record.id, shown(record, &batch.properties, table))),
                 None => missing.push(input.id),
             }
         }
@@ -90,12 +91,15 @@ impl Call<'_> {
         body["numErrors"] = json!(1);
         body["errors"] = json!([{
             "status": "error", "category": "OBJECT_NOT_FOUND", "context": { "ids": missing },
-            "message": "Could not get some CONTACT objects, they may be deleted or not exist. Check that ids are valid.",
+            "message": format!(
+                "Could not get some {} objects, they may be deleted or not exist. Check that ids are valid.",
+                self.object.name().to_uppercase()
+            ),
         }]);
         Reply::json("batch/read", 207, &body)
     }
 
-    fn batch_body(&self, results: &[Json]) -> Json {
+    pub(super) fn batch_body(&self, results: &[Json]) -> Json {
         let now = self.emulator.now().to_string();
         json!({ "status": "COMPLETE", "results": results, "startedAt": now, "completedAt": now })
     }
@@ -116,7 +120,7 @@ impl Call<'_> {
         if endpoint == "batch/create"
             && batch.inputs.iter().any(|input| input.object_write_trace_id.is_none())
             && let Some(taken) = batch.inputs.iter().find_map(|input| {
-                state.contacts.check_unique(None, &texts(input.properties.clone()), &state.properties).err()
+                state.table(self.object).check_unique(None, &texts(input.properties.clone())).err()
             })
         {
             return refused(endpoint, &taken);
@@ -124,10 +128,13 @@ impl Call<'_> {
         let (mut results, mut errors) = (Vec::new(), Vec::new());
         for input in batch.inputs {
             let id = input.id.as_deref().and_then(|id| id.parse().ok());
-            match state.contacts.write(id, &texts(input.properties), &state.properties, Act { writer: &self.writer, now }) {
+            match state.write(self.object, id, &texts(input.properties), Act { writer: &self.writer, now }) {
                 Ok(change) => {
-                    state.webhooks.changed(&change, Act { writer: &self.writer, now });
-                    let mut result = state.contacts.get(change.id).map_or(Json::Null, |contact| contact.shown(&[], true));
+                    if let Err(message) = self.associate_new(state, change.id, &input.associations) {
+                        return error(endpoint, 400, "VALIDATION_ERROR", &message);
+                    }
+                    let shown = state.table(self.object).get(change.id).map(|record| record.shown(&[], true));
+                    let mut result = shown.unwrap_or_default();
                     result["objectWriteTraceId"] = json!(input.object_write_trace_id);
                     results.push(result);
                 }
@@ -156,13 +163,8 @@ impl Call<'_> {
 
     /// What fails a whole batch.
     fn batch_problem(&self, endpoint: &'static str, inputs: &[WriteInput]) -> Option<Reply> {
-        if inputs.len() > INPUTS_MAX || inputs.iter().any(|input| !input.associations.is_empty()) {
-            return Some(error(
-                endpoint,
-                400,
-                "VALIDATION_ERROR",
-                "at most 100 inputs, and no associations in this emulator",
-            ));
+        if inputs.len() > INPUTS_MAX {
+            return Some(error(endpoint, 400, "VALIDATION_ERROR", "at most 100 inputs"));
         }
         let numbered = |input: &&WriteInput| input.id.as_ref().is_some_and(|id| id.parse::<u64>().is_ok());
         let message = match endpoint {
@@ -187,7 +189,7 @@ impl Call<'_> {
         for input in inputs {
             let mut errors = Vec::new();
             for (name, value) in texts(input.properties.clone()) {
-                if let Err(unfit) = state.properties.fit(&name, &value) {
+                if let Err(unfit) = state.table(self.object).set.fit(&name, &value) {
                     errors.push(json!({ "message": unfit.message, "code": unfit.code, "context": { "propertyName": [name] } }));
                 }
             }

@@ -1,10 +1,14 @@
-//! HubSpot, emulated: contacts, their properties, and signed webhooks.
+//! HubSpot, emulated: contacts, companies and deals, their properties and associations, owners, pipelines, and signed webhooks.
 //!
 //! Built from HubSpot's documentation and public API specification. Both path styles are served, `/crm/v3/objects/...` and
-//! `/crm/objects/2026-09/...`. What is not here (search, associations) answers 404, as an unknown call should.
+//! `/crm/objects/2026-09/...`. What is not here (search, engagements) answers 404, as an unknown call should.
 
+mod associations;
 mod batches;
 mod lists;
+mod objects;
+mod owners;
+mod portal;
 mod properties;
 mod records;
 mod rest;
@@ -19,9 +23,10 @@ use crate::domain::{Clock, Secret, Timestamp};
 use crate::emulator::control::read;
 use crate::emulator::outbox::WebhookControl;
 use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, Reply, Vendor};
-use lists::Lists;
-use properties::PropertySet;
-use records::{Act, Contacts, Refused, Writer};
+use objects::Object;
+use owners::{Owner, Pipeline};
+use portal::State;
+use records::{Act, Refused, Writer};
 use webhooks::Webhooks;
 
 /// How the emulated portal is set up.
@@ -58,22 +63,10 @@ pub struct HubspotEmulator {
     state: Mutex<State>,
 }
 
-struct State {
-    contacts: Contacts,
-    lists: Lists,
-    properties: PropertySet,
-    webhooks: Webhooks,
-}
-
 impl HubspotEmulator {
     /// An empty portal.
     pub fn new(options: Options, clock: EmulatorClock) -> Self {
-        let state = State {
-            contacts: Contacts::default(),
-            lists: Lists::default(),
-            properties: PropertySet::standard(options.own_properties),
-            webhooks: Webhooks::new(options.portal_id, options.app_id),
-        };
+        let state = State::new(options.own_properties, Webhooks::new(options.portal_id, options.app_id));
         Self { options, desk: Control::new(clock), state: Mutex::new(state) }
     }
 
@@ -108,23 +101,149 @@ impl HubspotEmulator {
 
     /// A person creates a contact; returns its id.
     pub fn create(&self, properties: &[(&str, &str)]) -> Result<u64, String> {
-        self.write(None, properties, &Writer::Person)
+        self.create_in("contacts", properties)
     }
 
     /// A person edits a contact.
     pub fn update(&self, id: u64, properties: &[(&str, &str)]) -> Result<(), String> {
-        self.write(Some(id), properties, &Writer::Person).map(|_| ())
+        self.update_in("contacts", id, properties)
     }
 
     /// A person deletes a contact.
     pub fn delete(&self, id: u64) -> bool {
+        self.delete_in("contacts", id)
+    }
+
+    /// A person merges two contacts; returns the id of the contact that came of it.
+    pub fn merge(&self, primary: u64, other: u64) -> Result<u64, String> {
+        self.merge_in("contacts", primary, other)
+    }
+
+    /// A person restores a deleted contact.
+    pub fn restore(&self, id: u64) -> Result<(), String> {
+        self.restore_in("contacts", id)
+    }
+
+    /// One contact's property; `None` where the contact is gone or the property blank.
+    pub fn property(&self, id: u64, name: &str) -> Option<String> {
+        self.property_in("contacts", id, name)
+    }
+
+    /// The ids of all contacts that are not deleted.
+    pub fn ids(&self) -> Vec<u64> {
+        self.ids_in("contacts")
+    }
+
+    fn by_person(&self) -> Act<'static> {
+        Act { writer: &Writer::Person, now: self.now() }
+    }
+
+    /// A person creates a record of an object (`contacts`, `companies` or `deals`); returns its id.
+    pub fn create_in(&self, object: &str, properties: &[(&str, &str)]) -> Result<u64, String> {
+        self.write(object, None, properties)
+    }
+
+    /// A person edits a record.
+    pub fn update_in(&self, object: &str, id: u64, properties: &[(&str, &str)]) -> Result<(), String> {
+        self.write(object, Some(id), properties).map(|_| ())
+    }
+
+    fn write(&self, object: &str, id: Option<u64>, properties: &[(&str, &str)]) -> Result<u64, String> {
+        let values =
+            properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let (object, act) = (known(object)?, self.by_person());
+        let written = self.state().write(object, id, &values, act);
+        written.map(|change| change.id).map_err(|refused: Refused| refused.message)
+    }
+
+    /// A person deletes a record.
+    pub fn delete_in(&self, object: &str, id: u64) -> bool {
+        let act = self.by_person();
+        Object::parse(object).is_some_and(|object| self.state().archive(object, id, act))
+    }
+
+    /// A person restores a deleted record.
+    pub fn restore_in(&self, object: &str, id: u64) -> Result<(), String> {
         let now = self.now();
-        let state = &mut *self.state();
-        let gone = state.contacts.archive(id, now);
-        if gone {
-            state.webhooks.deleted(id, Act { writer: &Writer::Person, now });
+        self.state().restore(known(object)?, id, now)
+    }
+
+    /// A person merges two contacts or companies; returns the id of the record that came of it.
+    pub fn merge_in(&self, object: &str, primary: u64, other: u64) -> Result<u64, String> {
+        let act = self.by_person();
+        let merged = self.state().merge(known(object)?, (primary, other), act);
+        merged.map_err(|refused| refused.message)
+    }
+
+    /// One record's property; `None` where the record is gone or the property blank.
+    pub fn property_in(&self, object: &str, id: u64, name: &str) -> Option<String> {
+        let state = self.state();
+        let record = state.table(Object::parse(object)?).get(id)?;
+        record.properties.get(name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    /// The ids of all records of an object that are not deleted.
+    pub fn ids_in(&self, object: &str) -> Vec<u64> {
+        Object::parse(object).map(|object| self.state().table(object).live_ids()).unwrap_or_default()
+    }
+
+    /// A person associates two records; a company becomes the primary one.
+    pub fn associate(&self, from: (&str, u64), to: (&str, u64)) -> Result<(), String> {
+        let act = self.by_person();
+        let places = ((known(from.0)?, from.1), (known(to.0)?, to.1));
+        self.state().relate(places, true, act)
+    }
+
+    /// A person takes an association away.
+    pub fn dissociate(&self, from: (&str, u64), to: (&str, u64)) -> Result<(), String> {
+        let act = self.by_person();
+        let places = ((known(from.0)?, from.1), (known(to.0)?, to.1));
+        self.state().unrelate(places, act);
+        Ok(())
+    }
+
+    /// The records of an object that a record is associated with, the primary one first.
+    pub fn associated(&self, from: (&str, u64), to_object: &str) -> Vec<u64> {
+        let (Some(object), Some(to)) = (Object::parse(from.0), Object::parse(to_object)) else {
+            return Vec::new();
+        };
+        self.state().associations.of((object, from.1), to).into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// The portal makes a company for a contact by itself, as its setting has it.
+    pub fn make_company_for(&self, contact: u64, name: &str) -> Result<u64, String> {
+        let now = self.now();
+        self.state().make_company(contact, name, now)
+    }
+
+    /// Somebody joins who may own records.
+    pub fn add_owner(&self, id: u64, email: &str, first_name: &str, last_name: &str) {
+        let [email, first_name, last_name] = [email, first_name, last_name].map(str::to_owned);
+        self.state().add_owner(Owner { id, email, first_name, last_name, archived: false });
+    }
+
+    /// An owner leaves.
+    pub fn archive_owner(&self, id: u64) {
+        if let Some(owner) = self.state().owners.get_mut(&id) {
+            owner.archived = true;
         }
-        gone
+    }
+
+    /// Adds a pipeline of deals; a stage is its id, its label, and whether it closes the deal.
+    pub fn add_pipeline(&self, id: &str, label: &str, stages: &[(&str, &str, bool)]) {
+        self.state().add_pipeline(Pipeline::new(id, label, stages));
+    }
+
+    /// The person behind an address opts out of all mail.
+    pub fn unsubscribe(&self, email: &str) {
+        let act = self.by_person();
+        self.state().opt(email, true, act);
+    }
+
+    /// The person behind an address opts in again.
+    pub fn resubscribe(&self, email: &str) {
+        let act = self.by_person();
+        self.state().opt(email, false, act);
     }
 
     /// Lets a list hold these contacts and no others.
@@ -132,63 +251,37 @@ impl HubspotEmulator {
         self.state().lists.set(list, members.iter().copied().collect());
     }
 
-    /// A person merges two contacts; returns the id of the contact that came of it.
-    pub fn merge(&self, primary: u64, other: u64) -> Result<u64, String> {
-        let act = Act { writer: &Writer::Person, now: self.now() };
-        let state = &mut *self.state();
-        let survivor = state
-            .contacts
-            .merge((primary, other), &state.properties, act)
-            .map_err(|refused| refused.message)?;
-        state.webhooks.merged((primary, other), survivor, act);
-        Ok(survivor)
-    }
-
-    /// A person restores a deleted contact.
-    pub fn restore(&self, id: u64) -> Result<(), String> {
-        let now = self.now();
-        let state = &mut *self.state();
-        state.contacts.restore(id, &state.properties, now)?;
-        state.webhooks.restored(id, now);
-        Ok(())
-    }
-
-    fn write(&self, id: Option<u64>, properties: &[(&str, &str)], writer: &Writer) -> Result<u64, String> {
-        let values =
-            properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let now = self.now();
-        let state = &mut *self.state();
-        let written = state.contacts.write(id, &values, &state.properties, Act { writer, now });
-        let change = written.map_err(|refused: Refused| refused.message)?;
-        let id = change.id;
-        state.webhooks.changed(&change, Act { writer, now });
-        Ok(id)
-    }
-
-    /// One contact's property; `None` where the contact is gone or the property blank.
-    pub fn property(&self, id: u64, name: &str) -> Option<String> {
-        self.state().contacts.get(id)?.properties.get(name).filter(|value| !value.is_empty()).cloned()
-    }
-
-    /// The ids of all contacts that are not deleted.
-    pub fn ids(&self) -> Vec<u64> {
-        self.state().contacts.live_ids()
-    }
-
-    /// Takes its part of a seed file: `{"hubspot": {"contacts": [{...}]}}`. Sends nothing.
+    /// Takes its part of a seed file: `{"hubspot": {"owners": [...], "contacts": [{...}], "companies": [{...}], "deals": [{...}]}}`. Sends
+    /// nothing.
     pub fn seed(&self, seed: &Json) -> Result<usize, String> {
-        let Some(list) = seed.pointer("/hubspot/contacts") else { return Ok(0) };
-        let contacts: Vec<std::collections::BTreeMap<String, String>> =
-            serde_json::from_value(list.clone()).map_err(|error| format!("hubspot.contacts: {error}"))?;
-        let now = self.now();
+        let (act, mut n) = (self.by_person(), 0);
         let state = &mut *self.state();
-        for contact in &contacts {
-            let written =
-                state.contacts.write(None, contact, &state.properties, Act { writer: &Writer::Person, now });
-            written.map_err(|refused| refused.message)?;
+        if let Some(owners) = seed.pointer("/hubspot/owners") {
+            let owners: Vec<Owner> =
+                serde_json::from_value(owners.clone()).map_err(|error| format!("hubspot.owners: {error}"))?;
+            for owner in owners {
+                state.add_owner(owner);
+            }
         }
-        Ok(contacts.len())
+        for object in Object::ALL {
+            let place = format!("/hubspot/{}", object.plural());
+            let Some(list) = seed.pointer(&place) else { continue };
+            let records: Vec<std::collections::BTreeMap<String, String>> =
+                serde_json::from_value(list.clone()).map_err(|error| format!("{place}: {error}"))?;
+            for record in &records {
+                let target = state.webhooks.set_aside_target();
+                let written = state.write(object, None, record, act);
+                state.webhooks.set_target(target);
+                written.map_err(|refused| refused.message)?;
+                n += 1;
+            }
+        }
+        Ok(n)
     }
+}
+
+fn known(object: &str) -> Result<Object, String> {
+    Object::parse(object).ok_or_else(|| format!("there is no object {object}"))
 }
 
 #[derive(Deserialize)]
@@ -213,17 +306,29 @@ impl Vendor for HubspotEmulator {
 
     fn control(&self, name: &str, body: &[u8]) -> Option<Result<Json, String>> {
         if name == "restore" {
-            return Some(read(body).and_then(|Restore { id }| self.restore(id)).map(|()| json!({})));
+            let restored = read(body).and_then(|Restore { object, id }| self.restore_in(&object, id));
+            return Some(restored.map(|()| json!({})));
         }
+        let act = self.by_person();
         let state = &mut *self.state();
         Some(match name {
-            "state" => Ok(state.contacts.shown()),
+            "state" => Ok(state.shown()),
             "reset" => {
-                state.contacts = Contacts::default();
-                state.lists = Lists::default();
-                state.webhooks.outbox.clear();
+                state.clear();
                 Ok(json!({}))
             }
+            "owner" => read(body).map(|owner: Owner| {
+                state.add_owner(owner);
+                json!({})
+            }),
+            "pipeline" => read(body).map(|pipeline: Pipeline| {
+                state.add_pipeline(pipeline);
+                json!({})
+            }),
+            "opt" => read(body).map(|Opt { email, out }| {
+                state.opt(&email, out, act);
+                json!({})
+            }),
             "list" => read(body).map(|ListControl { list, members }| {
                 state.lists.set(&list, members);
                 json!({})
@@ -264,5 +369,18 @@ struct ListControl {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Restore {
+    #[serde(default = "contacts")]
+    object: String,
     id: u64,
+}
+
+fn contacts() -> String {
+    Object::Contact.plural().to_owned()
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Opt {
+    email: String,
+    out: bool,
 }

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use crate::domain::Timestamp;
+use crate::emulator::hubspot::objects::Object;
+
 /// A property's definition.
 #[derive(Clone, Debug)]
 pub(super) struct Property {
@@ -12,6 +15,8 @@ pub(super) struct Property {
     pub(super) field_type: &'static str,
     pub(super) options: Vec<String>,
     pub(super) read_only: bool,
+    /// Whether its list comes from elsewhere: owners, pipelines, stages.
+    pub(super) external: bool,
     pub(super) unique: bool,
 }
 
@@ -43,16 +48,24 @@ const TEXTS: [&str; 16] = [
     "website",
     "industry",
 ];
-const COMPUTED: [(&str, &str); 9] = [
+const COMPANY_TEXTS: [&str; 9] =
+    ["name", "domain", "website", "phone", "city", "state", "zip", "country", "address"];
+const INDUSTRIES: [&str; 5] =
+    ["BANKING", "COMPUTER_SOFTWARE", "CONSTRUCTION", "RETAIL", "TELECOMMUNICATIONS"];
+const COMPANY_TYPES: [&str; 5] = ["PROSPECT", "PARTNER", "RESELLER", "VENDOR", "OTHER"];
+const COMPUTED: [(&str, &str); 5] = [
     ("hs_merged_object_ids", "enumeration"),
     ("createdate", "datetime"),
-    ("lastmodifieddate", "datetime"),
     ("hs_object_id", "number"),
     ("hs_object_source", "string"),
     ("hs_object_source_id", "string"),
+];
+const COMPUTED_OF_CONTACTS: [(&str, &str); 5] = [
+    ("lastmodifieddate", "datetime"),
     ("hs_email_domain", "string"),
     ("hs_email_optout", "bool"),
     ("hs_additional_emails", "enumeration"),
+    ("associatedcompanyid", "number"),
 ];
 const LEAD_STATUSES: [&str; 8] = [
     "NEW",
@@ -76,37 +89,101 @@ const STAGES: [&str; 8] = [
 ];
 
 impl PropertySet {
-    /// The properties of a new portal, with or without hubforce's own.
-    pub(super) fn standard(own: bool) -> Self {
+    /// The properties of an object in a new portal, with or without hubforce's own.
+    pub(super) fn standard(object: Object, own: bool) -> Self {
         let mut set = Self(BTreeMap::new());
-        for name in TEXTS {
-            set.add(name, "string", "text");
-        }
-        for name in ["annualrevenue", "numemployees"] {
-            set.add(name, "number", "number");
-        }
-        set.add("date_of_birth", "date", "date");
         for (name, value_type) in COMPUTED {
-            set.add(name, value_type, "text");
-            if let Some(property) = set.0.get_mut(name) {
-                property.read_only = true;
-            }
+            set.add_computed(name, value_type);
         }
-        for (name, options) in [("hs_lead_status", LEAD_STATUSES), ("lifecyclestage", STAGES)] {
-            set.add(name, "enumeration", "radio");
-            if let Some(property) = set.0.get_mut(name) {
-                property.options = options.map(str::to_owned).to_vec();
-            }
+        set.add("hubspot_owner_id", "enumeration", "select");
+        set.change("hubspot_owner_id", |property| property.external = true);
+        match object {
+            Object::Contact => set.add_of_contacts(),
+            Object::Company => set.add_of_companies(),
+            Object::Deal => set.add_of_deals(),
         }
         if own {
-            for name in ["hubforce_salesforce_lead_id", "hubforce_salesforce_contact_id"] {
+            let names: &[&str] = match object {
+                Object::Contact => &["hubforce_salesforce_lead_id", "hubforce_salesforce_contact_id"],
+                Object::Company => &["hubforce_salesforce_account_id"],
+                Object::Deal => &["hubforce_salesforce_opportunity_id"],
+            };
+            for name in names {
                 set.add(name, "string", "text");
-                if let Some(property) = set.0.get_mut(name) {
-                    property.unique = true;
-                }
+                set.change(name, |property| property.unique = true);
             }
         }
         set
+    }
+
+    fn add_of_contacts(&mut self) {
+        for name in TEXTS {
+            self.add(name, "string", "text");
+        }
+        for name in ["annualrevenue", "numemployees"] {
+            self.add(name, "number", "number");
+        }
+        self.add("date_of_birth", "date", "date");
+        for (name, value_type) in COMPUTED_OF_CONTACTS {
+            self.add_computed(name, value_type);
+        }
+        self.add_choice("hs_lead_status", "radio", &LEAD_STATUSES);
+        self.add_lifecycle();
+    }
+
+    fn add_of_companies(&mut self) {
+        for name in COMPANY_TEXTS {
+            self.add(name, "string", "text");
+        }
+        self.add("description", "string", "textarea");
+        for name in ["annualrevenue", "numberofemployees"] {
+            self.add(name, "number", "number");
+        }
+        self.add_computed("hs_lastmodifieddate", "datetime");
+        self.add_choice("industry", "select", &INDUSTRIES);
+        self.add_choice("type", "select", &COMPANY_TYPES);
+        self.add_lifecycle();
+    }
+
+    fn add_of_deals(&mut self) {
+        self.add("dealname", "string", "text");
+        self.add("description", "string", "textarea");
+        self.add("amount", "number", "number");
+        self.add("closedate", "datetime", "date");
+        self.add_choice("dealtype", "radio", &["newbusiness", "existingbusiness"]);
+        for name in ["pipeline", "dealstage"] {
+            self.add(name, "enumeration", "select");
+            self.change(name, |property| property.external = true);
+        }
+        self.add_computed("hs_lastmodifieddate", "datetime");
+    }
+
+    fn add_computed(&mut self, name: &str, value_type: &'static str) {
+        self.add(name, value_type, "text");
+        self.change(name, |property| property.read_only = true);
+    }
+
+    fn add_choice(&mut self, name: &str, field_type: &'static str, options: &[&str]) {
+        self.add(name, "enumeration", field_type);
+        self.change(name, |property| {
+            property.options = options.iter().map(|one| (*one).to_owned()).collect();
+        });
+    }
+
+    fn add_lifecycle(&mut self) {
+        self.add_choice("lifecyclestage", "radio", &STAGES);
+        self.change("lifecyclestage", |property| property.external = true);
+    }
+
+    fn change(&mut self, name: &str, how: impl FnOnce(&mut Property)) {
+        if let Some(property) = self.0.get_mut(name) {
+            how(property);
+        }
+    }
+
+    /// Adds a value to a property's list.
+    pub(super) fn add_option(&mut self, name: &str, value: &str) {
+        self.change(name, |property| property.options.push(value.to_owned()));
     }
 
     fn add(&mut self, name: &str, value_type: &'static str, field_type: &'static str) {
@@ -116,6 +193,7 @@ impl PropertySet {
             field_type,
             options: Vec::new(),
             read_only: false,
+            external: false,
             unique: name == "email",
         };
         self.0.insert(name.to_owned(), property);
@@ -152,6 +230,7 @@ impl PropertySet {
             "number" if value.parse::<f64>().is_err() => {
                 unfit("INVALID_INTEGER", format!("{name} was not a valid number"))
             }
+            "datetime" => fit_instant(name, value),
             "date" if !is_date(value) => unfit("INVALID_DATE", format!("{value} was not a valid date")),
             "enumeration" if !property.options.iter().any(|option| option == value) => unfit(
                 "INVALID_OPTION",
@@ -161,6 +240,16 @@ impl PropertySet {
             _ => Ok(value.to_owned()),
         }
     }
+}
+
+/// Instants come as ISO 8601, as milliseconds, or as a plain day; they are kept as the first.
+fn fit_instant(name: &str, value: &str) -> Result<String, Unfit> {
+    let of_millis = value.parse::<i64>().ok().map(Timestamp::from_millis);
+    let of_day = is_date(value).then(|| Timestamp::parse(&format!("{value}T00:00:00Z"))).flatten();
+    let instant = of_millis.or(of_day).or_else(|| Timestamp::parse(value));
+    let unfit =
+        || Unfit { code: "INVALID_DATE", message: format!("{name}: {value} was not a valid instant") };
+    instant.map(|at| at.to_string().replace(".000Z", "Z")).ok_or_else(unfit)
 }
 
 fn is_date(value: &str) -> bool {
@@ -192,7 +281,7 @@ impl Property {
         json!({
             "name": name, "label": self.label, "type": self.value_type, "fieldType": self.field_type, "description": "",
             "groupName": "contactinformation", "options": options, "displayOrder": -1, "calculated": false,
-            "externalOptions": false, "hasUniqueValue": self.unique && name != "email", "hidden": false, "formField": true,
+            "externalOptions": self.external, "hasUniqueValue": self.unique && name != "email", "hidden": false, "formField": true,
             "dataSensitivity": "non_sensitive",
             "modificationMetadata": {
                 "archivable": true, "readOnlyDefinition": true, "readOnlyValue": self.read_only

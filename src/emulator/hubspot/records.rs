@@ -1,10 +1,11 @@
-//! Contacts: what they hold, and what a write does to them.
+//! Records of one object: what they hold, and what a write does to them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value as Json, json};
 
 use crate::domain::Timestamp;
+use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
 
 /// Who writes.
@@ -14,6 +15,8 @@ pub(super) enum Writer {
     App(u64),
     /// Somebody at work.
     Person,
+    /// The portal itself.
+    Portal,
 }
 
 /// Who writes, and when.
@@ -23,9 +26,9 @@ pub(super) struct Act<'a> {
     pub(super) now: Timestamp,
 }
 
-/// A contact.
+/// A record.
 #[derive(Clone, Debug)]
-pub(super) struct Contact {
+pub(super) struct Record {
     pub(super) id: u64,
     pub(super) properties: BTreeMap<String, String>,
     pub(super) created_at: Timestamp,
@@ -36,6 +39,7 @@ pub(super) struct Contact {
 /// What a write did.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
+    pub(super) object: Object,
     pub(super) id: u64,
     pub(super) created: bool,
     /// The properties that hold something else now.
@@ -52,22 +56,30 @@ pub(super) struct Refused {
     pub(super) existing: Option<u64>,
 }
 
-/// The contacts of a portal.
-#[derive(Debug, Default)]
-pub(super) struct Contacts {
-    by_id: BTreeMap<u64, Contact>,
+/// The records of one object.
+#[derive(Debug)]
+pub(super) struct Table {
+    pub(super) object: Object,
+    pub(super) set: PropertySet,
+    by_id: BTreeMap<u64, Record>,
     by_value: HashMap<(String, String), u64>,
     /// What became of records that were merged: the survivor of each.
     merged: HashMap<u64, u64>,
     last_id: u64,
 }
 
-/// The first id; larger than 32 bits, as real ones are.
-const FIRST_ID: u64 = 734_931_000_000;
+impl Table {
+    pub(super) fn new(object: Object, set: PropertySet) -> Self {
+        let (by_id, by_value, merged) = Default::default();
+        Self { object, set, by_id, by_value, merged, last_id: 0 }
+    }
 
-impl Contacts {
-    /// A contact; by the id of one that was merged, its survivor.
-    pub(super) fn get(&self, id: u64) -> Option<&Contact> {
+    pub(super) fn clear(&mut self) {
+        *self = Self { last_id: self.last_id, ..Self::new(self.object, self.set.clone()) };
+    }
+
+    /// A record; by the id of one that was merged, its survivor.
+    pub(super) fn get(&self, id: u64) -> Option<&Record> {
         let mut id = id;
         while let Some(survivor) = self.merged.get(&id) {
             id = *survivor;
@@ -75,7 +87,7 @@ impl Contacts {
         self.by_id.get(&id).filter(|contact| contact.archived_at.is_none())
     }
 
-    pub(super) fn archived(&self, id: u64) -> Option<&Contact> {
+    pub(super) fn archived(&self, id: u64) -> Option<&Record> {
         self.by_id.get(&id).filter(|contact| contact.archived_at.is_some() && !self.merged.contains_key(&id))
     }
 
@@ -87,7 +99,7 @@ impl Contacts {
             .collect()
     }
 
-    pub(super) fn page(&self, after: u64, limit: usize) -> Vec<&Contact> {
+    pub(super) fn page(&self, after: u64, limit: usize) -> Vec<&Record> {
         self.by_id
             .range(after + 1..)
             .map(|(_, contact)| contact)
@@ -97,7 +109,7 @@ impl Contacts {
     }
 
     /// Finds a contact by a unique property.
-    pub(super) fn find(&self, property: &str, value: &str) -> Option<&Contact> {
+    pub(super) fn find(&self, property: &str, value: &str) -> Option<&Record> {
         let id = self.by_value.get(&(property.to_owned(), value.to_lowercase()))?;
         self.get(*id)
     }
@@ -107,32 +119,37 @@ impl Contacts {
         &mut self,
         id: Option<u64>,
         values: &BTreeMap<String, String>,
-        set: &PropertySet,
         act: Act<'_>,
     ) -> Result<Change, Refused> {
         let Act { writer, now } = act;
-        let values = fitted(values, set)?;
+        let values = fitted(values, &self.set)?;
         if let Some(id) = id
             && self.get(id).is_none()
         {
             return Err(not_found());
         }
-        self.check_unique(id, &values, set)?;
+        self.check_unique(id, &values)?;
+        let required = self.object.required();
         if id.is_none()
-            && !["email", "firstname", "lastname"]
-                .iter()
-                .any(|name| values.get(*name).is_some_and(|value| !value.is_empty()))
+            && !required.iter().any(|name| values.get(*name).is_some_and(|value| !value.is_empty()))
         {
-            return Err(invalid(vec![], "A contact needs an email, a first name or a last name".to_owned()));
+            let message = format!("A record needs one of {}", required.join(", "));
+            return Err(invalid(vec![], message));
         }
         let created = id.is_none();
-        let id = id.unwrap_or_else(|| self.new_contact(writer, now));
+        let id = id.unwrap_or_else(|| self.new_record(writer, now));
         let Some(contact) = self.by_id.get_mut(&id) else { return Err(not_found()) };
         let mut moved = Vec::new();
         for (name, value) in values {
+            if name == LIFECYCLE
+                && !created
+                && goes_back(contact.properties.get(LIFECYCLE), &value, &self.set)
+            {
+                continue;
+            }
             let before = contact.properties.get(&name).cloned().unwrap_or_default();
             if before != value {
-                if set.get(&name).is_some_and(|property| property.unique) {
+                if self.set.get(&name).is_some_and(|property| property.unique) {
                     self.by_value.remove(&(name.clone(), before.to_lowercase()));
                     if !value.is_empty() {
                         self.by_value.insert((name.clone(), value.to_lowercase()), id);
@@ -144,18 +161,17 @@ impl Contacts {
         }
         if !moved.is_empty() || created {
             contact.updated_at = now;
-            contact.properties.insert("lastmodifieddate".to_owned(), now.to_string());
+            contact.properties.insert(self.object.modified_property().to_owned(), now.to_string());
         }
-        Ok(Change { id, created, moved })
+        Ok(Change { object: self.object, id, created, moved })
     }
 
     pub(super) fn check_unique(
         &self,
         id: Option<u64>,
         values: &BTreeMap<String, String>,
-        set: &PropertySet,
     ) -> Result<(), Refused> {
-        for name in set.unique_names() {
+        for name in self.set.unique_names() {
             let Some(value) = values.get(name).filter(|value| !value.is_empty()) else { continue };
             let holder = self.by_value.get(&(name.clone(), value.to_lowercase())).copied();
             let Some(holder) = holder.filter(|holder| Some(*holder) != id && self.get(*holder).is_some())
@@ -173,30 +189,35 @@ impl Contacts {
             }
             let own = id.unwrap_or(self.last_id + 1);
             let message = format!(
-                "Cannot set PropertyValueCoordinates{{portalId=1, objectTypeId=ObjectTypeId{{legacyObjectType=CONTACT}}, propertyName={name}, value={value}}} on {own}. {holder} already has that value."
+                "Cannot set PropertyValueCoordinates{{portalId=1, objectTypeId=ObjectTypeId{{legacyObjectType={}}}, propertyName={name}, value={value}}} on {own}. {holder} already has that value.",
+                self.object.name().to_uppercase()
             );
             return Err(Refused { existing: Some(holder), ..invalid(Vec::new(), message) });
         }
         Ok(())
     }
 
-    fn new_contact(&mut self, writer: &Writer, now: Timestamp) -> u64 {
-        self.last_id = self.last_id.max(FIRST_ID) + 1;
+    fn new_record(&mut self, writer: &Writer, now: Timestamp) -> u64 {
+        self.last_id = self.last_id.max(self.object.first_id()) + 1;
         let id = self.last_id;
         let (source, source_id) = match writer {
             Writer::App(app) => ("INTEGRATION", app.to_string()),
             Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
+            Writer::Portal => ("COMPANIES", "FetchAssociatedCompanyIdStep".to_owned()),
+        };
+        let born_with = match self.object {
+            Object::Contact | Object::Company => (LIFECYCLE, "lead"),
+            Object::Deal => ("pipeline", "default"),
         };
         let properties = [
             ("createdate", now.to_string()),
             ("hs_object_id", id.to_string()),
             ("hs_object_source", source.to_owned()),
             ("hs_object_source_id", source_id),
-            ("lifecyclestage", "lead".to_owned()),
+            (born_with.0, born_with.1.to_owned()),
         ];
         let properties = properties.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        self.by_id
-            .insert(id, Contact { id, properties, created_at: now, updated_at: now, archived_at: None });
+        self.by_id.insert(id, Record { id, properties, created_at: now, updated_at: now, archived_at: None });
         id
     }
 
@@ -215,12 +236,7 @@ impl Contacts {
     }
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
-    pub(super) fn merge(
-        &mut self,
-        (primary, other): (u64, u64),
-        set: &PropertySet,
-        act: Act<'_>,
-    ) -> Result<u64, Refused> {
+    pub(super) fn merge(&mut self, (primary, other): (u64, u64), act: Act<'_>) -> Result<u64, Refused> {
         let Act { writer, now } = act;
         let is_live = |id: u64| self.get(id).is_some_and(|contact| contact.id == id);
         if primary == other || !is_live(primary) || !is_live(other) {
@@ -231,7 +247,7 @@ impl Contacts {
         for id in [primary, other] {
             self.archive(id, now);
         }
-        let id = self.new_contact(writer, now);
+        let id = self.new_record(writer, now);
         for (name, value) in [
             ("hs_object_id", id.to_string()),
             ("hs_merged_object_ids", format!("{primary};{other}")),
@@ -240,8 +256,10 @@ impl Contacts {
         ] {
             properties.insert(name.to_owned(), value);
         }
-        let own =
-            set.unique_names().filter_map(|name| Some((name.clone(), properties.get(name)?.to_lowercase())));
+        let own = self
+            .set
+            .unique_names()
+            .filter_map(|name| Some((name.clone(), properties.get(name)?.to_lowercase())));
         let answered = own.chain([("email".to_owned(), further.to_lowercase())]);
         let answered = answered.filter(|(_, value)| !value.is_empty()).map(|place| (place, id));
         self.by_value.extend(answered);
@@ -253,9 +271,9 @@ impl Contacts {
     }
 
     /// Brings a contact back, unless another has taken one of its unique values meanwhile.
-    pub(super) fn restore(&mut self, id: u64, set: &PropertySet, now: Timestamp) -> Result<(), String> {
+    pub(super) fn restore(&mut self, id: u64, now: Timestamp) -> Result<(), String> {
         let contact = self.archived(id).ok_or_else(|| format!("contact {id} is not deleted"))?;
-        let unique = set.unique_names().filter_map(|name| {
+        let unique = self.set.unique_names().filter_map(|name| {
             let value = contact.properties.get(name).filter(|value| !value.is_empty())?;
             Some((name.clone(), value.to_lowercase()))
         });
@@ -276,7 +294,29 @@ impl Contacts {
     }
 
     pub(super) fn shown(&self) -> Json {
-        json!({ "contacts": self.by_id.values().map(|contact| contact.shown(&[], true)).collect::<Vec<_>>() })
+        self.by_id.values().map(|record| record.shown(&[], true)).collect()
+    }
+
+    /// Sets what only the portal itself sets: mirrors of other things. Returns whether it was anything else.
+    pub(super) fn mirror(&mut self, id: u64, (name, value): (&str, &str), now: Timestamp) -> bool {
+        let Some(record) = self.by_id.get_mut(&id) else { return false };
+        let before = record.properties.insert(name.to_owned(), value.to_owned()).unwrap_or_default();
+        if before != value {
+            record.updated_at = now;
+        }
+        before != value
+    }
+}
+
+/// The stages that people and companies go through.
+const LIFECYCLE: &str = "lifecyclestage";
+
+/// Whether a stage would go back, which the portal silently does not do. Clearing is allowed.
+fn goes_back(held: Option<&String>, wanted: &str, set: &PropertySet) -> bool {
+    let place = |stage: &str| set.get(LIFECYCLE)?.options.iter().position(|option| option == stage);
+    match (held.and_then(|held| place(held)), place(wanted)) {
+        (Some(held), Some(wanted)) => wanted < held,
+        _ => false,
     }
 }
 
@@ -304,7 +344,7 @@ fn invalid(errors: Vec<Json>, message: String) -> Refused {
     Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None }
 }
 
-/// A contact that is not there.
+/// A record that is not there.
 pub(super) fn not_found() -> Refused {
     Refused {
         status: 404,
@@ -315,11 +355,11 @@ pub(super) fn not_found() -> Refused {
     }
 }
 
-impl Contact {
+impl Record {
     /// The record with the properties asked for; with `all`, with every one it has.
     pub(super) fn shown(&self, asked: &[String], all: bool) -> Json {
         let mut properties = serde_json::Map::new();
-        let always = ["createdate", "hs_object_id", "lastmodifieddate"];
+        let always = ["createdate", "hs_object_id"];
         let names: Vec<&str> = if all {
             self.properties.keys().map(String::as_str).collect()
         } else {

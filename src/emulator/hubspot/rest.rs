@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::emulator::hubspot::records::{Act, Contact, Refused, Writer, not_found};
-use crate::emulator::hubspot::{HubspotEmulator, State};
+use crate::emulator::hubspot::HubspotEmulator;
+use crate::emulator::hubspot::associations::{Named, Place, Type, asks_for_primary};
+use crate::emulator::hubspot::objects::Object;
+use crate::emulator::hubspot::portal::State;
+use crate::emulator::hubspot::records::{Act, Record, Refused, Table, Writer, not_found};
 use crate::emulator::{Asked, Caller, Reply};
 
 /// Answers a call.
@@ -18,13 +21,24 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
     let writer = if caller == Caller::Person { Writer::Person } else { Writer::App(emulator.options.app_id) };
     let segments = asked.segments();
     let Some((family, rest)) = family_of(&segments) else { return unknown(asked) };
-    let mut call = Call { emulator, asked, writer };
+    let object = rest.first().and_then(|kind| Object::parse(kind)).unwrap_or(Object::Contact);
+    let mut call = Call { emulator, asked, writer, object };
     match (asked.method, family, rest) {
         ("GET", "account-info", ["details"]) => call.details(),
-        ("GET", "properties", [kind]) if is_contact(kind) => {
-            Reply::json("properties", 200, &emulator.state().properties.shown())
+        ("GET", "properties", [kind]) if Object::parse(kind).is_some() => {
+            Reply::json("properties", 200, &emulator.state().table(call.object).set.shown())
         }
-        ("GET", "properties", [kind, name]) if is_contact(kind) => call.property(name),
+        ("GET", "properties", [kind, name]) if Object::parse(kind).is_some() => call.property(name),
+        ("GET", "owners", []) => call.owners(),
+        ("GET", "owners", [id]) => call.owner(id),
+        ("GET", "pipelines", [kind]) if Object::parse(kind) == Some(Object::Deal) => call.pipelines(),
+        ("GET" | "POST", "communication-preferences", ["statuses", address, "unsubscribe-all"]) => {
+            call.unsubscribe_all(asked.method, address)
+        }
+        ("POST", "associations", [from, to, rest @ ..]) => {
+            let between = Object::parse(from).zip(Object::parse(to));
+            between.and_then(|between| call.associations(between, rest)).unwrap_or_else(|| unknown(asked))
+        }
         ("GET", "lists", [list]) => match emulator.state().lists.shown(list) {
             Some(shown) => Reply::json("lists", 200, &shown),
             None => refused("lists", &not_found()),
@@ -35,7 +49,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
                 Err(problem) => error("lists/memberships", 400, "VALIDATION_ERROR", &problem),
             }
         }
-        (method, "objects", [kind, rest @ ..]) if is_contact(kind) => match (method, rest) {
+        (method, "objects", [kind, rest @ ..]) if Object::parse(kind).is_some() => match (method, rest) {
             ("GET", []) => call.list(),
             ("POST", []) => call.create(),
             ("GET", [id]) => call.read(id),
@@ -58,13 +72,13 @@ fn family_of<'a>(segments: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
         ["crm", "v3", family, rest @ ..] | ["crm", family, "2026-03" | "2026-09", rest @ ..] => {
             Some((family, rest))
         }
+        ["crm", "v4", "associations", rest @ ..] => Some(("associations", rest)),
         ["account-info", "v3" | "2026-03" | "2026-09", rest @ ..] => Some(("account-info", rest)),
+        ["communication-preferences", "v4" | "2026-03" | "2026-09", rest @ ..] => {
+            Some(("communication-preferences", rest))
+        }
         _ => None,
     }
-}
-
-fn is_contact(kind: &str) -> bool {
-    matches!(kind, "contacts" | "contact" | "0-1")
 }
 
 fn unknown(asked: &Asked<'_>) -> Reply {
@@ -98,6 +112,8 @@ pub(super) struct Call<'a> {
     pub(super) emulator: &'a HubspotEmulator,
     pub(super) asked: &'a Asked<'a>,
     pub(super) writer: Writer,
+    /// The object that the path names.
+    pub(super) object: Object,
 }
 
 #[derive(Deserialize)]
@@ -109,7 +125,15 @@ pub(super) struct WriteInput {
     #[serde(default)]
     pub(super) object_write_trace_id: Option<String>,
     #[serde(default)]
-    pub(super) associations: Vec<Json>,
+    pub(super) associations: Vec<NewAssociation>,
+}
+
+/// An association that a new record begins with.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewAssociation {
+    to: Named,
+    types: Vec<Type>,
 }
 
 /// Values may come as numbers or flags; they are kept as text.
@@ -152,7 +176,7 @@ impl Call<'_> {
     }
 
     fn property(&self, name: &str) -> Reply {
-        match self.emulator.state().properties.get(name) {
+        match self.emulator.state().table(self.object).set.get(name) {
             Some(property) => Reply::json("properties/name", 200, &property.shown(name)),
             None => error("properties/name", 404, "OBJECT_NOT_FOUND", "resource not found"),
         }
@@ -165,8 +189,9 @@ impl Call<'_> {
             return error("list", 400, "VALIDATION_ERROR", "limit must be from 1 to 100");
         };
         let (names, state) = (self.asked_properties(), self.emulator.state());
-        let page = state.contacts.page(after, limit);
-        let results: Vec<Json> = page.iter().map(|contact| shown(contact, &names, &state)).collect();
+        let table = state.table(self.object);
+        let page = table.page(after, limit);
+        let results: Vec<Json> = page.iter().map(|record| shown(record, &names, table)).collect();
         let mut body = json!({ "results": results });
         if let Some(last) = page.last().filter(|_| page.len() == limit) {
             body["paging"] = json!({ "next": { "after": last.id.to_string() } });
@@ -174,22 +199,52 @@ impl Call<'_> {
         Reply::json("list", 200, &body)
     }
 
-    fn find(&self, state: &State, id: &str) -> Option<u64> {
+    fn find(&self, table: &Table, id: &str) -> Option<u64> {
         match self.asked.query_value("idProperty") {
-            Some(property) => state.contacts.find(property, id).map(|contact| contact.id),
+            Some(property) => table.find(property, id).map(|record| record.id),
             None => id.parse().ok(),
         }
+    }
+
+    /// Associates two records as this caller.
+    pub(super) fn relate(&self, one: Place, other: Place, primary: bool) -> Result<(), String> {
+        let act = Act { writer: &self.writer, now: self.emulator.now() };
+        self.emulator.state().relate((one, other), primary, act)
+    }
+
+    pub(super) fn unrelate(&self, one: Place, other: Place) {
+        let act = Act { writer: &self.writer, now: self.emulator.now() };
+        self.emulator.state().unrelate((one, other), act);
+    }
+
+    /// Makes the associations that a new record begins with.
+    pub(super) fn associate_new(
+        &self,
+        state: &mut State,
+        id: u64,
+        associations: &[NewAssociation],
+    ) -> Result<(), String> {
+        let act = Act { writer: &self.writer, now: self.emulator.now() };
+        for association in associations {
+            let to = Object::ALL
+                .into_iter()
+                .find_map(|to| Some((to, asks_for_primary(&association.types, (self.object, to))?)));
+            let ((to, primary), other) =
+                to.zip(association.to.number()).ok_or("One or more associations are invalid")?;
+            state.relate(((self.object, id), (to, other)), primary, act)?;
+        }
+        Ok(())
     }
 
     fn read(&self, id: &str) -> Reply {
         let state = self.emulator.state();
         let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
         let archived = self.asked.query_value("archived") == Some("true");
-        let found = self
-            .find(&state, &id)
-            .and_then(|id| if archived { state.contacts.archived(id) } else { state.contacts.get(id) });
+        let table = state.table(self.object);
+        let found =
+            self.find(table, &id).and_then(|id| if archived { table.archived(id) } else { table.get(id) });
         match found {
-            Some(contact) => Reply::json("read", 200, &shown(contact, &self.asked_properties(), &state)),
+            Some(record) => Reply::json("read", 200, &shown(record, &self.asked_properties(), table)),
             None => refused("read", &not_found()),
         }
     }
@@ -199,7 +254,13 @@ impl Call<'_> {
             Ok(input) => input,
             Err(reply) => return reply,
         };
-        self.write_one("create", None, &texts(input.properties), 201)
+        let reply = self.write_one("create", None, &texts(input.properties), 201);
+        let made: Json = serde_json::from_slice(&reply.body).unwrap_or_default();
+        let id = made["id"].as_str().and_then(|id| id.parse().ok());
+        match id.map(|id| self.associate_new(&mut self.emulator.state(), id, &input.associations)) {
+            Some(Err(message)) => error("create", 400, "VALIDATION_ERROR", &message),
+            Some(Ok(())) | None => reply,
+        }
     }
 
     fn update(&mut self, id: &str) -> Reply {
@@ -207,8 +268,8 @@ impl Call<'_> {
             Ok(input) => input,
             Err(reply) => return reply,
         };
-        let id =
-            self.find(&self.emulator.state(), &percent_encoding::percent_decode_str(id).decode_utf8_lossy());
+        let id = percent_encoding::percent_decode_str(id).decode_utf8_lossy();
+        let id = self.find(self.emulator.state().table(self.object), &id);
         match id {
             Some(id) => self.write_one("update", Some(id), &texts(input.properties), 200),
             None => refused("update", &not_found()),
@@ -224,11 +285,10 @@ impl Call<'_> {
     ) -> Reply {
         let now = self.emulator.now();
         let state = &mut *self.emulator.state();
-        match state.contacts.write(id, values, &state.properties, Act { writer: &self.writer, now }) {
+        match state.write(self.object, id, values, Act { writer: &self.writer, now }) {
             Err(problem) => refused(endpoint, &problem),
             Ok(change) => {
-                state.webhooks.changed(&change, Act { writer: &self.writer, now });
-                let contact = state.contacts.get(change.id);
+                let contact = state.table(self.object).get(change.id);
                 contact.map_or_else(
                     || refused(endpoint, &not_found()),
                     |contact| Reply::json(endpoint, status, &contact.shown(&[], true)),
@@ -240,10 +300,8 @@ impl Call<'_> {
     pub(super) fn archive(&mut self, id: &str) -> Reply {
         let now = self.emulator.now();
         let state = &mut *self.emulator.state();
-        if let Ok(id) = id.parse()
-            && state.contacts.archive(id, now)
-        {
-            state.webhooks.deleted(id, Act { writer: &self.writer, now });
+        if let Ok(id) = id.parse() {
+            state.archive(self.object, id, Act { writer: &self.writer, now });
         }
         Reply::empty("archive", 204)
     }
@@ -265,20 +323,18 @@ impl Call<'_> {
         else {
             return refused("merge", &not_found());
         };
-        match state.contacts.merge((primary, other), &state.properties, act) {
+        match state.merge(self.object, (primary, other), act) {
             Err(problem) => refused("merge", &problem),
             Ok(survivor) => {
-                state.webhooks.merged((primary, other), survivor, act);
-                let shown = state.contacts.get(survivor).map(|contact| contact.shown(&[], true));
+                let shown = state.table(self.object).get(survivor).map(|record| record.shown(&[], true));
                 Reply::json("merge", 200, &shown.unwrap_or_default())
             }
         }
     }
 }
 
-/// A contact with the properties asked for; one that the portal does not define is left out.
-pub(super) fn shown(contact: &Contact, names: &[String], state: &State) -> Json {
-    let known: Vec<String> =
-        names.iter().filter(|name| state.properties.get(name).is_some()).cloned().collect();
-    contact.shown(&known, false)
+/// A record with the properties asked for; one that the portal does not define is left out.
+pub(super) fn shown(record: &Record, names: &[String], table: &Table) -> Json {
+    let known: Vec<String> = names.iter().filter(|name| table.set.get(name).is_some()).cloned().collect();
+    record.shown(&known, false)
 }

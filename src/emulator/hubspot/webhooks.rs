@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 use crate::domain::Timestamp;
 use crate::emulator::Outgoing;
 use crate::emulator::hubspot::Target;
+use crate::emulator::hubspot::associations::Link;
+use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::records::{Act, Change, Writer};
 use crate::emulator::outbox::{Ladder, Outbox, WebhookControl};
 
@@ -38,6 +40,11 @@ impl Webhooks {
         self.target = target;
     }
 
+    /// Takes the target away for a while: what happens is told to nobody.
+    pub(super) fn set_aside_target(&mut self) -> Option<(String, String)> {
+        self.target.take()
+    }
+
     pub(super) fn set(&mut self, control: WebhookControl<Target>) {
         self.outbox.knobs.turn(&control);
         if let Some(targets) = control.targets {
@@ -45,36 +52,56 @@ impl Webhooks {
         }
     }
 
-    /// A contact was created or changed: one event each for its creation and for every property that moved.
+    /// A record was created or changed: one event each for its creation and for every property that moved.
     pub(super) fn changed(&mut self, change: &Change, act: Act<'_>) {
         if change.created {
-            self.tell("contact.creation", change.id, act, json!({ "changeFlag": "CREATED" }));
+            self.tell((change.object, "creation"), change.id, act, json!({ "changeFlag": "CREATED" }));
         }
         for (name, value) in &change.moved {
             let more = json!({ "propertyName": name, "propertyValue": value });
-            self.tell("contact.propertyChange", change.id, act, more);
+            self.tell((change.object, "propertyChange"), change.id, act, more);
         }
     }
 
-    pub(super) fn deleted(&mut self, id: u64, act: Act<'_>) {
-        self.tell("contact.deletion", id, act, json!({ "changeFlag": "DELETED" }));
+    pub(super) fn deleted(&mut self, object: Object, id: u64, act: Act<'_>) {
+        self.tell((object, "deletion"), id, act, json!({ "changeFlag": "DELETED" }));
     }
 
-    /// Two contacts became a third: the values that moved with it are not told, the loser's deletion is.
-    pub(super) fn merged(&mut self, (primary, other): (u64, u64), survivor: u64, act: Act<'_>) {
+    /// Two records became a third: the values that moved with it are not told, the loser's deletion is.
+    pub(super) fn merged(
+        &mut self,
+        object: Object,
+        (primary, other): (u64, u64),
+        survivor: u64,
+        act: Act<'_>,
+    ) {
         let more = json!({
             "primaryObjectId": primary, "mergedObjectIds": [other], "newObjectId": survivor,
             "numberOfPropertiesMoved": 0,
         });
-        self.tell("contact.merge", survivor, act, more);
-        self.deleted(other, act);
+        self.tell((object, "merge"), survivor, act, more);
+        self.deleted(object, other, act);
     }
 
-    pub(super) fn restored(&mut self, id: u64, now: Timestamp) {
-        self.tell("contact.restore", id, Act { writer: &Writer::Person, now }, json!({}));
+    pub(super) fn restored(&mut self, object: Object, id: u64, now: Timestamp) {
+        self.tell((object, "restore"), id, Act { writer: &Writer::Person, now }, json!({}));
     }
 
-    fn tell(&mut self, kind: &str, id: u64, act: Act<'_>, more: Json) {
+    /// Two records were associated, or are no longer: each side is told.
+    pub(super) fn associated(&mut self, link: Link, (removed, primary): (bool, bool), act: Act<'_>) {
+        for (from, to) in [(link.from, link.to), (link.to, link.from)] {
+            let name = |object: Object| object.name().to_uppercase();
+            let more = json!({
+                "associationType": format!("{}_TO_{}", name(from.0), name(to.0)), "fromObjectId": from.1,
+                "toObjectId": to.1, "associationRemoved": removed, "isPrimaryAssociation": primary,
+                "objectId": null,
+            });
+            self.tell((from.0, "associationChange"), from.1, act, more);
+        }
+    }
+
+    fn tell(&mut self, (object, change): (Object, &str), id: u64, act: Act<'_>, more: Json) {
+        let kind = format!("{}.{change}", object.name());
         let Act { writer, now } = act;
         if self.target.is_none() {
             return;
@@ -83,6 +110,7 @@ impl Webhooks {
         let (source, source_id) = match writer {
             Writer::App(app) => ("INTEGRATION", app.to_string()),
             Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
+            Writer::Portal => ("AUTO_ASSOCIATE_BY_DOMAIN", String::new()),
         };
         let mut event = json!({
             "eventId": self.last_event, "subscriptionId": 7_562_680, "portalId": self.portal_id, "appId": self.app_id,
@@ -91,6 +119,7 @@ impl Webhooks {
         });
         if let (Json::Object(event), Json::Object(more)) = (&mut event, more) {
             event.extend(more);
+            event.retain(|_, value| !value.is_null());
         }
         self.outbox.add(event, now);
     }

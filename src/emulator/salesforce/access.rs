@@ -105,9 +105,11 @@ pub(super) fn soap_login(emulator: &SalesforceEmulator, asked: &Asked<'_>) -> Re
 
 pub(super) fn userinfo(emulator: &SalesforceEmulator, user: &str) -> Reply {
     let own = &emulator.options;
+    let state = emulator.state();
+    let part = |name: &str| state.tables["User"].get(user).map(|row| row.text(name)).unwrap_or_default();
     let body = json!({
         "sub": format!("https://login.salesforce.com/id/{}/{user}", own.organization), "user_id": user,
-        "organization_id": own.organization, "preferred_username": if user == PERSON_USER { own.person.0.as_str() } else { "integration@example.com" },
+        "organization_id": own.organization, "preferred_username": part("Username"), "name": part("Name"), "email": part("Email"),
     });
     Reply::json("oauth2/userinfo", 200, &body)
 }

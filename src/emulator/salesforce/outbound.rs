@@ -12,7 +12,8 @@ use crate::domain::Timestamp;
 use crate::emulator::Outgoing;
 use crate::emulator::outbox::{Item, Ladder, Outbox, WebhookControl};
 use crate::emulator::salesforce::records::Table;
-use crate::emulator::salesforce::{Options, Target, ids};
+use crate::emulator::salesforce::write::Hidden;
+use crate::emulator::salesforce::{INTEGRATION_USER, Options, Target, ids};
 
 /// The most notifications in one message.
 const NOTIFICATIONS_MAX: usize = 100;
@@ -20,6 +21,9 @@ const NOTIFICATIONS_MAX: usize = 100;
 /// Twice as long each time up to two hours, for a day. The first step is not documented; people have seen seconds.
 const LADDER: Ladder =
     Ladder { first_ms: 5_000, longest_ms: 7_200_000, attempts_max: u32::MAX, age_max_ms: 86_400_000 };
+
+/// The objects that are told of, each by a message of its own. A contact role changes nothing on its opportunity.
+const OBJECTS: [&str; 4] = ["Lead", "Contact", "Account", "Opportunity"];
 
 /// A record to tell of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,8 +53,7 @@ impl Outbound {
     }
 
     pub(super) fn set_target(&mut self, url: Option<String>) {
-        self.targets =
-            url.map(|url| HashMap::from([("Lead", url.clone()), ("Contact", url)])).unwrap_or_default();
+        self.targets = url.map(|url| OBJECTS.map(|object| (object, url.clone())).into()).unwrap_or_default();
     }
 
     pub(super) fn set(&mut self, control: WebhookControl<Target>) {
@@ -71,18 +74,18 @@ impl Outbound {
     pub(super) fn take_due(
         &mut self,
         tables: &HashMap<&'static str, Table>,
+        hidden: &Hidden,
         options: &Options,
         now: Timestamp,
     ) -> Vec<Outgoing> {
-        // Editions below these have no outbound messages.
-        if options.edition.starts_with("Professional") || options.edition.starts_with("Team") {
+        if !options.sends_messages() {
             self.outbox.clear();
         }
         let groups = self.outbox.take(now, NOTIFICATIONS_MAX, |one, other| one.object == other.object);
         let outgoing = |(id, items): (u64, Vec<Item<Told>>)| {
             let object = items[0].what.object.clone();
             let url = self.targets.get(object.as_str()).cloned().unwrap_or_default();
-            let body = self.envelope(&items, &tables[object.as_str()], options).into_bytes();
+            let body = self.envelope(&items, &tables[object.as_str()], hidden, options).into_bytes();
             let headers = vec![
                 ("content-type", "text/xml; charset=UTF-8".to_owned()),
                 ("soapaction", "\"\"".to_owned()),
@@ -92,10 +95,12 @@ impl Outbound {
         groups.into_iter().map(outgoing).collect()
     }
 
-    fn envelope(&self, items: &[Item<Told>], table: &Table, options: &Options) -> String {
+    fn envelope(&self, items: &[Item<Told>], table: &Table, hidden: &Hidden, options: &Options) -> String {
         let (organization, instance) = (&self.organization, &options.instance_url);
         let short = &organization[..15];
-        let notifications: String = items.iter().map(|item| notification(&item.what, table)).collect();
+        let notifications: String =
+            items.iter().map(|item| notification(&item.what, table, hidden)).collect();
+        let action = OBJECTS.iter().position(|object| *object == table.schema.object).unwrap_or_default();
         format!(
             r#"<?xml version="1.0" encoding="UTF-8"?>
 <soapenv:Envelope xmlns:soapenv="http://schemas.xmlsoap.org/soap/envelope/" xmlns:xsd="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance">
@@ -110,19 +115,23 @@ impl Outbound {
  </soapenv:Body>
 </soapenv:Envelope>
 "#,
-            ids::make("04k", 1)
+            ids::make("04k", action as u64 + 1)
         )
     }
 }
 
-/// A notification with what the record holds now; blank fields are left out, and a deleted record has none at all.
-fn notification(told: &Told, table: &Table) -> String {
+/// A notification with what the record holds now and the integration's user sees, as whom it is sent; blank fields are left out, and
+/// a deleted record has none at all.
+fn notification(told: &Told, table: &Table, hidden: &Hidden) -> String {
     let mut fields = String::new();
-    if let Some(record) = table.get(&told.id) {
+    let named = matches!(told.object.as_str(), "Lead" | "Contact");
+    let shown = |name: &str| {
+        let left_out = name == "Id" || name == "IsDeleted" || (named && name == "Name");
+        !left_out && !hidden.field(INTEGRATION_USER, &told.object, name)
+    };
+    if let Some(record) = table.get(&told.id).filter(|_| !hidden.object(INTEGRATION_USER, &told.object)) {
         fields = format!("     <sf:Id>{}</sf:Id>\n", told.id);
-        for (name, value) in
-            record.fields.iter().filter(|(name, _)| *name != "Id" && *name != "IsDeleted" && *name != "Name")
-        {
+        for (name, value) in record.fields.iter().filter(|(name, _)| shown(name)) {
             let text = match value {
                 Json::Null => continue,
                 Json::String(text) => text.replace("+0000", "Z"),

@@ -6,8 +6,9 @@ use serde_json::{Value as Json, json};
 
 use crate::domain::Timestamp;
 use crate::emulator::Reply;
+use crate::emulator::salesforce::answers::shown;
 use crate::emulator::salesforce::records::{Record, RowError};
-use crate::emulator::salesforce::rest::{Call, error, shown};
+use crate::emulator::salesforce::rest::{Call, error};
 use crate::emulator::salesforce::soql;
 
 /// The most ids in one read.
@@ -51,22 +52,12 @@ impl Call<'_> {
     /// Runs a query; the rows come as the API writes them.
     fn run_query(&self, text: &str, with_deleted: bool) -> Result<Vec<Json>, RowError> {
         let query = soql::parse(text).map_err(|message| RowError::new("MALFORMED_QUERY", message))?;
-        if query.object == "Organization" {
-            let own = &self.emulator.options;
-            return Ok(vec![json!({
-                "attributes": { "type": "Organization" }, "Id": own.organization, "OrganizationType": own.edition,
-                "Name": "Emulated", "IsSandbox": false,
-            })]);
-        }
         let state = self.emulator.state();
-        let Some(table) = state.tables.get(query.object.as_str()) else {
-            return Err(RowError::new(
-                "INVALID_TYPE",
-                format!("sObject type '{}' is not supported.", query.object),
-            ));
+        let Some(table) = state.seen(self.user, &query.object) else {
+            return Err(RowError::unknown_object(&query.object));
         };
         if let Some(name) =
-            query.named_fields().into_iter().find(|name| !table.schema.fields.contains_key(*name))
+            query.named_fields().into_iter().find(|name| !state.sees(self.user, &query.object, name))
         {
             return Err(RowError::new(
                 "INVALID_FIELD",
@@ -155,10 +146,10 @@ impl Call<'_> {
             return error(endpoint, 400, "JSON_PARSER_ERROR", "the body names no ids and fields");
         };
         let state = self.emulator.state();
-        let Some(table) = state.tables.get(object).filter(|_| body.ids.len() <= IDS_MAX) else {
+        let Some(table) = state.seen(self.user, object).filter(|_| body.ids.len() <= IDS_MAX) else {
             return error(endpoint, 400, "INVALID_TYPE", "no such object, or more than 2,000 ids");
         };
-        if let Some(name) = body.fields.iter().find(|name| !table.schema.fields.contains_key(*name)) {
+        if let Some(name) = body.fields.iter().find(|name| !state.sees(self.user, object, name)) {
             return error(
                 endpoint,
                 400,
@@ -188,7 +179,7 @@ impl Call<'_> {
             return error(endpoint, 400, "INVALID_REPLICATION_DATE", "start must lie before end");
         }
         let state = self.emulator.state();
-        let Some(table) = state.tables.get(object) else {
+        let Some(table) = state.seen(self.user, object) else {
             return error(endpoint, 404, "NOT_FOUND", "The requested resource does not exist");
         };
         let stamp = |record: &&Record| {

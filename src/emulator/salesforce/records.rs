@@ -1,18 +1,33 @@
-//! Rows: what they hold, and what a write does to them.
+//! Rows: what they hold, and what a write does to one of them.
 
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value as Json, json};
 
 use crate::domain::Timestamp;
-use crate::emulator::salesforce::ids;
-use crate::emulator::salesforce::schema::{Field, Schema};
+use crate::emulator::salesforce::schema::Schema;
+use crate::emulator::salesforce::values::instant;
+use crate::emulator::salesforce::{fields, ids};
 
 /// A row.
 #[derive(Clone, Debug)]
 pub(super) struct Record {
     pub(super) fields: Map<String, Json>,
     pub(super) deleted: bool,
+    /// The record whose deletion took this one with it.
+    pub(super) deleted_with: Option<String>,
+}
+
+impl Record {
+    /// A field's text; empty where there is none.
+    pub(super) fn text(&self, name: &str) -> &str {
+        self.fields.get(name).and_then(Json::as_str).unwrap_or_default()
+    }
+
+    /// Whether a yes-or-no field says yes.
+    pub(super) fn says(&self, name: &str) -> bool {
+        self.fields.get(name).and_then(Json::as_bool).unwrap_or_default()
+    }
 }
 
 /// Why a row was not written.
@@ -21,11 +36,35 @@ pub(super) struct RowError {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) fields: Vec<String>,
+    /// The record of which this one is a duplicate: its object and id.
+    pub(super) duplicate: Option<(String, String)>,
 }
 
 impl RowError {
     pub(super) const fn new(code: &'static str, message: String) -> Self {
-        Self { code, message, fields: Vec::new() }
+        Self { code, message, fields: Vec::new(), duplicate: None }
+    }
+
+    pub(super) fn deleted() -> Self {
+        Self::new("ENTITY_IS_DELETED", "entity is deleted".to_owned())
+    }
+
+    pub(super) fn missing(fields: Vec<String>) -> Self {
+        let message = format!("Required fields are missing: [{}]", fields.join(", "));
+        Self { fields, ..Self::new("REQUIRED_FIELD_MISSING", message) }
+    }
+
+    pub(super) fn unwritable(fields: &[&str]) -> Self {
+        let message = format!(
+            "Unable to create/update fields: {}. Please check the security settings of this field and verify that it is read/write for your profile or permission set.",
+            fields.join(", ")
+        );
+        let fields = fields.iter().map(|name| (*name).to_owned()).collect();
+        Self { fields, ..Self::new("INVALID_FIELD_FOR_INSERT_UPDATE", message) }
+    }
+
+    pub(super) fn unknown_object(object: &str) -> Self {
+        Self::new("INVALID_TYPE", format!("sObject type '{object}' is not supported."))
     }
 }
 
@@ -34,15 +73,9 @@ impl RowError {
 pub(super) struct Table {
     pub(super) schema: Schema,
     rows: BTreeMap<String, Record>,
-    /// Ids by indexed field and folded value: addresses and external ids.
+    /// Ids by indexed field and folded value: addresses, external ids and references.
     index: HashMap<(String, String), Vec<String>>,
     last: u64,
-}
-
-/// Instants have no more than seconds here, as in Salesforce.
-fn instant(now: Timestamp) -> Json {
-    let seconds = now.as_millis().div_euclid(1_000) * 1_000;
-    json!(Timestamp::from_millis(seconds).to_string().replace('Z', "+0000"))
 }
 
 impl Table {
@@ -51,7 +84,12 @@ impl Table {
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Record> {
-        self.rows.get(&ids::normal(id)?).filter(|record| !record.deleted)
+        self.any(id).filter(|record| !record.deleted)
+    }
+
+    /// A row, deleted or not.
+    pub(super) fn any(&self, id: &str) -> Option<&Record> {
+        self.rows.get(&ids::normal(id)?)
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = &Record> {
@@ -66,13 +104,25 @@ impl Table {
         if !self.is_indexed(field) {
             return None;
         }
+        let reference = self.schema.fields.get(field).is_some_and(|field| field.kind == "reference");
+        let value = if reference { ids::normal(value).unwrap_or_default() } else { value.to_owned() };
         let found =
             self.index.get(&(field.to_owned(), value.to_lowercase())).map(Vec::as_slice).unwrap_or_default();
         Some(found.iter().filter_map(|id| self.rows.get(id)).collect())
     }
 
-    fn is_indexed(&self, field: &str) -> bool {
-        field == "Email" || self.schema.fields.get(field).is_some_and(|field| field.external_id)
+    /// The ids of the rows that name a record in a reference and are not deleted.
+    pub(super) fn naming(&self, field: &str, id: &str) -> Vec<String> {
+        let found = self.indexed(field, id).unwrap_or_default();
+        found.iter().filter(|record| !record.deleted).map(|record| record.text("Id").to_owned()).collect()
+    }
+
+    fn is_indexed(&self, name: &str) -> bool {
+        let refers = |kind: &str| kind == "reference" && !name.ends_with("ById") && name != "OwnerId";
+        self.schema
+            .fields
+            .get(name)
+            .is_some_and(|field| field.external_id || field.kind == "email" || refers(field.kind))
     }
 
     pub(super) fn live_ids(&self) -> Vec<String> {
@@ -88,56 +138,41 @@ impl Table {
         self.rows.values().map(|record| Json::Object(record.fields.clone())).collect()
     }
 
-    pub(super) fn create(
-        &mut self,
-        row: &Map<String, Json>,
-        user: &str,
-        now: Timestamp,
-    ) -> Result<String, RowError> {
-        let values = self.fitted(row)?;
-        let missing: Vec<String> = self
-            .schema
-            .fields
-            .iter()
-            .filter(|(name, field)| field.required && values.get(*name).is_none_or(Json::is_null))
+    /// The values of a new row, where they make one.
+    pub(super) fn check_create(&self, row: &Map<String, Json>) -> Result<Map<String, Json>, RowError> {
+        let mut values = self.fitted(row, true)?;
+        // Left blank, these get their default.
+        values.retain(|name, value| {
+            let defaulted =
+                self.schema.fields.get(name).is_some_and(|field| field.is_filled() && !field.is_required());
+            !(value.is_null() && defaulted)
+        });
+        let blank = |name: &str| values.get(name).is_none_or(Json::is_null);
+        // An account with a last name is a person, and its name follows from that.
+        let excused = |name: &str| name == "Name" && !blank("LastName");
+        let fields = self.schema.fields.iter();
+        let missing: Vec<String> = fields
+            .filter(|(name, field)| field.is_required() && blank(name) && !excused(name))
             .map(|(name, _)| name.clone())
             .collect();
         if !missing.is_empty() {
-            let message = format!("Required fields are missing: [{}]", missing.join(", "));
-            return Err(RowError { code: "REQUIRED_FIELD_MISSING", message, fields: missing });
+            return Err(RowError::missing(missing));
         }
         self.check_unique(None, &values)?;
-        self.last += 1;
-        let id = ids::make(self.schema.prefix, self.last);
-        let mut fields: Map<String, Json> =
-            self.schema.fields.keys().map(|name| (name.clone(), Json::Null)).collect();
-        for (name, value) in [
-            ("Id", json!(id)),
-            ("CreatedDate", instant(now)),
-            ("CreatedById", json!(user)),
-            ("OwnerId", json!(user)),
-        ] {
-            fields.insert(name.to_owned(), value);
-        }
-        fields.insert("IsDeleted".to_owned(), json!(false));
-        if self.schema.object == "Lead" {
-            fields.insert("IsConverted".to_owned(), json!(false));
-            fields.insert("Status".to_owned(), json!("Open - Not Contacted"));
-        }
-        self.rows.insert(id.clone(), Record { fields, deleted: false });
-        self.store(&id, values, user, now);
-        Ok(id)
+        Ok(values)
     }
 
-    pub(super) fn update(
-        &mut self,
+    /// The id and the new values of a row, where it takes them.
+    pub(super) fn check_update(
+        &self,
         id: &str,
         row: &Map<String, Json>,
-        user: &str,
-        now: Timestamp,
-    ) -> Result<(), RowError> {
+    ) -> Result<(String, Map<String, Json>), RowError> {
         let id = ids::normal(id).ok_or_else(|| {
-            RowError::new("MALFORMED_ID", format!("{} ID: id value of incorrect type", self.schema.object))
+            RowError::new(
+                "MALFORMED_ID",
+                format!("{} ID: id value of incorrect type: {id}", self.schema.object),
+            )
         })?;
         match self.rows.get(&id) {
             None => {
@@ -146,189 +181,164 @@ impl Table {
                     "invalid cross reference id".to_owned(),
                 ));
             }
-            Some(record) if record.fields.get("IsConverted") == Some(&json!(true)) => {
+            Some(record) if record.says("IsConverted") => {
                 let message = "cannot reference converted lead".to_owned();
                 return Err(RowError::new("CANNOT_UPDATE_CONVERTED_LEAD", message));
             }
-            Some(record) if record.deleted => {
-                return Err(RowError::new("ENTITY_IS_DELETED", "entity is deleted".to_owned()));
-            }
+            Some(record) if record.deleted => return Err(RowError::deleted()),
             Some(_) => {}
         }
-        let values = self.fitted(row)?;
-        for (name, value) in &values {
-            if value.is_null() && self.schema.fields.get(name).is_some_and(|field| field.required) {
-                let message = format!("Required fields are missing: [{name}]");
-                return Err(RowError { code: "REQUIRED_FIELD_MISSING", message, fields: vec![name.clone()] });
+        let values = self.fitted(row, false)?;
+        for name in values.iter().filter(|(_, value)| value.is_null()).map(|(name, _)| name) {
+            if name == "OwnerId" {
+                let message = "Owner ID: owner cannot be blank".to_owned();
+                let fields = vec![name.clone()];
+                return Err(RowError { fields, ..RowError::new("INVALID_CROSS_REFERENCE_KEY", message) });
+            }
+            if self.schema.fields.get(name).is_some_and(super::schema::Field::is_filled) {
+                return Err(RowError::missing(vec![name.clone()]));
             }
         }
         self.check_unique(Some(&id), &values)?;
-        self.store(&id, values, user, now);
-        Ok(())
+        Ok((id, values))
     }
 
-    /// An update stamps the row even where every value stays the same.
-    fn store(&mut self, id: &str, values: Map<String, Json>, user: &str, now: Timestamp) {
-        let indexed: Vec<(String, String, String)> = values
+    /// Adds a row with these values and the defaults, without any check; returns its id.
+    pub(super) fn insert(&mut self, values: Map<String, Json>, user: &str, now: Timestamp) -> String {
+        self.last += 1;
+        let id = ids::make(self.schema.prefix, self.last);
+        self.insert_as(&id, values, user, now);
+        id
+    }
+
+    /// The same under an id of its own.
+    pub(super) fn insert_as(&mut self, id: &str, values: Map<String, Json>, user: &str, now: Timestamp) {
+        let blank = |(name, field): (&String, &super::schema::Field)| {
+            let value = match field.kind {
+                "boolean" => json!(false),
+                _ => fields::default(self.schema.object, name).map_or(Json::Null, |text| json!(text)),
+            };
+            (name.clone(), value)
+        };
+        let mut fields: Map<String, Json> = self.schema.fields.iter().map(blank).collect();
+        for (name, value) in [
+            ("Id", json!(id)),
+            ("CreatedDate", instant(now)),
+            ("CreatedById", json!(user)),
+            ("OwnerId", json!(user)),
+        ] {
+            if let Some(field) = fields.get_mut(name) {
+                *field = value;
+            }
+        }
+        self.rows.insert(id.to_owned(), Record { fields, deleted: false, deleted_with: None });
+        self.set(id, values);
+        self.stamp(id, user, now);
+    }
+
+    /// Puts values into a row without a check or a stamp, and keeps the indices and its name.
+    pub(super) fn set(&mut self, id: &str, values: Map<String, Json>) {
+        let lower = |value: Option<&Json>| value.and_then(Json::as_str).unwrap_or_default().to_lowercase();
+        let Some(record) = self.rows.get(id) else { return };
+        let moved: Vec<(String, String, String)> = values
             .iter()
             .filter(|(name, _)| self.is_indexed(name))
-            .map(|(name, value)| {
-                let before =
-                    self.rows.get(id).and_then(|record| record.fields.get(name)).and_then(Json::as_str);
-                (
-                    name.clone(),
-                    before.unwrap_or_default().to_lowercase(),
-                    value.as_str().unwrap_or_default().to_lowercase(),
-                )
-            })
+            .map(|(name, value)| (name.clone(), lower(record.fields.get(name)), lower(Some(value))))
+            .filter(|(_, before, after)| before != after)
             .collect();
-        for (name, before, after) in indexed {
-            if before != after {
-                if let Some(holders) = self.index.get_mut(&(name.clone(), before)) {
-                    holders.retain(|holder| holder != id);
-                }
-                if !after.is_empty() {
-                    self.index.entry((name, after)).or_default().push(id.to_owned());
-                }
+        for (name, before, after) in moved {
+            if let Some(holders) = self.index.get_mut(&(name.clone(), before)) {
+                holders.retain(|holder| holder != id);
+            }
+            if !after.is_empty() {
+                self.index.entry((name, after)).or_default().push(id.to_owned());
             }
         }
         let Some(record) = self.rows.get_mut(id) else { return };
         record.fields.extend(values);
-        let part = |name: &str| record.fields.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-        let name = format!("{} {}", part("FirstName"), part("LastName"));
-        for (field, value) in [
-            ("Name", json!(name.trim())),
-            ("LastModifiedDate", instant(now)),
-            ("SystemModstamp", instant(now)),
-            ("LastModifiedById", json!(user)),
-        ] {
-            record.fields.insert(field.to_owned(), value);
+        let person = self.schema.object != "Account" || record.says("IsPersonAccount");
+        if person && record.fields.contains_key("LastName") {
+            let name = format!("{} {}", record.text("FirstName"), record.text("LastName"));
+            record.fields.insert("Name".to_owned(), json!(name.trim()));
         }
     }
 
-    /// Deletes a row that was merged into another.
-    pub(super) fn merge_away(
+    /// Says that a user changed a row, even where every value stays the same.
+    pub(super) fn stamp(&mut self, id: &str, user: &str, now: Timestamp) {
+        let Some(record) = self.rows.get_mut(id) else { return };
+        record.fields.insert("LastModifiedDate".to_owned(), instant(now));
+        record.fields.insert("LastModifiedById".to_owned(), json!(user));
+        self.touch(id, now);
+    }
+
+    /// Says that something other than a user's edit changed a row.
+    pub(super) fn touch(&mut self, id: &str, now: Timestamp) {
+        if let Some(record) = self.rows.get_mut(id) {
+            record.fields.insert("SystemModstamp".to_owned(), instant(now));
+        }
+    }
+
+    /// Moves a row to the recycle bin; `with` is the record whose deletion takes it along.
+    pub(super) fn delete(
         &mut self,
         id: &str,
-        master: &str,
-        user: &str,
-        now: Timestamp,
+        with: Option<&str>,
+        (user, now): (&str, Timestamp),
     ) -> Result<(), RowError> {
-        self.delete(id, user, now)?;
-        if let Some(record) = ids::normal(id).and_then(|id| self.rows.get_mut(&id)) {
-            record.fields.insert("MasterRecordId".to_owned(), json!(master));
-        }
-        Ok(())
-    }
-
-    /// Marks a lead as converted to a contact.
-    pub(super) fn convert(&mut self, id: &str, contact: &str, user: &str, now: Timestamp) {
-        self.store(id, Map::new(), user, now);
-        let Some(record) = self.rows.get_mut(id) else { return };
-        let date = now.to_string().chars().take(10).collect::<String>();
-        for (field, value) in [
-            ("IsConverted", json!(true)),
-            ("Status", json!("Closed - Converted")),
-            ("ConvertedContactId", json!(contact)),
-            ("ConvertedDate", json!(date)),
-        ] {
-            record.fields.insert(field.to_owned(), value);
-        }
-    }
-
-    pub(super) fn delete(&mut self, id: &str, user: &str, now: Timestamp) -> Result<(), RowError> {
         let id = ids::normal(id).unwrap_or_default();
-        let record = self.rows.get_mut(&id).filter(|record| !record.deleted);
-        let record =
-            record.ok_or_else(|| RowError::new("ENTITY_IS_DELETED", "entity is deleted".to_owned()))?;
+        let record = self.rows.get_mut(&id).filter(|record| !record.deleted).ok_or_else(RowError::deleted)?;
         record.deleted = true;
-        for (field, value) in
-            [("IsDeleted", json!(true)), ("SystemModstamp", instant(now)), ("LastModifiedById", json!(user))]
-        {
+        record.deleted_with = with.map(str::to_owned);
+        for (field, value) in [("IsDeleted", json!(true)), ("LastModifiedById", json!(user))] {
             record.fields.insert(field.to_owned(), value);
         }
+        self.touch(&id, now);
         Ok(())
     }
 
-    fn check_unique(&self, id: Option<&str>, values: &Map<String, Json>) -> Result<(), RowError> {
+    /// Takes a row out of the recycle bin.
+    pub(super) fn undelete(&mut self, id: &str, user: &str, now: Timestamp) {
+        let Some(record) = self.rows.get_mut(id) else { return };
+        record.deleted = false;
+        record.deleted_with = None;
+        record.fields.insert("IsDeleted".to_owned(), json!(false));
+        self.stamp(id, user, now);
+    }
+
+    /// Whether no other row holds one of these external ids.
+    pub(super) fn check_unique(&self, id: Option<&str>, values: &Map<String, Json>) -> Result<(), RowError> {
         let unique = values
             .iter()
             .filter(|(name, _)| self.schema.fields.get(*name).is_some_and(|field| field.external_id));
         for (name, value) in unique {
             let Some(value) = value.as_str() else { continue };
-            let holders = self.indexed(name, value).unwrap_or_default();
-            let holder = holders
-                .iter()
-                .filter(|record| !record.deleted)
-                .filter_map(|record| record.fields["Id"].as_str())
-                .find(|holder| Some(*holder) != id);
+            let holder = self.naming(name, value).into_iter().find(|holder| Some(holder.as_str()) != id);
             if let Some(holder) = holder {
                 let message =
                     format!("duplicate value found: {name} duplicates value on record with id: {holder}");
-                return Err(RowError { code: "DUPLICATE_VALUE", message, fields: vec![name.clone()] });
+                return Err(RowError {
+                    fields: vec![name.clone()],
+                    ..RowError::new("DUPLICATE_VALUE", message)
+                });
             }
         }
         Ok(())
     }
 
-    fn fitted(&self, row: &Map<String, Json>) -> Result<Map<String, Json>, RowError> {
+    fn fitted(&self, row: &Map<String, Json>, creating: bool) -> Result<Map<String, Json>, RowError> {
         let mut values = Map::new();
         for (name, value) in
             row.iter().filter(|(name, _)| !matches!(name.as_str(), "attributes" | "id" | "Id"))
         {
-            let Some(field) = self.schema.fields.get(name) else {
-                let message = format!("No such column '{name}' on sobject of type {}", self.schema.object);
-                return Err(RowError { code: "INVALID_FIELD", message, fields: vec![name.clone()] });
-            };
-            values.insert(name.clone(), field.fit(name, value)?);
+            let field = self.schema.fields.get(name).ok_or_else(|| self.unknown_field(name))?;
+            values.insert(name.clone(), field.fit(name, value, creating)?);
         }
         Ok(values)
     }
-}
 
-impl Field {
-    /// The value as Salesforce keeps it.
-    fn fit(&self, name: &str, value: &Json) -> Result<Json, RowError> {
-        let refuse = |code, message| Err(RowError { code, message, fields: vec![name.to_owned()] });
-        if !self.writable {
-            let message = format!(
-                "Unable to create/update fields: {name}. Please check the security settings of this field and verify that it is read/write for your profile or permission set."
-            );
-            return refuse("INVALID_FIELD_FOR_INSERT_UPDATE", message);
-        }
-        match (self.kind, value) {
-            (_, Json::Null) => Ok(Json::Null),
-            ("currency" | "int" | "double", Json::Number(_)) | ("boolean", Json::Bool(_)) => {
-                Ok(value.clone())
-            }
-            ("currency" | "int" | "double" | "boolean", _)
-            | (_, Json::Number(_) | Json::Bool(_) | Json::Array(_) | Json::Object(_)) => refuse(
-                "JSON_PARSER_ERROR",
-                format!("Cannot deserialize instance of {} from {value}", self.kind),
-            ),
-            (_, Json::String(text)) => {
-                let trimmed = text.trim();
-                if trimmed.is_empty() {
-                    return Ok(Json::Null);
-                }
-                if self.length > 0 && trimmed.chars().count() > self.length {
-                    return refuse(
-                        "STRING_TOO_LONG",
-                        format!("{name}: data value too large: {trimmed} (max length={})", self.length),
-                    );
-                }
-                if self.kind == "email"
-                    && !trimmed
-                        .split_once('@')
-                        .is_some_and(|(local, domain)| !local.is_empty() && domain.contains('.'))
-                {
-                    return refuse(
-                        "INVALID_EMAIL_ADDRESS",
-                        format!("{name}: invalid email address: {trimmed}"),
-                    );
-                }
-                Ok(json!(trimmed))
-            }
-        }
+    /// What is said of a field that is not there, or not for this caller.
+    pub(super) fn unknown_field(&self, name: &str) -> RowError {
+        let message = format!("No such column '{name}' on sobject of type {}", self.schema.object);
+        RowError { fields: vec![name.to_owned()], ..RowError::new("INVALID_FIELD", message) }
     }
 }

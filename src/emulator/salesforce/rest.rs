@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
 
+use crate::domain::Timestamp;
 use crate::emulator::salesforce::access::{session, soap_login, token, userinfo};
+use crate::emulator::salesforce::answers::{http_instant, last_modified, row_error, shown};
 use crate::emulator::salesforce::records::RowError;
 use crate::emulator::salesforce::{Act, SalesforceEmulator, State};
 use crate::emulator::{Asked, Caller, Reply};
@@ -37,6 +39,12 @@ pub(super) fn answer(emulator: &SalesforceEmulator, asked: &Asked<'_>, caller: C
     }
     let mut reply = match session(emulator, asked) {
         Err(reply) => reply,
+        Ok(_) if !emulator.options.has_api() => error(
+            "(no API)",
+            403,
+            "API_DISABLED_FOR_ORG",
+            "The REST API is not enabled for this Organization.",
+        ),
         Ok(user) => match segments.as_slice() {
             ["services", "oauth2", "userinfo"] => userinfo(emulator, user),
             ["services", "data", version, rest @ ..] if version.starts_with('v') => {
@@ -68,7 +76,7 @@ fn unknown(asked: &Asked<'_>) -> Reply {
 pub(super) struct Call<'a> {
     pub(super) emulator: &'a SalesforceEmulator,
     pub(super) asked: &'a Asked<'a>,
-    user: &'static str,
+    pub(super) user: &'static str,
     caller: Caller,
     pub(super) version: &'a str,
 }
@@ -83,6 +91,9 @@ struct Collection {
 
 impl Call<'_> {
     fn answer(&self, rest: &[&str]) -> Reply {
+        if let Some(reply) = self.wrong_rule() {
+            return reply;
+        }
         match (self.asked.method, rest) {
             ("GET", ["limits"]) => self.limits(),
             ("GET", ["query" | "queryAll"]) => self.query(rest[0] == "queryAll"),
@@ -114,10 +125,36 @@ impl Call<'_> {
         }
     }
 
-    /// What this caller saves is told by outbound messages, unless its user lacks the permission.
+    /// What this caller saves is told by outbound messages, unless its user lacks the permission. The assignment rule runs unless a
+    /// header says no.
     fn act(&self) -> Act {
         let tells = self.caller == Caller::Person || self.emulator.options.integration_sends_messages;
-        Act { user: self.user, now: self.emulator.now(), tells }
+        let header = |name: &str| self.asked.header(name).unwrap_or_default().to_ascii_lowercase();
+        let allowed = header("sforce-duplicate-rule-header").replace(' ', "");
+        Act {
+            user: self.user,
+            now: self.emulator.now(),
+            tells,
+            assigns: header("sforce-auto-assign") != "false",
+            saves_duplicates: allowed.split(';').any(|part| part == "allowsave=true"),
+        }
+    }
+
+    /// Refuses an assignment header that names no rule.
+    fn wrong_rule(&self) -> Option<Reply> {
+        let named = self.asked.header("sforce-auto-assign")?;
+        if named.eq_ignore_ascii_case("TRUE") || named.eq_ignore_ascii_case("FALSE") {
+            return None;
+        }
+        let rules = self.emulator.state().tables.get("AssignmentRule")?.get(named).is_some();
+        (!rules).then(|| {
+            error(
+                "(header)",
+                400,
+                "INVALID_CROSS_REFERENCE_KEY",
+                "Sforce-Auto-Assign names no assignment rule",
+            )
+        })
     }
 
     fn limits(&self) -> Reply {
@@ -130,8 +167,12 @@ impl Call<'_> {
     }
 
     fn describe(&self, object: &str) -> Reply {
-        match self.emulator.state().tables.get(object) {
-            Some(table) => Reply::json("describe", 200, &table.schema.described()),
+        let state = self.emulator.state();
+        match state.seen(self.user, object) {
+            Some(table) => {
+                let described = table.schema.described(|name| state.sees(self.user, object, name));
+                Reply::json("describe", 200, &described)
+            }
             None => error("describe", 404, "NOT_FOUND", "The requested resource does not exist"),
         }
     }
@@ -195,7 +236,8 @@ impl Call<'_> {
                 format!("Provided external ID field does not exist or is not accessible: {field}"),
             )
         };
-        let table = state.tables.get(object).ok_or_else(missing)?;
+        let table = state.seen(self.user, object).filter(|_| state.sees(self.user, object, field));
+        let table = table.filter(|table| table.schema.is_lookup(field)).ok_or_else(missing)?;
         let holders = table.indexed(field, &value).ok_or_else(missing)?;
         let live: Vec<String> = holders
             .iter()
@@ -203,6 +245,7 @@ impl Call<'_> {
             .filter_map(|record| record.fields["Id"].as_str().map(str::to_owned))
             .collect();
         match live.as_slice() {
+            [] if field == "Id" => Ok((state.write(object, Some(&value), row, self.act())?, false)),
             [] => Ok((state.write(object, None, row, self.act())?, true)),
             [id] => Ok((state.write(object, Some(id), row, self.act())?, false)),
             _ => {
@@ -233,18 +276,26 @@ impl Call<'_> {
     fn read(&self, endpoint: &'static str, object: &str, field: &str, value: &str) -> Reply {
         let state = self.emulator.state();
         let value = percent_encoding::percent_decode_str(value).decode_utf8_lossy();
-        let found = state.tables.get(object).and_then(|table| {
-            let live = table.indexed(field, &value)?.into_iter().find(|record| !record.deleted)?;
-            let names: Vec<String> = match self.asked.query_value("fields") {
-                Some(names) => names.split(',').map(str::to_owned).collect(),
-                None => table.schema.fields.keys().cloned().collect(),
-            };
-            Some(shown(object, self.version, &live.fields, &names))
+        let found = state.seen(self.user, object).and_then(|table| {
+            let lookup = table.schema.is_lookup(field) && state.sees(self.user, object, field);
+            let holders = table.indexed(field, &value).filter(|_| lookup)?;
+            Some((table, holders.into_iter().find(|record| !record.deleted)?))
         });
-        found.map_or_else(
-            || error(endpoint, 404, "NOT_FOUND", "The requested resource does not exist"),
-            |body| Reply::json(endpoint, 200, &body),
-        )
+        let Some((table, live)) = found else {
+            return error(endpoint, 404, "NOT_FOUND", "The requested resource does not exist");
+        };
+        let sees = |name: &String| state.sees(self.user, object, name);
+        let names: Vec<String> = match self.asked.query_value("fields") {
+            Some(names) => names.split(',').map(str::to_owned).collect(),
+            None => table.schema.fields.keys().filter(|name| sees(name)).cloned().collect(),
+        };
+        if let Some(name) = names.iter().find(|name| !sees(name)) {
+            let message = format!("No such column '{name}' on entity '{object}'.");
+            return error(endpoint, 400, "INVALID_FIELD", &message);
+        }
+        let mut reply = Reply::json(endpoint, 200, &shown(object, self.version, &live.fields, &names));
+        reply.headers.extend(last_modified(live).map(|at| ("last-modified", at)));
+        reply
     }
 
     fn update(&self, object: &str, id: &str) -> Reply {
@@ -252,7 +303,23 @@ impl Call<'_> {
             Ok(row) => row,
             Err(reply) => return reply,
         };
-        let written = self.emulator.state().write(object, Some(id), &row, self.act());
+        let mut state = self.emulator.state();
+        if let Some(unless) = self.asked.header("if-unmodified-since") {
+            let Some(since) = http_instant(unless) else {
+                return error(
+                    "sobjects/update",
+                    400,
+                    "INVALID_HEADER",
+                    "If-Unmodified-Since is no HTTP date",
+                );
+            };
+            let record = state.seen(self.user, object).and_then(|table| table.get(id));
+            let modified = record.and_then(|record| Timestamp::parse(record.text("LastModifiedDate")));
+            if modified.is_some_and(|modified| modified.as_millis() > since.as_millis()) {
+                return Reply::empty("sobjects/update", 412);
+            }
+        }
+        let written = state.write(object, Some(id), &row, self.act());
         match written {
             Ok(_) => Reply::empty("sobjects/update", 204),
             Err(problem) => row_error("sobjects/update", &problem),
@@ -284,24 +351,18 @@ impl Call<'_> {
     }
 
     fn delete(&self, object: &str, id: &str) -> Reply {
-        let now = self.emulator.now();
-        let outcome =
-            self.emulator.state().tables.get_mut(object).map(|table| table.delete(id, self.user, now));
+        let outcome = self.emulator.state().delete(object, id, self.act());
         match outcome {
-            Some(Ok(())) => Reply::empty("sobjects/delete", 204),
-            Some(Err(problem)) => Reply { status: 404, ..row_error("sobjects/delete", &problem) },
-            None => error("sobjects/delete", 404, "NOT_FOUND", "The requested resource does not exist"),
+            Ok(()) => Reply::empty("sobjects/delete", 204),
+            Err(problem) if problem.code == "INVALID_TYPE" => {
+                error("sobjects/delete", 404, "NOT_FOUND", "The requested resource does not exist")
+            }
+            Err(problem) if problem.code == "ENTITY_IS_DELETED" => {
+                Reply { status: 404, ..row_error("sobjects/delete", &problem) }
+            }
+            Err(problem) => row_error("sobjects/delete", &problem),
         }
     }
-}
-
-fn row_error(endpoint: &'static str, problem: &RowError) -> Reply {
-    let status = if problem.code == "INVALID_TYPE" || problem.code == "NOT_FOUND" { 404 } else { 400 };
-    Reply::json(
-        endpoint,
-        status,
-        &json!([{ "message": problem.message, "errorCode": problem.code, "fields": problem.fields }]),
-    )
 }
 
 fn object_of(row: &Map<String, Json>) -> Result<String, RowError> {
@@ -309,18 +370,4 @@ fn object_of(row: &Map<String, Json>) -> Result<String, RowError> {
     object
         .map(str::to_owned)
         .ok_or_else(|| RowError::new("INVALID_TYPE", "a record names no type".to_owned()))
-}
-
-/// A row as the API writes it.
-pub(super) fn shown(object: &str, version: &str, held: &Map<String, Json>, names: &[String]) -> Json {
-    let id = held["Id"].as_str().unwrap_or_default();
-    let mut row = Map::new();
-    row.insert(
-        "attributes".to_owned(),
-        json!({ "type": object, "url": format!("/services/data/{version}/sobjects/{object}/{id}") }),
-    );
-    for name in names {
-        row.insert(name.clone(), held.get(name).cloned().unwrap_or(Json::Null));
-    }
-    Json::Object(row)
 }

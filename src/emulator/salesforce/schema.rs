@@ -1,18 +1,21 @@
-//! What leads and contacts are made of.
+//! What objects are made of.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
+
+use crate::emulator::salesforce::Options;
+use crate::emulator::salesforce::fields::{self, Row, Use};
 
 /// A field's definition.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) kind: &'static str,
     pub(super) length: usize,
-    pub(super) required: bool,
-    pub(super) writable: bool,
+    pub(super) usage: Use,
     pub(super) external_id: bool,
-    options: &'static [&'static str],
+    pub(super) references: &'static [&'static str],
+    options: Vec<&'static str>,
 }
 
 /// An object's definition.
@@ -23,136 +26,143 @@ pub(super) struct Schema {
     pub(super) fields: BTreeMap<String, Field>,
 }
 
-type Row = (&'static str, &'static str, usize);
-
-const PERSON: [Row; 11] = [
-    ("FirstName", "string", 40),
-    ("LastName", "string", 80),
-    ("Salutation", "picklist", 40),
-    ("Title", "string", 128),
-    ("Email", "email", 80),
-    ("Phone", "phone", 40),
-    ("MobilePhone", "phone", 40),
-    ("Fax", "phone", 40),
-    ("Description", "textarea", 32_000),
-    ("LeadSource", "picklist", 40),
-    ("OwnerId", "reference", 18),
-];
-const LEAD: [Row; 12] = [
-    ("Company", "string", 255),
-    ("Status", "picklist", 40),
-    ("Street", "textarea", 255),
-    ("City", "string", 40),
-    ("State", "string", 80),
-    ("PostalCode", "string", 20),
-    ("Country", "string", 80),
-    ("Website", "url", 255),
-    ("Industry", "picklist", 40),
-    ("Rating", "picklist", 40),
-    ("AnnualRevenue", "currency", 0),
-    ("NumberOfEmployees", "int", 0),
-];
-const CONTACT: [Row; 7] = [
-    ("MailingStreet", "textarea", 255),
-    ("MailingCity", "string", 40),
-    ("MailingState", "string", 80),
-    ("MailingPostalCode", "string", 20),
-    ("MailingCountry", "string", 80),
-    ("Department", "string", 80),
-    ("Birthdate", "date", 0),
-];
-const COMPUTED: [Row; 7] = [
-    ("Id", "id", 18),
-    ("Name", "string", 121),
-    ("CreatedDate", "datetime", 0),
-    ("CreatedById", "reference", 18),
-    ("LastModifiedDate", "datetime", 0),
-    ("LastModifiedById", "reference", 18),
-    ("SystemModstamp", "datetime", 0),
-];
-const STATUSES: [&str; 4] =
-    ["Open - Not Contacted", "Working - Contacted", "Closed - Converted", "Closed - Not Converted"];
-const SALUTATIONS: [&str; 5] = ["Mr.", "Ms.", "Mrs.", "Dr.", "Prof."];
-
 impl Schema {
-    /// The definition of an object, with the unique external id field of that name.
-    pub(super) fn of(object: &'static str, external_id_field: &str) -> Self {
-        let (prefix, own): (_, &[Row]) = if object == "Lead" { ("00Q", &LEAD) } else { ("003", &CONTACT) };
-        let mut fields = BTreeMap::new();
-        for (name, kind, length) in PERSON.iter().chain(own) {
-            let options: &'static [&'static str] = match *name {
-                "Status" => &STATUSES,
-                "Salutation" => &SALUTATIONS,
-                _ => &[],
-            };
-            let required = *name == "LastName" || *name == "Company";
-            let field =
-                Field { kind, length: *length, required, writable: true, external_id: false, options };
-            fields.insert((*name).to_owned(), field);
+    /// The definition of an object in an organization that is set up so.
+    pub(super) fn of(object: &'static str, options: &Options) -> Self {
+        let (prefix, own) = fields::of(object);
+        let mut schema = Self { object, prefix, fields: BTreeMap::new() };
+        own.into_iter().chain([fields::AUDIT.as_slice()]).for_each(|rows| schema.add_rows(rows));
+        if schema.is_written() {
+            schema.add_rows(&[("IsDeleted", "boolean", 0, Use::Read)]);
         }
-        for (name, kind, length) in COMPUTED {
-            let field =
-                Field { kind, length, required: false, writable: false, external_id: false, options: &[] };
-            fields.insert(name.to_owned(), field);
+        let custom = options.custom_fields.iter().filter(|(of, ..)| of == object);
+        for (_, name, kind) in custom {
+            schema.add(name, Field::custom(kind));
         }
-        let more = [
-            ("IsDeleted", "boolean"),
-            ("MasterRecordId", "reference"),
-            ("IsConverted", "boolean"),
-            ("ConvertedContactId", "reference"),
-            ("ConvertedDate", "date"),
-        ];
-        for (name, kind) in more {
-            if matches!(name, "IsDeleted" | "MasterRecordId") || object == "Lead" {
-                let field = Field {
-                    kind,
-                    length: 0,
-                    required: false,
-                    writable: false,
-                    external_id: false,
-                    options: &[],
-                };
-                fields.insert(name.to_owned(), field);
+        if schema.is_written() && object != "OpportunityContactRole" {
+            for name in options.external_ids() {
+                schema.add(name, Field { length: 40, external_id: true, ..Field::custom("string") });
             }
         }
-        if !external_id_field.is_empty() {
-            let field = Field {
-                kind: "string",
-                length: 40,
-                required: false,
-                writable: true,
-                external_id: true,
-                options: &[],
-            };
-            fields.insert(external_id_field.to_owned(), field);
+        if options.person_accounts {
+            schema.add_persons(options);
         }
-        Self { object, prefix, fields }
+        schema
     }
 
-    /// `describe`, as far as it is used.
-    pub(super) fn described(&self) -> Json {
-        let fields: Vec<Json> = self.fields.iter().map(|(name, field)| field.described(name)).collect();
+    fn add(&mut self, name: &str, field: Field) {
+        self.fields.insert(name.to_owned(), field);
+    }
+
+    fn add_rows(&mut self, rows: &[Row]) {
+        for (name, kind, length, usage) in rows {
+            let field = Field {
+                kind,
+                length: *length,
+                usage: *usage,
+                external_id: false,
+                references: fields::references(self.object, name),
+                options: fields::values(self.object, name),
+            };
+            self.add(name, field);
+        }
+    }
+
+    /// What accounts, contacts and leads have where accounts may be persons. A contact's custom fields stand on the account, too.
+    fn add_persons(&mut self, options: &Options) {
+        match self.object {
+            "Account" => {
+                self.add_rows(&fields::PERSON_ACCOUNT);
+                for name in options.external_ids() {
+                    self.add(&of_person(name), Field { length: 40, ..Field::custom("string") });
+                }
+                for (_, name, kind) in options.custom_fields.iter().filter(|(of, ..)| of == "Contact") {
+                    self.add(&of_person(name), Field::custom(kind));
+                }
+            }
+            "Contact" => self.add_rows(&fields::PERSON_CONTACT),
+            "Lead" => self.add_rows(&[("Company", "string", 255, Use::Free)]),
+            _ => {}
+        }
+    }
+
+    /// Whether callers may write rows of this object.
+    pub(super) fn is_written(&self) -> bool {
+        fields::WRITTEN.contains(&self.object)
+    }
+
+    /// Whether a field may name a record in the path of a call.
+    pub(super) fn is_lookup(&self, name: &str) -> bool {
+        let email = name == "Email" && matches!(self.object, "Lead" | "Contact");
+        name == "Id" || email || self.fields.get(name).is_some_and(|field| field.external_id)
+    }
+
+    /// `describe`, as far as it is used, with the fields that the caller sees.
+    pub(super) fn described(&self, sees: impl Fn(&str) -> bool) -> Json {
+        let fields: Vec<Json> = self
+            .fields
+            .iter()
+            .filter(|(name, _)| sees(name))
+            .map(|(name, field)| field.described(name, self.is_lookup(name)))
+            .collect();
+        let written = self.is_written();
+        let merged = matches!(self.object, "Lead" | "Contact" | "Account");
         json!({
-            "name": self.object, "label": self.object, "keyPrefix": self.prefix, "createable": true, "updateable": true,
-            "deletable": true, "queryable": true, "replicateable": true, "custom": false, "fields": fields,
+            "name": self.object, "label": self.object, "keyPrefix": self.prefix, "createable": written, "updateable": written,
+            "deletable": written, "undeletable": written, "mergeable": merged, "queryable": true, "replicateable": true,
+            "custom": false, "fields": fields,
         })
     }
 }
 
+/// What a contact's custom field is called on the account.
+pub(super) fn of_person(name: &str) -> String {
+    name.strip_suffix("__c").map_or_else(|| name.to_owned(), |bare| format!("{bare}__pc"))
+}
+
 impl Field {
-    fn described(&self, name: &str) -> Json {
+    fn custom(kind: &'static str) -> Self {
+        let length = if matches!(kind, "string" | "picklist" | "url") { 255 } else { 0 };
+        let usage = if kind == "boolean" { Use::Defaulted } else { Use::Free };
+        Self { kind, length, usage, external_id: false, references: &[], options: Vec::new() }
+    }
+
+    /// Whether a row may be created only with it.
+    pub(super) fn is_required(&self) -> bool {
+        matches!(self.usage, Use::Required | Use::Fixed)
+    }
+
+    /// Whether it is never blank.
+    pub(super) fn is_filled(&self) -> bool {
+        self.is_required() || self.usage == Use::Defaulted || self.kind == "boolean"
+    }
+
+    /// Whether it may be written.
+    pub(super) fn is_writable(&self, creating: bool) -> bool {
+        match self.usage {
+            Use::Free | Use::Required | Use::Defaulted => true,
+            Use::Fixed | Use::OnCreate => creating,
+            Use::Read => false,
+        }
+    }
+
+    fn described(&self, name: &str, lookup: bool) -> Json {
         let values: Vec<Json> = self
             .options
             .iter()
             .map(|value| json!({ "value": value, "label": value, "active": true, "defaultValue": false, "validFor": null }))
             .collect();
-        let defaulted = name == "Status" || name == "OwnerId" || self.kind == "boolean";
+        let relationship = name
+            .strip_suffix("Id")
+            .filter(|_| !self.references.is_empty())
+            .map_or(Json::Null, |name| json!(name));
         json!({
-            "name": name, "label": name, "type": self.kind, "length": self.length, "createable": self.writable,
-            "updateable": self.writable, "nillable": !self.required && !defaulted, "defaultedOnCreate": defaulted,
-            "calculated": false, "custom": name.ends_with("__c"), "externalId": self.external_id, "unique": self.external_id,
-            "idLookup": self.external_id || name == "Email" || name == "Id", "restrictedPicklist": false,
-            "picklistValues": values, "referenceTo": [],
+            "name": name, "label": name, "type": self.kind, "length": self.length, "createable": self.is_writable(true),
+            "updateable": self.is_writable(false), "nillable": !self.is_filled(),
+            "defaultedOnCreate": self.usage == Use::Defaulted || self.kind == "boolean",
+            "calculated": false, "custom": name.ends_with("__c") || name.ends_with("__pc"), "externalId": self.external_id,
+            "unique": self.external_id, "idLookup": lookup, "restrictedPicklist": false, "picklistValues": values,
+            "referenceTo": self.references, "relationshipName": relationship, "polymorphicForeignKey": self.references.len() > 1,
         })
     }
 }

@@ -345,10 +345,8 @@ impl Condition {
             Self::Compare(field, Operator::Equal, Json::String(text)) => table.indexed(field, text),
             Self::Compare(..) | Self::Not(_) => None,
             Self::OneOf(field, values) => {
-                let rows: Option<Vec<Vec<&Record>>> = values
-                    .iter()
-                    .map(|value| table.indexed(field, value.as_str().unwrap_or_default()))
-                    .collect();
+                let rows: Option<Vec<Vec<&Record>>> =
+                    values.iter().map(|value| table.indexed(field, value.as_str()?)).collect();
                 Some(rows?.into_iter().flatten().collect())
             }
         }

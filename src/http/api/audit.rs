@@ -51,6 +51,7 @@ impl From<AuditRow> for Shown {
         let cause = match row.intent.cause {
             Cause::Delivery(id) => format!("delivery {id}"),
             Cause::Resync(id) => format!("resync {id}"),
+            Cause::Follow(id) => format!("follow {id}"),
         };
         Self {
             id: row.intent.id,

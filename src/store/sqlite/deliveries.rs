@@ -50,7 +50,7 @@ pub(super) const UPSERT_JOB: &str =
 
 /// Makes the records of a JSON array dirty.
 const MARK_JOBS: &str = upsert_jobs!(
-    "SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, 'due', value ->> 4, min(value ->> 5, value ->> 4),
+    "SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, 'due', value ->> 4, CASE value ->> 5 WHEN 0 THEN value ->> 4 ELSE min(value ->> 5, value ->> 4) END,
             value ->> 5, NULL, NULL, value ->> 6, unhex(value ->> 7), NULL
        FROM json_each(?1)
       WHERE true"
@@ -81,7 +81,7 @@ pub(super) async fn mark(
     sqlx::query(MARK_JOBS).bind(to_json(&rows)?).execute(&mut *connection).await?;
     match cause {
         Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
-        Cause::Delivery(_) => Ok(()),
+        Cause::Delivery(_) | Cause::Follow(_) => Ok(()),
     }
 }
 

@@ -10,8 +10,8 @@ use crate::domain::{ConnectionName, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{key_json, pair_json, to_json};
-use crate::store::sqlite::{audit, resyncs};
-use crate::store::types::{Finished, Outcome};
+use crate::store::sqlite::{audit, deliveries, resyncs};
+use crate::store::types::{Cause, Finished, Mark, Outcome};
 
 /// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
 pub(super) async fn finish(
@@ -33,7 +33,27 @@ pub(super) async fn finish(
     put_conflicts(connection, name, &finished).await?;
     count_for_resyncs(connection, &finished, &held).await?;
     close_jobs(connection, &finished, now).await?;
+    mark_looks(connection, name, &finished, now).await?;
     release_pairs(connection, name, worker, &finished).await
+}
+
+/// Marks the other records that are to be looked at.
+async fn mark_looks(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    finished: &[&Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let mut by_cause: HashMap<Uuid, Vec<Mark>> = HashMap::new();
+    for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
+        let occurred_at = Timestamp::default();
+        let mark = Mark { key: *key, occurred_at, notification: None, told_by_us: None };
+        by_cause.entry(*cause).or_default().push(mark);
+    }
+    for (cause, marks) in by_cause {
+        deliveries::mark(connection, name, &marks, Cause::Follow(cause), now).await?;
+    }
+    Ok(())
 }
 
 /// The dirty counters, as they are now, of the jobs that are still ours.

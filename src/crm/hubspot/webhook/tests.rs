@@ -206,7 +206,11 @@ fn only(body: &str) -> Result<Event, BadEvent> {
 }
 
 fn ids(event: &Event) -> Vec<u64> {
-    event.records.iter().map(|Object::Contact(id)| id.get()).collect()
+    let id = |key: &RecordKey| match key.id() {
+        crate::domain::RecordId::Hubspot(id) => id.get(),
+        crate::domain::RecordId::Salesforce(_) => 0,
+    };
+    event.records.iter().map(id).collect()
 }
 
 #[test]
@@ -236,7 +240,9 @@ fn both_forms_and_every_kind_of_contact_event() {
             vec![903, 901, 902],
         ),
         (r#""subscriptionType":"contact.associationChange","fromObjectId":901,"toObjectId":55"#, vec![901]),
-        (r#""subscriptionType":"object.creation","objectTypeId":"0-2","objectId":1"#, vec![]),
+        (r#""subscriptionType":"object.creation","objectTypeId":"0-2","objectId":1"#, vec![1]),
+        (r#""subscriptionType":"deal.creation","objectId":1"#, vec![1]),
+        (r#""subscriptionType":"object.creation","objectTypeId":"0-5","objectId":1"#, vec![]),
         (r#""subscriptionType":"conversation.newMessage","objectId":1"#, vec![]),
         (r#""subscriptionType":"something.new""#, vec![]),
     ] {

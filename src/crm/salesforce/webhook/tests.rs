@@ -63,7 +63,10 @@ fn a_byte_order_mark_is_taken() {
 #[test]
 fn other_kinds_of_record_are_understood_as_such() {
     let account = LEAD.replace("x:Lead", "x:Account").replace("00Q4S000002sSac", "001ak00000OQTie");
-    assert_eq!(first(&parse(message(&notification(&account)).as_bytes()).unwrap()).kind, None);
+    let parsed = parse(message(&notification(&account)).as_bytes()).unwrap();
+    assert_eq!(first(&parsed).kind, Some(Kind::Account));
+    let task = LEAD.replace("x:Lead", "x:Task").replace("00Q4S000002sSac", "00Tak00000OQTie");
+    assert_eq!(first(&parse(message(&notification(&task)).as_bytes()).unwrap()).kind, None);
     // HubSpot's spelling of a kind is no Salesforce object.
     let contact = LEAD.replace("x:Lead", "x:contact");
     assert_eq!(first(&parse(message(&notification(&contact)).as_bytes()).unwrap()).kind, None);

@@ -1,0 +1,247 @@
+//! What a portal holds, and what its own rules make of a write: mirrors of companies and of the opt-out, stages within pipelines.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value as Json, json};
+
+use crate::domain::Timestamp;
+use crate::emulator::hubspot::associations::{Associations, Link, Place};
+use crate::emulator::hubspot::lists::Lists;
+use crate::emulator::hubspot::objects::Object;
+use crate::emulator::hubspot::owners::{Owner, Pipeline};
+use crate::emulator::hubspot::properties::PropertySet;
+use crate::emulator::hubspot::records::{Act, Change, Refused, Table, Writer, not_found};
+use crate::emulator::hubspot::webhooks::Webhooks;
+
+/// The mirror of whether an address is opted out.
+const OPT_OUT: &str = "hs_email_optout";
+
+/// The mirror of a contact's primary company.
+const COMPANY: &str = "associatedcompanyid";
+
+/// What a portal holds.
+pub(super) struct State {
+    tables: BTreeMap<Object, Table>,
+    pub(super) associations: Associations,
+    pub(super) lists: Lists,
+    pub(super) owners: BTreeMap<u64, Owner>,
+    pub(super) pipelines: Vec<Pipeline>,
+    opted_out: BTreeSet<String>,
+    pub(super) webhooks: Webhooks,
+}
+
+impl State {
+    pub(super) fn new(own_properties: bool, webhooks: Webhooks) -> Self {
+        let table = |object| (object, Table::new(object, PropertySet::standard(object, own_properties)));
+        let mut state = Self {
+            tables: Object::ALL.map(table).into_iter().collect(),
+            associations: Associations::default(),
+            lists: Lists::default(),
+            owners: BTreeMap::new(),
+            pipelines: Vec::new(),
+            opted_out: BTreeSet::new(),
+            webhooks,
+        };
+        state.add_pipeline(Pipeline::sales());
+        state
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.tables.values_mut().for_each(Table::clear);
+        self.associations = Associations::default();
+        self.lists = Lists::default();
+        self.opted_out.clear();
+        self.webhooks.outbox.clear();
+    }
+
+    pub(super) fn table(&self, object: Object) -> &Table {
+        &self.tables[&object]
+    }
+
+    fn table_mut(&mut self, object: Object) -> Option<&mut Table> {
+        self.tables.get_mut(&object)
+    }
+
+    pub(super) fn add_owner(&mut self, owner: Owner) {
+        for table in self.tables.values_mut() {
+            table.set.add_option("hubspot_owner_id", &owner.id.to_string());
+        }
+        self.owners.insert(owner.id, owner);
+    }
+
+    pub(super) fn add_pipeline(&mut self, pipeline: Pipeline) {
+        if let Some(table) = self.tables.get_mut(&Object::Deal) {
+            table.set.add_option("pipeline", &pipeline.id);
+            pipeline.stages.iter().for_each(|stage| table.set.add_option("dealstage", &stage.id));
+        }
+        self.pipelines.push(pipeline);
+    }
+
+    /// Creates (`id` is `None`) or updates a record and tells of it.
+    pub(super) fn write(
+        &mut self,
+        object: Object,
+        id: Option<u64>,
+        values: &BTreeMap<String, String>,
+        act: Act<'_>,
+    ) -> Result<Change, Refused> {
+        self.check_stage(object, id, values)?;
+        let table = self.table_mut(object).ok_or_else(not_found)?;
+        let change = table.write(id, values, act)?;
+        self.webhooks.changed(&change, act);
+        if change.moved.iter().any(|(name, _)| name == "email") {
+            self.mirror_opt_out(change.id, act);
+        }
+        Ok(change)
+    }
+
+    /// A stage must belong to the pipeline that the deal is in, or is moved to.
+    fn check_stage(
+        &self,
+        object: Object,
+        id: Option<u64>,
+        values: &BTreeMap<String, String>,
+    ) -> Result<(), Refused> {
+        let Some(stage) = values.get("dealstage").filter(|_| object == Object::Deal) else { return Ok(()) };
+        let held = id.and_then(|id| self.table(object).get(id)?.properties.get("pipeline").cloned());
+        let pipeline = values.get("pipeline").cloned().or(held).unwrap_or_else(|| "default".to_owned());
+        let known = self.pipelines.iter().find(|known| known.id == pipeline);
+        if known.is_some_and(|known| known.stages.iter().any(|known| known.id == *stage)) {
+            return Ok(());
+        }
+        let message = format!("{stage} is no stage of pipeline {pipeline}");
+        let error = json!({ "message": message, "code": "INVALID_OPTION", "context": { "propertyName": ["dealstage"] } });
+        Err(Refused {
+            status: 400,
+            category: "VALIDATION_ERROR",
+            message,
+            errors: vec![error],
+            existing: None,
+        })
+    }
+
+    pub(super) fn archive(&mut self, object: Object, id: u64, act: Act<'_>) -> bool {
+        let gone = self.table_mut(object).is_some_and(|table| table.archive(id, act.now));
+        if gone {
+            self.webhooks.deleted(object, id, act);
+            let members = if object == Object::Company {
+                self.associations.of((object, id), Object::Contact)
+            } else {
+                Vec::new()
+            };
+            self.associations.forget((object, id));
+            for (contact, _) in members {
+                self.mirror_company(contact, act);
+            }
+        }
+        gone
+    }
+
+    pub(super) fn merge(&mut self, object: Object, ids: (u64, u64), act: Act<'_>) -> Result<u64, Refused> {
+        let table = self.table_mut(object).filter(|_| object != Object::Deal).ok_or_else(not_found)?;
+        let survivor = table.merge(ids, act)?;
+        for loser in [ids.1, ids.0] {
+            self.associations.inherit((object, loser), (object, survivor));
+        }
+        for (contact, _) in self.associations.of((object, survivor), Object::Contact) {
+            self.mirror_company(contact, act);
+        }
+        self.webhooks.merged(object, ids, survivor, act);
+        Ok(survivor)
+    }
+
+    pub(super) fn restore(&mut self, object: Object, id: u64, now: Timestamp) -> Result<(), String> {
+        self.table_mut(object).ok_or("there is no such object")?.restore(id, now)?;
+        self.webhooks.restored(object, id, now);
+        Ok(())
+    }
+
+    /// Associates two records, and tells of it where that is new.
+    pub(super) fn relate(
+        &mut self,
+        (one, other): (Place, Place),
+        primary: bool,
+        act: Act<'_>,
+    ) -> Result<(), String> {
+        for place in [one, other] {
+            if self.table(place.0).get(place.1).is_none() {
+                return Err(format!("unknown_id_{} is not a valid ID", place.1));
+            }
+        }
+        let link = Link::between(one, other).ok_or("these objects have no associations")?;
+        let (changed, primary) = self.associations.add(link, primary);
+        if changed {
+            self.webhooks.associated(link, (false, primary), act);
+            self.mirror_link(link, act);
+        }
+        Ok(())
+    }
+
+    pub(super) fn unrelate(&mut self, (one, other): (Place, Place), act: Act<'_>) {
+        if let Some(link) = Link::between(one, other)
+            && self.associations.remove(link)
+        {
+            self.webhooks.associated(link, (true, false), act);
+            self.mirror_link(link, act);
+        }
+    }
+
+    fn mirror_link(&mut self, link: Link, act: Act<'_>) {
+        if link.from.0 == Object::Contact {
+            self.mirror_company(link.from.1, act);
+        }
+    }
+
+    fn mirror_company(&mut self, contact: u64, act: Act<'_>) {
+        let company = self.associations.primary_of((Object::Contact, contact));
+        let company = company.map(|id| id.to_string()).unwrap_or_default();
+        if let Some(table) = self.table_mut(Object::Contact) {
+            table.mirror(contact, (COMPANY, &company), act.now);
+        }
+    }
+
+    /// An address opts out of all mail, or in again: the contact that has it shows that.
+    pub(super) fn opt(&mut self, address: &str, out: bool, act: Act<'_>) {
+        let folded = address.trim().to_lowercase();
+        if out {
+            self.opted_out.insert(folded.clone());
+        } else {
+            self.opted_out.remove(&folded);
+        }
+        if let Some(id) = self.table(Object::Contact).find("email", &folded).map(|contact| contact.id) {
+            self.mirror_opt_out(id, act);
+        }
+    }
+
+    pub(super) fn is_out(&self, address: &str) -> bool {
+        self.opted_out.contains(&address.trim().to_lowercase())
+    }
+
+    fn mirror_opt_out(&mut self, contact: u64, act: Act<'_>) {
+        let address = self.table(Object::Contact).get(contact).and_then(|held| held.properties.get("email"));
+        let out = address.is_some_and(|address| self.is_out(address));
+        let value = if out { "true" } else { "" };
+        let moved = self
+            .table_mut(Object::Contact)
+            .is_some_and(|table| table.mirror(contact, (OPT_OUT, value), act.now));
+        if moved {
+            let moved = vec![(OPT_OUT.to_owned(), value.to_owned())];
+            let change = Change { object: Object::Contact, id: contact, created: false, moved };
+            self.webhooks.changed(&change, act);
+        }
+    }
+
+    /// The portal makes a company for a contact by itself.
+    pub(super) fn make_company(&mut self, contact: u64, name: &str, now: Timestamp) -> Result<u64, String> {
+        let act = Act { writer: &Writer::Portal, now };
+        let values = BTreeMap::from([("name".to_owned(), name.to_owned())]);
+        let made = self.write(Object::Company, None, &values, act).map_err(|refused| refused.message)?;
+        self.relate(((Object::Contact, contact), (Object::Company, made.id)), false, act)?;
+        Ok(made.id)
+    }
+
+    pub(super) fn shown(&self) -> Json {
+        let tables = self.tables.iter().map(|(object, table)| (object.plural().to_owned(), table.shown()));
+        Json::Object(tables.collect())
+    }
+}

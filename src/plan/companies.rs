@@ -1,0 +1,179 @@
+//! HubSpot companies with Salesforce accounts.
+//!
+//! Companies are matched by our own ids, then by the people they share, and never by their domain. A pair stays one
+//! . An account comes to HubSpot as soon as it is seen; a company goes to Salesforce only if its people say so:
+//!
+//! | the company's contacts | an account | rule |
+//! |---|---|---|
+//! | there are none | no | R-110 |
+//! | all of them sync with leads, or will | no | R-111 |
+//! | none of them qualifies for the inclusion list | no | R-113 |
+//! | one qualifies, and not all sync with leads | yes | R-104 |
+//! | one of them syncs with a contact without an account | yes | R-103 |
+//! | the portal created the company for a contact, and contacts are what is created in Salesforce | yes | R-101 |
+//! | any, but a person asks for it | yes | R-115, R-116 |
+//!
+//! A block goes before a reason to create.
+
+use crate::domain::{Family, Kind, Record, System, Value};
+use crate::plan::draft::{Both, Draft};
+use crate::plan::options::CreateInSalesforce;
+use crate::plan::people::fill;
+use crate::plan::rules::SOURCE_PROPERTY;
+use crate::plan::verdict::{Pairing, Verdict, pairing};
+use crate::plan::{Candidate, Change, Plan, Rules, Side, State, Step, View, fates, lifecycle};
+
+/// What an account is named whose company has neither name nor domain.
+const NAME_NOT_PROVIDED: &str = "[not provided]";
+
+/// What HubSpot says of companies that it created by itself, for their contacts.
+const CREATED_BY_PORTAL: [&str; 2] = ["COMPANIES", "CRM_SETTING"];
+
+/// Decides what should happen to a company and its account.
+pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
+    let mut draft = Draft::new(view, rules, Family::Companies);
+    if !rules.companies.enabled {
+        draft.say("R-090", "companies are switched off for this connection");
+        return draft.finish(State::Excluded);
+    }
+    let pairing = decide(view, rules);
+    draft.say(pairing.rule, pairing.text);
+    match pairing.verdict {
+        Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
+            let pair = Both { hubspot, salesforce, first_sight: new && !heir };
+            draft.pair(&pair, (new, let_go));
+            if new {
+                look_at_people(&mut draft);
+            }
+            lifecycle::of_company(&mut draft, hubspot);
+            draft.finish(State::Linked)
+        }
+        Verdict::Create { twin, kind } => {
+            let mut changes = draft.first_values(twin, kind);
+            if kind.system() == System::Salesforce {
+                fill_name(&mut draft, twin, &mut changes);
+            }
+            draft.create(twin, kind, changes, &[]);
+            look_at_people(&mut draft);
+            draft.finish(State::Linked)
+        }
+        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Nothing(_) => draft.rest(&pairing),
+    }
+}
+
+/// Those who wait for the account can have it now.
+fn look_at_people(draft: &mut Draft<'_>) {
+    let people = draft.view.around.neighbours.iter().filter_map(|one| one.contact.or(one.twin));
+    draft.steps.extend(people.map(|key| Step::Look { key }));
+}
+
+fn fill_name(draft: &mut Draft<'_>, twin: &Record, changes: &mut Vec<Change>) {
+    let domain = twin.fields.get("domain").and_then(Value::as_text).map(std::borrow::Cow::into_owned);
+    let name = domain.unwrap_or_else(|| NAME_NOT_PROVIDED.to_owned());
+    fill(draft, Kind::Account, changes, ("Name", &name, "the name is missing and filled from the domain"));
+}
+
+fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
+    match (&view.pair, &view.hubspot, &view.salesforce) {
+        (Some(pair), hubspot, salesforce) => {
+            let known = fates::known(
+                view,
+                pair,
+                (hubspot, salesforce),
+                &fates::Settings {
+                    delete: rules.companies.delete_in_hubspot.then_some("R-048"),
+                    follow_merges: rules.people.follow_merges,
+                },
+            );
+            known.unwrap_or_else(|alone| match alone {
+                System::Hubspot => seek_account(view, rules),
+                System::Salesforce => seek_company(view),
+            })
+        }
+        (None, Side::Present(_), _) => seek_account(view, rules),
+        (None, _, Side::Present(_)) => seek_company(view),
+        (None, _, _) => {
+            pairing(Verdict::Nothing(State::Unlinked), "R-049", "the record is not there, and had no twin")
+        }
+    }
+}
+
+fn free_match(view: &View) -> Option<&Candidate> {
+    let keyed = view.around.candidates.iter().find(|candidate| candidate.keyed);
+    keyed.or_else(|| view.around.candidates.iter().find(|candidate| candidate.paired_with.is_none()))
+}
+
+fn matched<'a>(candidate: &Candidate, verdict: Verdict<'a>) -> Pairing<'a> {
+    if candidate.keyed {
+        return pairing(verdict, "R-120", "the record bears the other's id");
+    }
+    pairing(verdict, "R-121", "the two share a contact")
+}
+
+fn seek_company(view: &View) -> Pairing<'_> {
+    let Side::Present(account) = &view.salesforce else { return nothing() };
+    match free_match(view) {
+        Some(candidate) => matched(candidate, Verdict::link(&candidate.record, account)),
+        None => pairing(
+            Verdict::Create { twin: account, kind: Kind::Company },
+            "R-092",
+            "no company shares a contact with the account: it becomes a new one",
+        ),
+    }
+}
+
+fn seek_account<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
+    let Side::Present(company) = &view.hubspot else { return nothing() };
+    if let Some(candidate) = free_match(view) {
+        return matched(candidate, Verdict::link(company, &candidate.record));
+    }
+    let create = |rule, text| pairing(Verdict::Create { twin: company, kind: Kind::Account }, rule, text);
+    if view.around.manual {
+        return create("R-115", "a person asks for it: the company becomes an account whatever its contacts");
+    }
+    match blocked(view, company, rules) {
+        Some((rule, text)) => pairing(Verdict::Nothing(State::Unlinked), rule, text),
+        None if auto_created(company) => {
+            create("R-101", "the portal created the company for a contact that syncs")
+        }
+        None if view.around.neighbours.iter().any(|one| one.private) => {
+            create("R-103", "a contact of the company syncs with a contact that has no account")
+        }
+        None => create("R-104", "a contact of the company qualifies for the inclusion list"),
+    }
+}
+
+/// Why a company gets no account, if so.
+fn blocked(view: &View, company: &Record, rules: &Rules) -> Option<(&'static str, &'static str)> {
+    let neighbours = &view.around.neighbours;
+    if neighbours.is_empty() {
+        return Some(("R-110", "the company has no contacts: no account is created"));
+    }
+    let counts_unseen = !auto_created(company) || rules.companies.hubspot_creates_companies;
+    let contact_like = |twin: Option<Kind>| match twin {
+        Some(kind) => kind == Kind::Contact,
+        None => counts_unseen && rules.people.create_in_salesforce == CreateInSalesforce::Contact,
+    };
+    if !neighbours.iter().any(|one| contact_like(one.twin.map(|twin| twin.kind()))) {
+        return Some((
+            "R-111",
+            "none of the company's contacts syncs with a Salesforce contact: no account is created",
+        ));
+    }
+    if !neighbours.iter().any(|one| one.eligible) {
+        return Some((
+            "R-113",
+            "none of the company's contacts qualifies for the inclusion list: no account is created",
+        ));
+    }
+    None
+}
+
+fn auto_created(company: &Record) -> bool {
+    let source = company.fields.get(SOURCE_PROPERTY).and_then(Value::as_text);
+    source.is_some_and(|source| CREATED_BY_PORTAL.contains(&source.as_ref()))
+}
+
+const fn nothing<'a>() -> Pairing<'a> {
+    pairing(Verdict::Nothing(State::Unlinked), "R-049", "the record is not there")
+}

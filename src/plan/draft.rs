@@ -1,0 +1,314 @@
+//! A plan in the making: what every family does alike once it is known who belongs to whom.
+//!
+//! One merge for each mapping (`passing`), then the ids that each side keeps of the other; or the first values of a new record.
+
+use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
+use crate::plan::mapping::{Mapping, Meaning, Target};
+use crate::plan::normal::Unfit;
+use crate::plan::verdict::{Pairing, Verdict};
+use crate::plan::{Agreed, Base, Category, Change, Decision, Plan, Rules, Side, State, Step, View, Why};
+
+/// The rule under which our own id fields are kept.
+const ID_RULE: &str = "R-065";
+
+/// Both records of a pair.
+pub(super) struct Both<'a> {
+    pub(super) hubspot: &'a Record,
+    pub(super) salesforce: &'a Record,
+    /// Whether nothing was ever agreed between the two.
+    pub(super) first_sight: bool,
+}
+
+/// A plan in the making.
+pub(super) struct Draft<'a> {
+    pub(super) view: &'a View,
+    pub(super) rules: &'a Rules,
+    pub(super) steps: Vec<Step>,
+    pub(super) base: Base,
+    pub(super) family: Family,
+    pub(super) to_hubspot: Vec<Change>,
+    pub(super) to_salesforce: Vec<Change>,
+    why: Vec<Why>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn new(view: &'a View, rules: &'a Rules, family: Family) -> Self {
+        let base = view.pair.as_ref().map(|pair| pair.base.clone()).unwrap_or_default();
+        Self {
+            view,
+            rules,
+            steps: Vec::new(),
+            base,
+            family,
+            why: Vec::new(),
+            to_hubspot: Vec::new(),
+            to_salesforce: Vec::new(),
+        }
+    }
+
+    /// Says something of the record as a whole.
+    pub(super) fn say(&mut self, rule: &'static str, text: impl Into<String>) {
+        self.why.push(Why { rule, property: None, decision: Decision::Record, text: text.into() });
+    }
+
+    pub(super) fn say_of(
+        &mut self,
+        mapping: &Mapping,
+        rule: &'static str,
+        decision: Decision,
+        text: impl Into<String>,
+    ) {
+        self.why.push(Why { rule, property: Some(mapping.property.clone()), decision, text: text.into() });
+    }
+
+    pub(super) fn finish(self, state: State) -> Plan {
+        let conflict = self.steps.iter().any(|step| matches!(step, Step::Conflict { .. }));
+        let state = if conflict { State::Conflict } else { state };
+        Plan { steps: self.steps, why: self.why, state, base: self.base }
+    }
+
+    /// Carries out a verdict that neither pairs nor creates.
+    pub(super) fn rest(mut self, pairing: &Pairing<'_>) -> Plan {
+        let text = pairing.text;
+        match pairing.verdict {
+            Verdict::Delete(hubspot) => {
+                let reason = format!("{text}, and the HubSpot record with it");
+                self.steps.push(Step::Delete { key: hubspot.key, rule: pairing.rule, reason });
+                self.finish(State::Stopped)
+            }
+            Verdict::Ambiguous => {
+                self.steps.push(Step::Hold { category: Category::Ambiguous, text: text.to_owned() });
+                self.finish(State::Ambiguous)
+            }
+            Verdict::Nothing(state) => self.finish(state),
+            Verdict::Stop | Verdict::Pair { .. } | Verdict::Create { .. } => {
+                self.steps.push(Step::Stop { reason: text.to_owned() });
+                self.finish(State::Stopped)
+            }
+        }
+    }
+
+    /// Merges a pair, linking it first where memory does not know it yet.
+    pub(super) fn pair(&mut self, pair: &Both<'_>, (new, let_go): (bool, Option<&Record>)) {
+        if new {
+            if pair.first_sight {
+                self.base = Base::default();
+            }
+            self.steps.push(Step::Link { hubspot: pair.hubspot.key, salesforce: pair.salesforce.key });
+        }
+        for mapping in self.rules.mappings(self.family) {
+            match mapping.target(pair.salesforce.key.kind()) {
+                Some(target) => self.merge_mapping(pair, mapping, target),
+                None => self.no_such_field(mapping),
+            }
+        }
+        self.keep_ids(pair, let_go);
+    }
+
+    pub(super) fn no_such_field(&mut self, mapping: &Mapping) {
+        let text = "this kind of Salesforce record has no such field";
+        self.say_of(mapping, "R-207", Decision::Keep, text);
+    }
+
+    /// Keeps each record's id on the other, and takes it from a twin that was let go.
+    fn keep_ids(&mut self, pair: &Both<'_>, let_go: Option<&Record>) {
+        let hubspot_id = pair.hubspot.key.id().to_string();
+        let salesforce_id = pair.salesforce.key.id().to_string();
+        if let Some(field) = &self.rules.external_id_field {
+            let held_by_old = let_go.filter(|old| holds_id(old, field, &hubspot_id));
+            if let Some(old) = held_by_old {
+                // The field is unique: the new twin gets the id at the next look, when the old one has let it go.
+                let clear = id_change(old, field, Value::Blank);
+                self.steps.push(Step::Update { key: old.key, changes: vec![clear] });
+            } else if lacks_id(pair.salesforce, field, &hubspot_id) {
+                self.to_salesforce.push(id_change(pair.salesforce, field, Value::text(hubspot_id)));
+            }
+        }
+        let (own, other) = self.rules.id_properties(pair.salesforce.key.kind());
+        if let Some(property) = own.filter(|property| lacks_id(pair.hubspot, property, &salesforce_id)) {
+            self.to_hubspot.push(id_change(pair.hubspot, property, Value::text(salesforce_id)));
+        }
+        if let Some(property) =
+            other.filter(|property| pair.hubspot.fields.get(*property).is_some_and(|held| !held.is_blank()))
+        {
+            self.to_hubspot.push(id_change(pair.hubspot, property, Value::Blank));
+        }
+        for (key, changes) in [
+            (pair.hubspot.key, std::mem::take(&mut self.to_hubspot)),
+            (pair.salesforce.key, std::mem::take(&mut self.to_salesforce)),
+        ] {
+            if !changes.is_empty() {
+                self.steps.push(Step::Update { key, changes });
+            }
+        }
+    }
+
+    /// The values a new record starts with.
+    pub(super) fn first_values(&mut self, twin: &Record, kind: Kind) -> Vec<Change> {
+        self.base = Base::default();
+        let mut changes = Vec::new();
+        for mapping in self.rules.mappings(self.family) {
+            let salesforce_kind = if kind.system() == System::Hubspot { twin.key.kind() } else { kind };
+            match mapping.target(salesforce_kind) {
+                Some(target) => changes.extend(self.first_value(twin, kind, mapping, target)),
+                None => self.no_such_field(mapping),
+            }
+        }
+        changes
+    }
+
+    /// Creates a record with these values and the key that makes a repetition harmless.
+    pub(super) fn create(&mut self, twin: &Record, kind: Kind, changes: Vec<Change>, contacts: &[RecordKey]) {
+        // What HubSpot keeps as relations and by address is told by calls of its own.
+        let (special, mut changes): (Vec<Change>, Vec<Change>) = changes.into_iter().partition(|change| {
+            kind.system() == System::Hubspot
+                && matches!(self.meaning_of(&change.field), Meaning::Company | Meaning::OptOut)
+        });
+        let mut related = contacts.to_vec();
+        for change in special {
+            if self.meaning_of(&change.field) == Meaning::OptOut {
+                let address = address_in(twin).unwrap_or_default();
+                self.steps.push(Step::OptOut { key: twin.key, address, change });
+            } else {
+                let company = change.new.as_text().and_then(|id| RecordKey::parse(Kind::Company, &id).ok());
+                related.extend(company);
+                self.base.0.extend(change.agrees);
+            }
+        }
+        let (key_field, mark_back) = match kind.system() {
+            System::Salesforce => (self.rules.external_id_field.as_ref(), self.rules.id_properties(kind).0),
+            System::Hubspot => {
+                (self.rules.id_properties(twin.key.kind()).0, self.rules.external_id_field.as_ref())
+            }
+        };
+        let key = key_field.map(|field| Change {
+            field: field.clone(),
+            old: Value::Blank,
+            new: Value::text(twin.key.id().to_string()),
+            rule: ID_RULE,
+            agrees: None,
+        });
+        changes.extend(key);
+        self.steps.push(Step::Create {
+            twin: twin.key,
+            kind,
+            changes,
+            related,
+            mark_back: mark_back.cloned(),
+        });
+    }
+
+    fn meaning_of(&self, property: &str) -> Meaning {
+        let mappings = self.rules.mappings(self.family);
+        mappings
+            .iter()
+            .find(|mapping| mapping.property == property)
+            .map(|mapping| mapping.meaning)
+            .unwrap_or_default()
+    }
+
+    /// The value a new record starts with; what it does not take over is remembered as left apart.
+    fn first_value(&mut self, twin: &Record, kind: Kind, mapping: &Mapping, target: &Target) -> Vec<Change> {
+        let system = kind.system();
+        let rule = mapping.effective_rule(target);
+        let value = match mapping.value_of(twin, target, self.words()) {
+            Ok(value) => value,
+            Err(unfit) => {
+                self.set_aside(mapping, &unfit);
+                return Vec::new();
+            }
+        };
+        let (field, schema, passes, decision) = match system {
+            System::Salesforce => {
+                (&target.field, &target.schema, rule.writes_salesforce(), Decision::ToSalesforce)
+            }
+            System::Hubspot => {
+                (&mapping.property, &mapping.property_schema, rule.writes_hubspot(), Decision::ToHubspot)
+            }
+        };
+        let mirrored =
+            system == System::Hubspot && matches!(mapping.meaning, Meaning::Company | Meaning::OptOut);
+        let nothing = value.is_blank() || (mapping.meaning == Meaning::OptOut && value == Value::Flag(false));
+        if !passes || nothing || !(schema.createable || mirrored) {
+            let text =
+                if passes { "there is nothing to take over" } else { "the mapping does not write this side" };
+            self.say_of(mapping, rule.number(), Decision::Keep, text);
+            self.keep_to_itself(mapping, value, system);
+            return Vec::new();
+        }
+        match mapping.write_form(&value, target, system, self.words()) {
+            Ok(new) => {
+                self.say_of(mapping, rule.number(), decision, "the new record takes the value over");
+                let agrees = Some((mapping.property.clone(), Agreed::new(value.clone())));
+                let change =
+                    Change { field: field.clone(), old: Value::Blank, new, rule: rule.number(), agrees };
+                if mapping.meaning == Meaning::Stage && system == System::Hubspot {
+                    return self.stage_changes(&value, None, change);
+                }
+                vec![change]
+            }
+            Err(unfit @ (Unfit::NoUser | Unfit::NoOwner | Unfit::Waiting)) => {
+                self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
+                if unfit == Unfit::Waiting {
+                    let kind = if system == System::Hubspot { Kind::Account } else { Kind::Company };
+                    let name = if system == System::Hubspot { &target.field } else { &mapping.property };
+                    let id = twin.fields.get(name).and_then(Value::as_text);
+                    let key = id.and_then(|id| RecordKey::parse(kind, &id).ok());
+                    self.steps.extend(key.map(|key| Step::Look { key }));
+                }
+                self.keep_to_itself(mapping, value, system);
+                Vec::new()
+            }
+            Err(unfit) => {
+                self.set_aside(mapping, &unfit);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Remembers that the new record in `system` does not hold what its twin does.
+    pub(super) fn keep_to_itself(&mut self, mapping: &Mapping, value: Value, system: System) {
+        let blank = if mapping.meaning == Meaning::OptOut { Value::Flag(false) } else { Value::Blank };
+        let (hubspot, salesforce) = match system {
+            System::Salesforce => (value, blank),
+            System::Hubspot => (blank, value),
+        };
+        self.base.0.insert(mapping.property.clone(), Agreed::left_apart(hubspot, salesforce));
+    }
+}
+
+/// The address of a person's record.
+pub(super) fn address_in(record: &Record) -> Option<String> {
+    super::pairing::address_of(record)
+}
+
+fn holds_id(record: &Record, field: &str, id: &str) -> bool {
+    record.fields.get(field).and_then(Value::as_text).as_deref() == Some(id)
+}
+
+/// Whether a field that was read holds something else than the id. A field that was not read does not exist.
+fn lacks_id(record: &Record, field: &str, id: &str) -> bool {
+    record.fields.contains_key(field) && !holds_id(record, field, id)
+}
+
+fn id_change(record: &Record, field: &str, new: Value) -> Change {
+    let old = record.fields.get(field).cloned().unwrap_or(Value::Blank);
+    Change { field: field.to_owned(), old, new, rule: ID_RULE, agrees: None }
+}
+
+/// Whether a record names an owner that neither directory knows.
+pub fn names_stranger(view: &View, rules: &Rules) -> bool {
+    let stranger = |side: &Side, field: &str| match side {
+        Side::Present(record) => {
+            let owner = record.fields.get(field).and_then(Value::as_text);
+            owner.is_some_and(|owner| !rules.owners.knows(&owner))
+        }
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => false,
+    };
+    let mut owners = rules.mappings(view.family()).iter().filter(|mapping| mapping.meaning == Meaning::Owner);
+    owners.any(|mapping| {
+        let mut targets = mapping.targets.values();
+        stranger(&view.hubspot, &mapping.property)
+            || targets.any(|target| stranger(&view.salesforce, &target.field))
+    })
+}

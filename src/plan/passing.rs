@@ -1,0 +1,282 @@
+//! What passes between the two records of a pair, mapping by mapping.
+
+use std::borrow::Cow;
+
+use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
+use crate::plan::draft::{Both, Draft, address_in};
+use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
+use crate::plan::merge::{Answer, Question, merge};
+use crate::plan::normal::Unfit;
+use crate::plan::rules::PIPELINE_PROPERTY;
+use crate::plan::values::Words;
+use crate::plan::{Agreed, Category, Change, Decision, Step};
+
+/// Both values of a mapping and what was agreed.
+struct Sides<'a> {
+    mapping: &'a Mapping,
+    target: &'a Target,
+    base: Option<Agreed>,
+    hubspot: Value,
+    salesforce: Value,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) const fn words(&self) -> Words<'a> {
+        Words { rules: self.rules, links: &self.view.around.links }
+    }
+
+    pub(super) fn merge_mapping(&mut self, pair: &Both<'_>, mapping: &Mapping, target: &Target) {
+        let values = mapping.values_of(pair.hubspot, pair.salesforce, target, self.words());
+        let (hubspot, salesforce) = match values {
+            Ok(values) => values,
+            Err(unfit) => return self.set_aside(mapping, &unfit),
+        };
+        let base = self.base.0.get(&mapping.property).cloned();
+        let sides = Sides { mapping, target, base, hubspot, salesforce };
+        let Answer { decision, rule, text } = self.decide(pair, &sides);
+        match decision {
+            Decision::Agree => {
+                let Sides { base, hubspot, .. } = sides;
+                let kept = base.map_or_else(
+                    || Agreed::new(hubspot.clone()),
+                    |base| Agreed { value: hubspot.clone(), apart: None, ..base },
+                );
+                self.base.0.insert(mapping.property.clone(), kept);
+                self.say_of(mapping, rule, decision, text);
+            }
+            Decision::ToHubspot | Decision::ToSalesforce => self.pass(pair, sides, (decision, rule, text)),
+            Decision::Conflict => {
+                self.conflict(vec![pair.hubspot.key, pair.salesforce.key], mapping, (rule, text));
+            }
+            Decision::Keep | Decision::SetAside | Decision::Record => {
+                if mapping.effective_rule(target) != Rule::DontSync {
+                    self.leave_apart(&sides);
+                }
+                let (rule, text) = mapping.explain_keep(target).unwrap_or((rule, text));
+                self.say_of(mapping, rule, decision, text);
+            }
+        }
+    }
+
+    fn decide(&self, pair: &Both<'_>, sides: &Sides<'_>) -> Answer {
+        let Sides { mapping, target, base, hubspot, salesforce } = sides;
+        let rule = mapping.effective_rule(target);
+        if mapping.meaning == Meaning::OptOut && rule != Rule::DontSync {
+            return super::optout::decide((hubspot, salesforce), base.as_ref(), self.address_moved(pair));
+        }
+        let around = &self.view.around;
+        if mapping.meaning == Meaning::Owner && pair.first_sight && hubspot != salesforce {
+            return self.first_owner(hubspot, salesforce);
+        }
+        if let Some(decision) = mapping.address_decision(hubspot, salesforce)
+            && rule != Rule::DontSync
+        {
+            return Answer {
+                decision,
+                rule: "R-076",
+                text: "an address is never cleared: it is written back",
+            };
+        }
+        let newest = mapping.meaning == Meaning::Company || pair.first_sight || around.manual;
+        merge(&Question {
+            hubspot,
+            salesforce,
+            base: base.as_ref(),
+            first: newest || self.base.0.is_empty(),
+            rule,
+            conflict: mapping.conflict,
+            hubspot_at: around.hubspot_changed_at.unwrap_or(pair.hubspot.modified_at),
+            salesforce_at: around.salesforce_changed_at.unwrap_or(pair.salesforce.modified_at),
+        })
+    }
+
+    /// Salesforce's owner wins when the two first meet, unless records can no longer be given to them.
+    fn first_owner(&self, hubspot: &Value, salesforce: &Value) -> Answer {
+        let rule = if self.family == Family::Companies { "R-181" } else { "R-177" };
+        let active =
+            |user: &Value| user.as_text().is_some_and(|user| self.rules.owners.is_active_user(&user));
+        if !active(salesforce) && active(hubspot) {
+            let text = "first agreement: Salesforce's owner is not active, HubSpot's is";
+            return Answer { decision: Decision::ToSalesforce, rule, text };
+        }
+        Answer { decision: Decision::ToHubspot, rule, text: "first agreement: Salesforce's owner wins" }
+    }
+
+    /// Whether the HubSpot address is another one than both sides agreed on.
+    fn address_moved(&self, pair: &Both<'_>) -> bool {
+        let agreed = self.view.pair.as_ref().and_then(|known| known.base.0.get("email"));
+        agreed
+            .is_some_and(|agreed| agreed.hubspot().as_text().map(Cow::into_owned) != address_in(pair.hubspot))
+    }
+
+    /// Remembers what both sides hold without agreeing on it.
+    fn leave_apart(&mut self, sides: &Sides<'_>) {
+        let Sides { mapping, base, hubspot, salesforce, .. } = sides;
+        if base.as_ref().is_none_or(|base| !base.holds(hubspot, salesforce)) {
+            let apart = Agreed::left_apart(hubspot.clone(), salesforce.clone());
+            self.base.0.insert(mapping.property.clone(), apart);
+        }
+    }
+
+    pub(super) fn set_aside(&mut self, mapping: &Mapping, unfit: &Unfit) {
+        self.say_of(mapping, unfit.rule(), Decision::SetAside, unfit.to_string());
+    }
+
+    fn conflict(&mut self, records: Vec<RecordKey>, mapping: &Mapping, (rule, text): (&'static str, &str)) {
+        self.steps.push(Step::Conflict {
+            records,
+            property: mapping.property.clone(),
+            text: text.to_owned(),
+        });
+        self.say_of(mapping, rule, Decision::Conflict, text);
+    }
+
+    /// Lets a value pass to the other side, unless something stands in its way.
+    fn pass(&mut self, pair: &Both<'_>, sides: Sides<'_>, verdict: (Decision, &'static str, &str)) {
+        let (decision, rule, text) = verdict;
+        let mapping = sides.mapping;
+        let to_hubspot = decision == Decision::ToHubspot;
+        if to_hubspot && let Some(holder) = self.holder_of(mapping, pair.hubspot.key) {
+            let text = "Salesforce moved to an address that another HubSpot contact has";
+            return self.conflict(vec![pair.hubspot.key, holder], mapping, ("R-075", text));
+        }
+        let (value, system) = if to_hubspot {
+            (sides.salesforce.clone(), System::Hubspot)
+        } else {
+            (sides.hubspot.clone(), System::Salesforce)
+        };
+        let written = match mapping.write_form(&value, sides.target, system, self.words()) {
+            Ok(written) => written,
+            Err(unfit) => return self.cannot_pass(pair, sides, &unfit),
+        };
+        let now = self.view.around.now;
+        let mut next = sides
+            .base
+            .as_ref()
+            .map_or_else(|| Agreed::new(value.clone()), |base| base.followed_by(value.clone(), now));
+        if self.view.around.manual {
+            next = Agreed { flips: 0, flipped_at: None, ..next };
+        }
+        if next.loops() {
+            let text = "the value keeps returning to the one before: something changes it back each time";
+            self.steps
+                .push(Step::Hold { category: Category::Loop, text: format!("{}: {text}", mapping.property) });
+            return self.say_of(mapping, rule, Decision::Conflict, text);
+        }
+        let (field, record) = if to_hubspot {
+            (&mapping.property, pair.hubspot)
+        } else {
+            (&sides.target.field, pair.salesforce)
+        };
+        let change = Change {
+            field: field.clone(),
+            old: record.fields.get(field).cloned().unwrap_or(Value::Blank),
+            new: written,
+            rule,
+            agrees: Some((mapping.property.clone(), next)),
+        };
+        self.say_of(mapping, rule, decision, text);
+        match (to_hubspot, mapping.meaning) {
+            (false, _) => self.to_salesforce.push(change),
+            (true, Meaning::Company) => self.relate_company(pair.hubspot, change),
+            (true, Meaning::OptOut) => self.opt_out(pair.hubspot, change),
+            (true, Meaning::Stage) => {
+                let changes = self.stage_changes(&value, Some(pair.hubspot), change);
+                self.to_hubspot.extend(changes);
+            }
+            (true, Meaning::Value | Meaning::Owner) => self.to_hubspot.push(change),
+        }
+    }
+
+    /// A reference that the other side does not know: an owner goes back to Salesforce's, anything else waits.
+    fn cannot_pass(&mut self, pair: &Both<'_>, sides: Sides<'_>, unfit: &Unfit) {
+        let mapping = sides.mapping;
+        let back = || mapping.write_form(&sides.salesforce, sides.target, System::Hubspot, self.words());
+        match unfit {
+            Unfit::NoUser if !sides.salesforce.is_blank() && back().is_ok() => {
+                let text = "Salesforce does not know HubSpot's owner: reset to Salesforce's";
+                self.pass(pair, sides, (Decision::ToHubspot, "R-174", text));
+            }
+            Unfit::NoUser | Unfit::NoOwner => {
+                self.leave_apart(&sides);
+                self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
+            }
+            Unfit::Waiting => {
+                let news =
+                    sides.base.as_ref().is_none_or(|base| !base.holds(&sides.hubspot, &sides.salesforce));
+                if news {
+                    self.look_at_companies(pair, &sides);
+                }
+                self.leave_apart(&sides);
+                self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
+            }
+            _ => self.set_aside(mapping, unfit),
+        }
+    }
+
+    /// The company and the account of a contact or deal may be about to find each other.
+    fn look_at_companies(&mut self, pair: &Both<'_>, sides: &Sides<'_>) {
+        let named = |record: &Record, field: &str, kind: Kind| {
+            let id = record.fields.get(field).and_then(Value::as_text)?;
+            RecordKey::parse(kind, &id).ok()
+        };
+        let company = named(pair.hubspot, &sides.mapping.property, Kind::Company);
+        let account = named(pair.salesforce, &sides.target.field, Kind::Account);
+        let keys = company.into_iter().chain(account);
+        self.steps.extend(keys.map(|key| Step::Look { key }));
+    }
+
+    /// The other HubSpot contact that has the address, if this mapping is the address.
+    fn holder_of(&self, mapping: &Mapping, own: RecordKey) -> Option<RecordKey> {
+        self.view.around.address_holder.filter(|holder| mapping.is_address() && *holder != own)
+    }
+
+    /// Moves a HubSpot record to another company, or away from the one it has.
+    fn relate_company(&mut self, record: &Record, change: Change) {
+        let to = if change.new.is_blank() { &change.old } else { &change.new };
+        let company = to.as_text().and_then(|id| RecordKey::parse(Kind::Company, &id).ok());
+        if let Some(to) = company {
+            let related = !change.new.is_blank();
+            self.steps.push(Step::Relate { from: record.key, to, related, change });
+        }
+    }
+
+    /// Opts an address out, the new one where it moves with this plan.
+    fn opt_out(&mut self, record: &Record, change: Change) {
+        let moved = self.to_hubspot.iter().find(|change| change.field == "email");
+        let address =
+            moved.map_or_else(|| address_in(record), |change| change.new.as_text().map(Cow::into_owned));
+        if let Some(address) = address {
+            self.steps.push(Step::OptOut { key: record.key, address, change });
+        }
+    }
+
+    /// The stage together with its pipeline, which HubSpot wants told where it is another one.
+    pub(super) fn stage_changes(&self, name: &Value, deal: Option<&Record>, change: Change) -> Vec<Change> {
+        let deals = &self.rules.deals;
+        let held = deal.and_then(|deal| deal.fields.get(PIPELINE_PROPERTY)).cloned().unwrap_or(Value::Blank);
+        let preferred = held.as_text();
+        let name = name.as_text().unwrap_or_default();
+        let Some((pipeline, stage)) = deals.stages.stage_of(&name, preferred.as_deref(), &deals.pipelines)
+        else {
+            return vec![change];
+        };
+        let rule = change.rule;
+        let new = Value::text(pipeline);
+        let moved = (held != new).then(|| Change {
+            field: PIPELINE_PROPERTY.to_owned(),
+            old: held.clone(),
+            new,
+            rule,
+            agrees: None,
+        });
+        moved.into_iter().chain([Change { new: Value::text(stage), ..change }]).collect()
+    }
+}
+
+impl Agreed {
+    /// Whether the sides hold exactly what they held.
+    fn holds(&self, hubspot: &Value, salesforce: &Value) -> bool {
+        self.hubspot() == hubspot && self.salesforce() == salesforce
+    }
+}

@@ -1,0 +1,111 @@
+//! What stands around a pair: which companies are which accounts, and the lifecycle stages of others.
+
+use crate::crm::FieldsByKind;
+use crate::domain::{Kind, Record, RecordKey, System, Value};
+use crate::plan::lifecycle::{company_to_read, wants_contacts_of_company};
+use crate::plan::rules::{ACCOUNT_FIELD, COMPANY_PROPERTY};
+use crate::plan::{Side, View};
+use crate::worker::Error;
+use crate::worker::gather::{Draft, Known, Sources};
+
+/// Says which of the companies and accounts that both sides name are pairs: memory knows, no CRM is asked.
+pub(super) async fn link_companies(sources: &Sources<'_>, drafts: &mut [Draft]) -> Result<(), Error> {
+    if !sources.rules.companies.enabled {
+        return Ok(());
+    }
+    let mut named: Vec<(usize, RecordKey)> = Vec::new();
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.goes_on()) {
+        named.extend(named_by(&draft.view).map(|key| (place, key)));
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = named.iter().map(|(_, key)| *key).collect();
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    for ((place, _), pair) in named.into_iter().zip(pairs) {
+        if let Some(pair) = pair {
+            drafts[place].view.around.links.add(pair.hubspot, pair.salesforce);
+        }
+    }
+    Ok(())
+}
+
+/// The companies and accounts that the records of a view name.
+fn named_by(view: &View) -> impl Iterator<Item = RecordKey> {
+    let sides = [&view.hubspot, &view.salesforce].into_iter().filter_map(|side| match side {
+        Side::Present(record) => Some(record),
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
+    });
+    let candidates = view.around.candidates.iter().map(|candidate| &candidate.record);
+    sides.chain(candidates).filter_map(company_of)
+}
+
+/// The company or account that a contact, deal or opportunity names.
+pub(super) fn company_of(record: &Record) -> Option<RecordKey> {
+    let (field, kind) = match record.key.kind().system() {
+        System::Hubspot => (COMPANY_PROPERTY, Kind::Company),
+        System::Salesforce => (ACCOUNT_FIELD, Kind::Account),
+    };
+    let id = record.fields.get(field).and_then(Value::as_text)?;
+    RecordKey::parse(kind, &id).ok()
+}
+
+/// Reads the lifecycle stages of companies and contacts that a plan must know.
+pub(super) async fn read_stages(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) {
+    let going = |draft: &Draft| draft.goes_on();
+    let companies: Vec<(usize, RecordKey)> = drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, draft)| going(draft))
+        .filter_map(|(place, draft)| Some((place, company_to_read(&draft.view, sources.rules)?)))
+        .collect();
+    known.read(sources, fields, companies.iter().map(|(_, key)| *key)).await;
+    for (place, key) in companies {
+        match known.side(key) {
+            Ok(Side::Present(company)) => drafts[place].view.around.company = Some(company),
+            Ok(_) => {}
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
+    let moved: Vec<(usize, RecordKey)> = drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, draft)| going(draft) && wants_contacts_of_company(&draft.view, sources.rules))
+        .filter_map(|(place, draft)| Some((place, draft.present(Kind::Company)?.key)))
+        .collect();
+    if moved.is_empty() {
+        return;
+    }
+    let keys: Vec<RecordKey> = moved.iter().map(|(_, key)| *key).collect();
+    let related = sources.live.crm(System::Hubspot).related(Kind::HubspotContact, &keys).await;
+    let mut members: Vec<(usize, RecordKey)> = Vec::new();
+    for ((place, _), related) in moved.into_iter().zip(related) {
+        match related {
+            Ok(contacts) => members.extend(contacts.into_iter().map(|key| (place, key))),
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
+    read_contacts(sources, fields, known, (drafts, members)).await;
+}
+
+/// Reads contacts into the views they matter to.
+pub(super) async fn read_contacts(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    (drafts, contacts): (&mut [Draft], Vec<(usize, RecordKey)>),
+) {
+    known.read(sources, fields, contacts.iter().map(|(_, key)| *key)).await;
+    for (place, key) in contacts {
+        match known.side(key) {
+            Ok(Side::Present(contact)) => drafts[place].view.around.contacts.push(contact),
+            Ok(_) => {}
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The people of a company or account without a twin: they tell which account or company is the same, and whether an account
+//! is to be created at all.
+
+use std::collections::HashMap;
+
+use crate::crm::FieldsByKind;
+use crate::domain::{Family, Kind, Record, RecordKey, System};
+use crate::plan::{Candidate, Neighbour, Pair, Side, address_of};
+use crate::worker::Error;
+use crate::worker::gather::around::company_of;
+use crate::worker::gather::{Draft, Known, Sources};
+
+/// Somebody who belongs to the record that seeks a twin.
+struct Member {
+    /// Whose view.
+    place: usize,
+    /// The contact on the seeker's side.
+    own: RecordKey,
+    /// Their pair.
+    pair: Option<Pair>,
+}
+
+/// Finds out who belongs to each company and account that seeks a twin, and where these people belong on the other side.
+pub(super) async fn meet_neighbours(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let seekers = drafts.iter().enumerate().filter(|(_, draft)| {
+        draft.family() == Family::Companies && draft.failed.is_none() && sources.rules.companies.enabled
+    });
+    let seekers: Vec<(usize, RecordKey)> =
+        seekers.filter_map(|(place, draft)| Some((place, draft.seeker()?.key))).collect();
+    if seekers.is_empty() {
+        return Ok(());
+    }
+    let members = members_of(sources, drafts, &seekers).await?;
+    let both = members.iter().flat_map(|member| {
+        let pair = member.pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]);
+        std::iter::once(member.own).chain(pair)
+    });
+    known.read(sources, fields, both.collect::<Vec<_>>().into_iter()).await;
+    let homes = members.iter().filter_map(|member| company_of(twin_of(member, known)?));
+    known.read(sources, fields, homes.collect::<Vec<_>>().into_iter()).await;
+    let eligible = eligible(sources, &members, known).await;
+    for (member, eligible) in members.iter().zip(eligible) {
+        let draft = &mut drafts[member.place];
+        match eligible {
+            Ok(eligible) => settle_in(draft, member, eligible, known),
+            Err(error) => draft.failed = Some((System::Hubspot, error)),
+        }
+    }
+    Ok(())
+}
+
+async fn members_of(
+    sources: &Sources<'_>,
+    drafts: &mut [Draft],
+    seekers: &[(usize, RecordKey)],
+) -> Result<Vec<Member>, Error> {
+    let mut found: Vec<(usize, RecordKey)> = Vec::new();
+    for (of, kind) in [(Kind::Company, Kind::HubspotContact), (Kind::Account, Kind::Contact)] {
+        let asked: Vec<(usize, RecordKey)> =
+            seekers.iter().filter(|(_, key)| key.kind() == of).copied().collect();
+        let keys: Vec<RecordKey> = asked.iter().map(|(_, key)| *key).collect();
+        if keys.is_empty() {
+            continue;
+        }
+        let related = sources.live.crm(of.system()).related(kind, &keys).await;
+        for ((place, _), related) in asked.into_iter().zip(related) {
+            match related {
+                Ok(people) => found.extend(people.into_iter().map(|key| (place, key))),
+                Err(error) => drafts[place].failed = Some((of.system(), error)),
+            }
+        }
+    }
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys: Vec<RecordKey> = found.iter().map(|(_, key)| *key).collect();
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let member = |((place, own), pair)| Member { place, own, pair };
+    Ok(found.into_iter().zip(pairs).map(member).collect())
+}
+
+/// The same person on the other side.
+fn twin_of<'a>(member: &Member, known: &'a Known) -> Option<&'a Record> {
+    let pair = member.pair.as_ref()?;
+    let key = if member.own == pair.hubspot { pair.salesforce } else { pair.hubspot };
+    known.present(key)
+}
+
+/// Whether each person's HubSpot contact takes part: it has an address and is in the inclusion list, where there is one.
+async fn eligible(
+    sources: &Sources<'_>,
+    members: &[Member],
+    known: &Known,
+) -> Vec<Result<bool, crate::crm::Error>> {
+    let contact = |member: &Member| {
+        let key = member.pair.as_ref().map_or(member.own, |pair| pair.hubspot);
+        known
+            .present(key)
+            .filter(|record| record.key.kind() == Kind::HubspotContact && address_of(record).is_some())
+    };
+    let Some(list) = &sources.rules.people.inclusion_list else {
+        return members.iter().map(|member| Ok(contact(member).is_some())).collect();
+    };
+    let mut keys: Vec<RecordKey> =
+        members.iter().filter_map(|member| contact(member).map(|one| one.key)).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let told = if keys.is_empty() {
+        Vec::new()
+    } else {
+        sources.live.crm(System::Hubspot).members(list, &keys).await
+    };
+    let told: HashMap<RecordKey, Result<bool, crate::crm::Error>> = keys.into_iter().zip(told).collect();
+    let is_member = |member: &Member| contact(member).and_then(|one| told.get(&one.key).cloned());
+    members.iter().map(|member| is_member(member).unwrap_or(Ok(false))).collect()
+}
+
+/// Adds a person to the view, and the company or account they belong to on the other side as a candidate.
+fn settle_in(draft: &mut Draft, member: &Member, eligible: bool, known: &Known) {
+    let pair = member.pair.as_ref();
+    let of = |system: System| {
+        let own = (member.own.system() == system).then_some(member.own);
+        pair.map(|pair| if system == System::Hubspot { pair.hubspot } else { pair.salesforce }).or(own)
+    };
+    let (contact, twin) = (of(System::Hubspot), of(System::Salesforce));
+    let is_contact = twin.filter(|twin| twin.kind() == Kind::Contact).and_then(|twin| known.present(twin));
+    let private = is_contact.is_some_and(|twin| company_of(twin).is_none());
+    draft.view.around.neighbours.push(Neighbour { contact, twin, private, eligible });
+    let Some(home) = twin_of(member, known).and_then(company_of) else { return };
+    let fresh = draft.view.around.candidates.iter().all(|candidate| candidate.record.key != home);
+    if let (true, Ok(Side::Present(record))) = (fresh, known.side(home)) {
+        draft.view.around.candidates.push(Candidate { record, paired_with: None, keyed: false });
+    }
+}

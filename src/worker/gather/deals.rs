@@ -1,0 +1,80 @@
+//! What a deal and an opportunity hang on: their company, and the people who have a part in them.
+
+use std::collections::HashMap;
+
+use crate::crm::FieldsByKind;
+use crate::domain::{Kind, RecordKey, System, Value};
+use crate::plan::Side;
+use crate::plan::rules::COMPANY_PROPERTY;
+use crate::worker::Error;
+use crate::worker::gather::around::read_contacts;
+use crate::worker::gather::{Draft, Known, Sources};
+
+/// Reads each deal's primary company, which is no property of its own, and keeps it as one.
+pub(super) async fn read_companies(sources: &Sources<'_>, drafts: &mut [Draft]) {
+    if !sources.rules.companies.enabled || !sources.rules.deals.enabled {
+        return;
+    }
+    for (place, related) in related(sources, drafts, (Kind::Deal, Kind::Company)).await {
+        let draft = &mut drafts[place];
+        match (related, &mut draft.view.hubspot) {
+            (Ok(companies), Side::Present(deal)) => {
+                let id = companies.first().map(|company| company.id().to_string()).unwrap_or_default();
+                deal.fields.insert(COMPANY_PROPERTY.to_owned(), Value::text(id));
+            }
+            (Ok(_), _) => {}
+            (Err(error), _) => draft.failed = Some((System::Hubspot, error)),
+        }
+    }
+}
+
+/// Reads who has a role on each opportunity, as HubSpot contacts; and, for deals that have one, whom they are associated with.
+pub(super) async fn read_people(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let mut members: Vec<(usize, RecordKey)> = Vec::new();
+    for (place, related) in related(sources, drafts, (Kind::Opportunity, Kind::Contact)).await {
+        match related {
+            Ok(contacts) => members.extend(contacts.into_iter().map(|key| (place, key))),
+            Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
+        }
+    }
+    let keys: Vec<RecordKey> = members.iter().map(|(_, key)| *key).collect();
+    let pairs = if keys.is_empty() {
+        Vec::new()
+    } else {
+        sources.store.pairs_of(&sources.live.settings.name, &keys).await?
+    };
+    let twins = members.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?.hubspot)));
+    let twins: Vec<(usize, RecordKey)> = twins.collect();
+    read_contacts(sources, fields, known, (drafts, twins)).await;
+    if sources.rules.deals.enabled {
+        for (place, related) in related(sources, drafts, (Kind::Deal, Kind::HubspotContact)).await {
+            match related {
+                Ok(contacts) => drafts[place].view.around.associated = Some(contacts),
+                Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Asks for what belongs to the records of one kind among the sides, all at once.
+async fn related(
+    sources: &Sources<'_>,
+    drafts: &[Draft],
+    (of, kind): (Kind, Kind),
+) -> HashMap<usize, Result<Vec<RecordKey>, crate::crm::Error>> {
+    let going = drafts.iter().enumerate().filter(|(_, draft)| draft.goes_on());
+    let asked: Vec<(usize, RecordKey)> =
+        going.filter_map(|(place, draft)| Some((place, draft.present(of)?.key))).collect();
+    if asked.is_empty() {
+        return HashMap::new();
+    }
+    let keys: Vec<RecordKey> = asked.iter().map(|(_, key)| *key).collect();
+    let related = sources.live.crm(of.system()).related(kind, &keys).await;
+    asked.into_iter().map(|(place, _)| place).zip(related).collect()
+}

@@ -1,0 +1,263 @@
+//! Gathering: everything known about each dirty record, in as few calls as both CRMs allow.
+//!
+//! | what | when | calls for a batch |
+//! |---|---|---|
+//! | both sides of every pair, and each record without one | always | one batched read a CRM |
+//! | records that could be the twin | for a record without a pair, and for a resync of a pair whose twin is gone | one batched search a CRM |
+//! | the twin of a contact that was merged into this one | where there is one | one batched read |
+//! | the record that a paired one lives on in | where it was converted or merged | one batched read |
+//! | the twin that a candidate already has | where a Salesforce record's match is taken | one batched read |
+//! | whether the HubSpot contact is in the inclusion list | where there is one | one batched call |
+//! | who holds the address that Salesforce moved to | where it changed (R-075) | one batched search |
+//! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
+//! | a deal's company and contacts | for deals | one batched call each |
+//! | who has a role on an opportunity | for opportunities | one batched query |
+//! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
+//!
+//! Records of one round that turn out to concern each other are not planned side by side: the later one is put off to the next
+//! round, which sees what became of the first.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::crm::{self, FieldsByKind, Found};
+use crate::domain::{Family, Kind, Record, RecordId, RecordKey, System, Timestamp};
+use crate::plan::{Around, Pair, Rules, Side, View, address_of};
+use crate::store::Store;
+use crate::worker::Error;
+use crate::worker::connection::{Live, fields_to_read};
+
+mod around;
+mod companies;
+mod deals;
+mod membership;
+mod twins;
+
+/// A record to look at, with what memory says of it.
+#[derive(Clone, Debug)]
+pub(super) struct Subject {
+    /// The record that became dirty; for a pair, either side.
+    pub(super) key: RecordKey,
+    /// Its pair.
+    pub(super) pair: Option<Pair>,
+    /// Whether a person asked.
+    pub(super) manual: bool,
+    /// When the HubSpot side changed, as told.
+    pub(super) hubspot_changed_at: Option<Timestamp>,
+    /// When the Salesforce side changed, as told.
+    pub(super) salesforce_changed_at: Option<Timestamp>,
+}
+
+/// What gathering came to, for one subject.
+pub(super) enum Gathered {
+    /// All that is known.
+    View(Box<View>),
+    /// It concerns a record that another subject of this round works on: look again next round.
+    PutOff,
+    /// A call failed.
+    Failed(System, crm::Error),
+}
+
+/// What gathering needs.
+pub(super) struct Sources<'a> {
+    pub(super) live: &'a Live,
+    pub(super) store: &'a dyn Store,
+    pub(super) rules: &'a Rules,
+    pub(super) now: Timestamp,
+}
+
+/// Gathers a view for every subject, in their order.
+pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Result<Vec<Gathered>, Error> {
+    let fields = fields_to_read(sources.rules);
+    let mut known = Known::default();
+    known.read(sources, &fields, subjects.iter().flat_map(own_keys)).await;
+    let mut drafts: Vec<Draft> =
+        subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
+    twins::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
+    twins::search(sources, &fields, &mut drafts).await;
+    twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
+    companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
+    twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
+    put_off_relatives(&mut drafts);
+    look_up_members(sources, &mut drafts).await;
+    twins::look_up_addresses(sources, &fields, &mut drafts).await;
+    deals::read_companies(sources, &mut drafts).await;
+    around::link_companies(sources, &mut drafts).await?;
+    deals::read_people(sources, &fields, &mut known, &mut drafts).await?;
+    around::read_stages(sources, &fields, &mut known, &mut drafts).await;
+    Ok(drafts.into_iter().map(Draft::finish).collect())
+}
+
+fn own_keys(subject: &Subject) -> Vec<RecordKey> {
+    match &subject.pair {
+        Some(pair) => vec![pair.hubspot, pair.salesforce],
+        None => vec![subject.key],
+    }
+}
+
+/// What reading found, by record.
+#[derive(Default)]
+struct Known(HashMap<RecordKey, Found>);
+
+impl Known {
+    /// Reads the records not read yet, both CRMs at once.
+    async fn read(
+        &mut self,
+        sources: &Sources<'_>,
+        fields: &FieldsByKind,
+        keys: impl Iterator<Item = RecordKey>,
+    ) {
+        let mut seen = HashSet::new();
+        let fresh = keys.filter(|key| !self.0.contains_key(key) && seen.insert(*key));
+        let (hubspot, salesforce): (Vec<_>, Vec<_>) = fresh.partition(|key| key.system() == System::Hubspot);
+        let (from_hubspot, from_salesforce) = futures::join!(
+            read_some(sources.live, System::Hubspot, &hubspot, fields),
+            read_some(sources.live, System::Salesforce, &salesforce, fields),
+        );
+        self.0.extend(hubspot.into_iter().zip(from_hubspot));
+        self.0.extend(salesforce.into_iter().zip(from_salesforce));
+    }
+
+    /// A record, if it was found.
+    fn present(&self, key: RecordKey) -> Option<&Record> {
+        match self.0.get(&key) {
+            Some(Found::Present(record)) if record.key == key => Some(record),
+            _ => None,
+        }
+    }
+
+    /// One side of a view; the error where its call failed.
+    fn side(&self, key: RecordKey) -> Result<Side, crm::Error> {
+        match self.0.get(&key) {
+            Some(Found::Present(record)) if record.key == key => Ok(Side::Present(record.clone())),
+            // It was merged into another record: what was linked is gone, and the survivor speaks for itself.
+            Some(Found::Present(_) | Found::Deleted) => Ok(Side::Deleted),
+            Some(Found::Converted(_)) => Ok(Side::Converted),
+            Some(Found::Merged(_)) => Ok(Side::Merged),
+            Some(Found::Absent) | None => Ok(Side::Absent),
+            Some(Found::Failed(error)) => Err(error.clone()),
+        }
+    }
+}
+
+async fn read_some(live: &Live, system: System, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found> {
+    if keys.is_empty() { Vec::new() } else { live.crm(system).read(keys, fields).await }
+}
+
+/// A view in the making.
+struct Draft {
+    subject: RecordKey,
+    view: View,
+    failed: Option<(System, crm::Error)>,
+    put_off: bool,
+}
+
+impl Draft {
+    fn new(subject: &Subject, known: &Known, now: Timestamp) -> Self {
+        let around = Around {
+            now,
+            manual: subject.manual,
+            hubspot_changed_at: subject.hubspot_changed_at,
+            salesforce_changed_at: subject.salesforce_changed_at,
+            ..Around::default()
+        };
+        let view =
+            View { pair: subject.pair.clone(), hubspot: Side::Absent, salesforce: Side::Absent, around };
+        let mut draft = Self { subject: subject.key, view, failed: None, put_off: false };
+        for key in own_keys(subject) {
+            draft.set_side(key, known);
+        }
+        draft
+    }
+
+    fn set_side(&mut self, key: RecordKey, known: &Known) {
+        match (known.side(key), key.system()) {
+            (Ok(side), System::Hubspot) => self.view.hubspot = side,
+            (Ok(side), System::Salesforce) => self.view.salesforce = side,
+            (Err(error), system) => self.failed = Some((system, error)),
+        }
+    }
+
+    /// The record whose twin is to be searched, if one is.
+    fn seeker(&self) -> Option<&Record> {
+        match (&self.view.pair, &self.view.hubspot, &self.view.salesforce) {
+            (None, Side::Present(record), _) | (None, _, Side::Present(record)) => Some(record),
+            (Some(_), Side::Present(record), other) | (Some(_), other, Side::Present(record))
+                if self.view.around.manual && !matches!(other, Side::Present(_)) =>
+            {
+                Some(record)
+            }
+            _ => None,
+        }
+    }
+
+    const fn family(&self) -> Family {
+        self.subject.kind().family()
+    }
+
+    /// Whether planning it goes on: nothing failed and nobody else works on it.
+    const fn goes_on(&self) -> bool {
+        self.failed.is_none() && !self.put_off
+    }
+
+    /// One of its sides, if it is there.
+    fn present(&self, kind: Kind) -> Option<&Record> {
+        [&self.view.hubspot, &self.view.salesforce].into_iter().find_map(|side| match side {
+            Side::Present(record) if record.key.kind() == kind => Some(record),
+            _ => None,
+        })
+    }
+
+    fn finish(self) -> Gathered {
+        match (self.failed, self.put_off) {
+            (Some((system, error)), _) => Gathered::Failed(system, error),
+            (None, true) => Gathered::PutOff,
+            (None, false) => Gathered::View(Box::new(self.view)),
+        }
+    }
+}
+
+/// Puts off every record that concerns one which an earlier subject of the round works on.
+fn put_off_relatives(drafts: &mut [Draft]) {
+    let (mut keys, mut addresses) = (HashSet::new(), HashSet::new());
+    // Pairs come first: they are leased as such, and what is known of them is firmer than a match by address.
+    let mut order: Vec<usize> = (0..drafts.len()).collect();
+    order.sort_by_key(|place| {
+        drafts[*place].seeker().is_some() || !drafts[*place].view.around.candidates.is_empty()
+    });
+    for place in order {
+        let draft = &mut drafts[place];
+        let touched = touched_keys(draft);
+        let address = if draft.view.pair.is_none() { draft.seeker().and_then(address_of) } else { None };
+        let taken = touched.iter().any(|key| keys.contains(key))
+            || address.as_ref().is_some_and(|address| addresses.contains(address));
+        draft.put_off = taken;
+        if !taken {
+            keys.extend(touched);
+            addresses.extend(address);
+        }
+    }
+}
+
+fn touched_keys(draft: &Draft) -> Vec<RecordKey> {
+    let mut keys = vec![draft.subject];
+    keys.extend(draft.view.pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]));
+    keys.extend(draft.view.around.candidates.iter().map(|candidate| candidate.record.key));
+    keys
+}
+
+/// Finds out whose contact is in the inclusion list, where there is one.
+async fn look_up_members(sources: &Sources<'_>, drafts: &mut [Draft]) {
+    let Some(list) = &sources.rules.people.inclusion_list else { return };
+    let people = drafts.iter_mut().filter(|draft| draft.family() == Family::People && draft.failed.is_none());
+    let mut people: Vec<&mut Draft> = people.collect();
+    let views = people.iter_mut().map(|draft| &mut draft.view);
+    let failures = membership::look_up(sources.live, list, views).await;
+    for (draft, failure) in people.into_iter().zip(failures) {
+        draft.failed = draft.failed.take().or(failure);
+    }
+}
+
+/// The key of a record of the given kind, if the id is of its CRM.
+pub(super) fn key_of(kind: Kind, id: RecordId) -> Option<RecordKey> {
+    RecordKey::parse(kind, &id.to_string()).ok()
+}

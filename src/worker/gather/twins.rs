@@ -1,0 +1,227 @@
+//! Who the twin of a record is, or could be.
+
+use std::collections::HashMap;
+
+use crate::crm::{FieldsByKind, Found, Search};
+use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
+use crate::plan::rules::MERGED_IDS_PROPERTY;
+use crate::plan::{Candidate, Pair, Rules, Side, address_of, address_to_check};
+use crate::worker::Error;
+use crate::worker::gather::{Draft, Known, Sources};
+
+/// Looks for the twins of the records that have none.
+pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
+    for system in [System::Hubspot, System::Salesforce] {
+        let (mut places, mut searches) = (Vec::new(), Vec::new());
+        for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
+            if let Some(search) = draft
+                .seeker()
+                .filter(|record| record.key.system() != system)
+                .and_then(|record| search_for(record, sources.rules))
+            {
+                places.push(place);
+                searches.push(search);
+            }
+        }
+        if searches.is_empty() {
+            continue;
+        }
+        let found = sources.live.crm(system).find(&searches, fields).await;
+        for ((place, search), found) in places.into_iter().zip(&searches).zip(found) {
+            match found {
+                Ok(records) => drafts[place].view.around.candidates = candidates(records, search),
+                Err(error) => drafts[place].failed = Some((system, error)),
+            }
+        }
+    }
+}
+
+/// A contact that others were merged into takes over their pair: a merge gives the survivor an id of its own, and nothing is merged
+/// in Salesforce. Where several of them had a twin, the one that the survivor's own property names goes on.
+pub(super) async fn adopt_merged(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let mut merged: Vec<(usize, RecordKey)> = Vec::new();
+    for (place, draft) in drafts.iter().enumerate() {
+        if let (None, Side::Present(record)) = (&draft.view.pair, &draft.view.hubspot) {
+            merged.extend(merged_into(record).into_iter().map(|key| (place, key)));
+        }
+    }
+    if merged.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = merged.iter().map(|(_, key)| *key).collect();
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let mut inherited: Vec<(usize, Pair)> = Vec::new();
+    for ((place, _), pair) in merged.into_iter().zip(pairs) {
+        let (Some(pair), Side::Present(survivor)) = (pair, &drafts[place].view.hubspot) else { continue };
+        let known = inherited.iter_mut().find(|(other, _)| *other == place);
+        match known {
+            Some((_, chosen)) if names(survivor, pair.salesforce, sources.rules) => *chosen = pair,
+            Some(_) => {}
+            None => inherited.push((place, pair)),
+        }
+    }
+    known.read(sources, fields, inherited.iter().map(|(_, pair)| pair.salesforce)).await;
+    for (place, pair) in inherited {
+        let draft = &mut drafts[place];
+        draft.set_side(pair.salesforce, known);
+        draft.view.pair = Some(Pair { hubspot: draft.subject, stopped: None, ..pair });
+    }
+    Ok(())
+}
+
+/// The records that were merged into this one.
+fn merged_into(record: &Record) -> Vec<RecordKey> {
+    let ids = record.fields.get(MERGED_IDS_PROPERTY).and_then(Value::as_text).unwrap_or_default();
+    ids.split(';').filter_map(|id| RecordKey::parse(record.key.kind(), id.trim()).ok()).collect()
+}
+
+/// Whether a contact's own property names this twin.
+fn names(contact: &Record, twin: RecordKey, rules: &Rules) -> bool {
+    let held = rules.id_properties(twin.kind()).0.and_then(|property| contact.fields.get(property));
+    held.and_then(Value::as_text).is_some_and(|id| id == twin.id().to_string())
+}
+
+/// Reads the contacts that paired leads became, and the records that paired ones were merged into.
+pub(super) async fn read_heirs(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) {
+    let mut heirs = Vec::new();
+    for (place, draft) in drafts.iter().enumerate() {
+        if let Some(pair) = &draft.view.pair
+            && let Some(Found::Converted(Some(heir)) | Found::Merged(Some(heir))) =
+                known.0.get(&pair.salesforce)
+        {
+            heirs.push((place, *heir));
+        }
+    }
+    known.read(sources, fields, heirs.iter().map(|(_, heir)| *heir)).await;
+    for (place, heir) in heirs {
+        match known.side(heir) {
+            Ok(Side::Present(record)) => {
+                drafts[place].view.around.candidates =
+                    vec![Candidate { record, paired_with: None, keyed: true }];
+            }
+            Ok(Side::Absent | Side::Deleted | Side::Merged | Side::Converted) => {}
+            Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
+        }
+    }
+}
+
+/// How to look for the twin of a record; `None` where nothing could tell it.
+fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
+    if !rules.enabled(record.key.kind().family()) {
+        return None;
+    }
+    let address = address_of(record);
+    let id = record.key.id().to_string();
+    let kind = record.key.kind();
+    let kinds = kind.family().kinds_in(kind.system().other()).to_vec();
+    let key = match kind.system() {
+        System::Hubspot => rules.external_id_field.clone(),
+        // A contact's address is unique in HubSpot, so our key is asked for only where there is no address: it costs a call.
+        System::Salesforce => rules.id_properties(kind).0.cloned().filter(|_| address.is_none()),
+    };
+    let key = key.map(|field| (field, id));
+    (address.is_some() || key.is_some()).then_some(Search { kinds, address, key })
+}
+
+fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {
+    let keyed = |record: &Record| {
+        let holds = |(field, id): &(String, String)| {
+            record.fields.get(field).and_then(Value::as_text).as_deref() == Some(id)
+        };
+        search.key.as_ref().is_some_and(holds)
+    };
+    records.into_iter().map(|record| Candidate { keyed: keyed(&record), record, paired_with: None }).collect()
+}
+
+/// Says which candidates already have a twin. A Salesforce record whose HubSpot match is taken competes with that match's
+/// present twin: its view becomes the view of that pair.
+pub(super) async fn adopt_pairs(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let keys: Vec<RecordKey> = drafts
+        .iter()
+        .flat_map(|draft| &draft.view.around.candidates)
+        .map(|candidate| candidate.record.key)
+        .collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let mut pairs =
+        keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
+    let mut rivals = Vec::new();
+    for (place, draft) in drafts.iter_mut().enumerate() {
+        for candidate in &mut draft.view.around.candidates {
+            let Some(pair) = pairs.get(&candidate.record.key) else { continue };
+            candidate.paired_with = Some(match candidate.record.key.system() {
+                System::Hubspot => pair.salesforce,
+                System::Salesforce => pair.hubspot,
+            });
+        }
+        let first = draft.view.around.candidates.first().map(|candidate| candidate.record.key);
+        if draft.subject.system() == System::Salesforce
+            && draft.family() == Family::People
+            && draft.view.pair.is_none()
+            && let Some(pair) = first.and_then(|key| pairs.remove(&key))
+        {
+            rivals.push((place, pair));
+        }
+    }
+    known.read(sources, fields, rivals.iter().map(|(_, pair)| pair.salesforce)).await;
+    for (place, pair) in rivals {
+        become_rival(&mut drafts[place], pair, known);
+    }
+    Ok(())
+}
+
+fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
+    let matched = std::mem::take(&mut draft.view.around.candidates)
+        .into_iter()
+        .next()
+        .map(|candidate| candidate.record);
+    let newcomer = std::mem::replace(&mut draft.view.salesforce, Side::Absent);
+    draft.set_side(pair.salesforce, known);
+    if let (Some(matched), Side::Present(newcomer)) = (matched, newcomer) {
+        draft.view.hubspot = Side::Present(matched);
+        draft.view.around.candidates = vec![Candidate { record: newcomer, paired_with: None, keyed: false }];
+    }
+    draft.view.pair = Some(pair);
+}
+
+/// Finds out who holds the addresses that Salesforce records moved to.
+pub(super) async fn look_up_addresses(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
+    let (mut places, mut searches) = (Vec::new(), Vec::new());
+    for (place, draft) in
+        drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none() && !draft.put_off)
+    {
+        if let Some(address) = address_to_check(&draft.view, sources.rules) {
+            places.push(place);
+            searches.push(Search { kinds: vec![Kind::HubspotContact], address: Some(address), key: None });
+        }
+    }
+    if searches.is_empty() {
+        return;
+    }
+    let found = sources.live.crm(System::Hubspot).find(&searches, fields).await;
+    for (place, found) in places.into_iter().zip(found) {
+        match found {
+            Ok(records) => {
+                drafts[place].view.around.address_holder = records.first().map(|record| record.key);
+            }
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
+}
