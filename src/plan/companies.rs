@@ -43,7 +43,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             let pair = Both { hubspot, salesforce, first_sight: new && !heir };
             draft.pair(&pair, (new, let_go));
             if new {
-                look_at_people(&mut draft);
+                look_at_those_who_wait(&mut draft);
             }
             lifecycle::of_company(&mut draft, hubspot);
             draft.finish(State::Linked)
@@ -52,19 +52,21 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             let mut changes = draft.first_values(twin, kind);
             if kind.system() == System::Salesforce {
                 fill_name(&mut draft, twin, &mut changes);
+                lifecycle::remember(&mut draft, twin);
             }
             draft.create(twin, kind, changes, &[]);
-            look_at_people(&mut draft);
+            look_at_those_who_wait(&mut draft);
             draft.finish(State::Linked)
         }
         Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Nothing(_) => draft.rest(&pairing),
     }
 }
 
-/// Those who wait for the account can have it now.
-fn look_at_people(draft: &mut Draft<'_>) {
-    let people = draft.view.around.neighbours.iter().filter_map(|one| one.contact.or(one.twin));
-    draft.steps.extend(people.map(|key| Step::Look { key }));
+/// People, deals and opportunities that wait for the twin can have it now.
+fn look_at_those_who_wait(draft: &mut Draft<'_>) {
+    let around = &draft.view.around;
+    let people = around.neighbours.iter().filter_map(|one| one.contact.or(one.twin));
+    draft.steps.extend(people.chain(around.dependants.iter().copied()).map(|key| Step::Look { key }));
 }
 
 fn fill_name(draft: &mut Draft<'_>, twin: &Record, changes: &mut Vec<Change>) {

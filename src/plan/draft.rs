@@ -102,6 +102,7 @@ impl<'a> Draft<'a> {
                 None => self.no_such_field(mapping),
             }
         }
+        self.carry_opt_out(pair);
         self.keep_ids(pair, let_go);
     }
 
@@ -249,14 +250,18 @@ impl<'a> Draft<'a> {
             }
             Err(unfit @ (Unfit::NoUser | Unfit::NoOwner | Unfit::Waiting)) => {
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
-                if unfit == Unfit::Waiting {
+                let waits = unfit == Unfit::Waiting;
+                if waits {
                     let kind = if system == System::Hubspot { Kind::Account } else { Kind::Company };
                     let name = if system == System::Hubspot { &target.field } else { &mapping.property };
                     let id = twin.fields.get(name).and_then(Value::as_text);
                     let key = id.and_then(|id| RecordKey::parse(kind, &id).ok());
                     self.steps.extend(key.map(|key| Step::Look { key }));
                 }
-                self.keep_to_itself(mapping, value, system);
+                // An account keeps its own name when it arrives, so that nothing may be remembered of it before.
+                if !(waits && system == System::Hubspot) {
+                    self.keep_to_itself(mapping, value, system);
+                }
                 Vec::new()
             }
             Err(unfit) => {

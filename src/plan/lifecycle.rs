@@ -122,7 +122,7 @@ fn look_at_contacts(draft: &mut Draft<'_>, company: RecordKey) {
 }
 
 /// Remembers the stage seen, unless a mapping does that.
-fn remember(draft: &mut Draft<'_>, record: &Record) {
+pub(super) fn remember(draft: &mut Draft<'_>, record: &Record) {
     let mapped =
         |family| draft.rules.mappings(family).iter().any(|mapping| mapping.property == LIFECYCLE_PROPERTY);
     if let Some(stage) = record.fields.get(LIFECYCLE_PROPERTY)
@@ -137,11 +137,13 @@ const fn account_wide(rules: &Rules) -> bool {
     rules.companies.enabled && rules.lifecycle.opportunity_transitions && rules.lifecycle.company_to_contacts
 }
 
-/// Whether the stage is another one than was seen last. What was never seen did not move.
+/// Whether the stage of a paired record is another one than was seen last. One that was never seen counts as moved: the record may have
+/// been made by us, with a stage that HubSpot chose.
 fn stage_moved(view: &View, record: &Record) -> bool {
-    let seen = view.pair.as_ref().and_then(|pair| pair.base.0.get(LIFECYCLE_PROPERTY));
-    let held = record.fields.get(LIFECYCLE_PROPERTY);
-    seen.zip(held).is_some_and(|(seen, held)| seen.hubspot() != held && !held.is_blank())
+    let Some(pair) = &view.pair else { return false };
+    let seen = pair.base.0.get(LIFECYCLE_PROPERTY).map(Agreed::hubspot);
+    let held = record.fields.get(LIFECYCLE_PROPERTY).filter(|held| !held.is_blank());
+    held.is_some_and(|held| seen != Some(held))
 }
 
 fn stage_of(record: &Record) -> String {

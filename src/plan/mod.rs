@@ -110,6 +110,8 @@ pub struct Around {
     pub links: Links,
     /// Of a company or account without a twin: the people who belong to it.
     pub neighbours: Vec<Neighbour>,
+    /// Of the same: the deals or opportunities that wait for its twin.
+    pub dependants: Vec<RecordKey>,
     /// The HubSpot company whose stage matters: of a contact whose own moved, of a won opportunity.
     pub company: Option<Record>,
     /// HubSpot contacts whose stage matters, or whom the deal is about: a company's, and those with a role on an opportunity.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
+use crate::plan::defaults::{ADDRESS, OPT_OUT};
 use crate::plan::draft::{Both, Draft, address_in};
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
 use crate::plan::merge::{Answer, Question, merge};
@@ -104,7 +105,7 @@ impl<'a> Draft<'a> {
 
     /// Whether the HubSpot address is another one than both sides agreed on.
     fn address_moved(&self, pair: &Both<'_>) -> bool {
-        let agreed = self.view.pair.as_ref().and_then(|known| known.base.0.get("email"));
+        let agreed = self.view.pair.as_ref().and_then(|known| known.base.0.get(ADDRESS));
         agreed
             .is_some_and(|agreed| agreed.hubspot().as_text().map(Cow::into_owned) != address_in(pair.hubspot))
     }
@@ -147,7 +148,7 @@ impl<'a> Draft<'a> {
         };
         let written = match mapping.write_form(&value, sides.target, system, self.words()) {
             Ok(written) => written,
-            Err(unfit) => return self.cannot_pass(pair, sides, &unfit),
+            Err(unfit) => return self.cannot_pass(pair, sides, (decision, &unfit)),
         };
         let now = self.view.around.now;
         let mut next = sides
@@ -189,7 +190,7 @@ impl<'a> Draft<'a> {
     }
 
     /// A reference that the other side does not know: an owner goes back to Salesforce's, anything else waits.
-    fn cannot_pass(&mut self, pair: &Both<'_>, sides: Sides<'_>, unfit: &Unfit) {
+    fn cannot_pass(&mut self, pair: &Both<'_>, sides: Sides<'_>, (decision, unfit): (Decision, &Unfit)) {
         let mapping = sides.mapping;
         let back = || mapping.write_form(&sides.salesforce, sides.target, System::Hubspot, self.words());
         match unfit {
@@ -202,12 +203,15 @@ impl<'a> Draft<'a> {
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
             }
             Unfit::Waiting => {
-                let news =
-                    sides.base.as_ref().is_none_or(|base| !base.holds(&sides.hubspot, &sides.salesforce));
-                if news {
+                // An account on its way to HubSpot keeps its own name when it arrives: nothing is remembered, so that it still counts
+                // as moved then. A company on its way to Salesforce gets another name.
+                let holds = |base: &Agreed| base.holds(&sides.hubspot, &sides.salesforce);
+                if sides.base.as_ref().is_none_or(|base| !holds(base)) {
                     self.look_at_companies(pair, &sides);
                 }
-                self.leave_apart(&sides);
+                if decision == Decision::ToSalesforce {
+                    self.leave_apart(&sides);
+                }
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
             }
             _ => self.set_aside(mapping, unfit),
@@ -243,12 +247,28 @@ impl<'a> Draft<'a> {
 
     /// Opts an address out, the new one where it moves with this plan.
     fn opt_out(&mut self, record: &Record, change: Change) {
-        let moved = self.to_hubspot.iter().find(|change| change.field == "email");
+        let moved = self.to_hubspot.iter().find(|change| change.field == ADDRESS);
         let address =
             moved.map_or_else(|| address_in(record), |change| change.new.as_text().map(Cow::into_owned));
         if let Some(address) = address {
             self.steps.push(Step::OptOut { key: record.key, address, change });
         }
+    }
+
+    /// HubSpot's opt-out belongs to the address: it goes with the person to the new one.
+    pub(super) fn carry_opt_out(&mut self, pair: &Both<'_>) {
+        let Some(moved) = self.to_hubspot.iter().find(|change| change.field == ADDRESS) else { return };
+        let is_out = |held: Option<&Value>| held.and_then(Value::as_text).as_deref() == Some("true");
+        let opted = self.steps.iter().any(|step| matches!(step, Step::OptOut { .. }));
+        if opted || !is_out(pair.hubspot.fields.get(OPT_OUT)) || moved.new.is_blank() {
+            return;
+        }
+        let address = moved.new.as_text().unwrap_or_default().into_owned();
+        self.say("R-219", "the opt-out goes with the person to the new address");
+        let out = Value::Flag(true);
+        let change =
+            Change { field: OPT_OUT.to_owned(), old: out.clone(), new: out, rule: "R-219", agrees: None };
+        self.steps.push(Step::OptOut { key: pair.hubspot.key, address, change });
     }
 
     /// The stage together with its pipeline, which HubSpot wants told where it is another one.

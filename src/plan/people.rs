@@ -44,6 +44,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             let mut changes = draft.first_values(twin, kind);
             if kind.system() == System::Salesforce {
                 fill_required(&mut draft, twin, kind, &mut changes);
+                lifecycle::remember(&mut draft, twin);
             }
             draft.create(twin, kind, changes, &[]);
             draft.finish(State::Linked)

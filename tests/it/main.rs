@@ -2,14 +2,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod cli;
+mod companies;
 mod costs;
 mod crash;
+mod deals;
 mod fates;
 mod harness;
 mod inclusion;
 mod ingress;
 mod layering;
+mod lifecycle;
 mod openapi;
+mod optout;
+mod owners;
 mod people;
 mod refusals;
 mod rules;

@@ -21,8 +21,9 @@ impl SalesforceClient {
     ) -> Vec<Result<Vec<RecordKey>, Error>> {
         let Some(of) = keys.first().map(RecordKey::kind) else { return Vec::new() };
         // The object to ask, its field that names the one asked about, and the one that names who belongs to it.
-        let (object, owner, member) = match of {
-            Kind::Opportunity => ("OpportunityContactRole", "OpportunityId", "ContactId"),
+        let (object, owner, member) = match (of, kind) {
+            (Kind::Opportunity, _) => ("OpportunityContactRole", "OpportunityId", "ContactId"),
+            (_, Kind::Opportunity) => ("Opportunity", "AccountId", "Id"),
             _ => ("Contact", "AccountId", "Id"),
         };
         let mut told = Vec::with_capacity(keys.len());

@@ -35,6 +35,7 @@ pub(super) async fn meet_neighbours(
     if seekers.is_empty() {
         return Ok(());
     }
+    meet_dependants(sources, drafts, &seekers).await;
     let members = members_of(sources, drafts, &seekers).await?;
     let both = members.iter().flat_map(|member| {
         let pair = member.pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]);
@@ -54,6 +55,37 @@ pub(super) async fn meet_neighbours(
     Ok(())
 }
 
+/// Finds out which deals and opportunities belong to the seekers.
+async fn meet_dependants(sources: &Sources<'_>, drafts: &mut [Draft], seekers: &[(usize, RecordKey)]) {
+    if !sources.rules.deals.enabled {
+        return;
+    }
+    for (of, kind) in [(Kind::Company, Kind::Deal), (Kind::Account, Kind::Opportunity)] {
+        for (place, related) in belonging_to(sources, seekers, (of, kind)).await {
+            match related {
+                Ok(keys) => drafts[place].view.around.dependants = keys,
+                Err(error) => drafts[place].failed = Some((of.system(), error)),
+            }
+        }
+    }
+}
+
+/// What belongs to the seekers of one kind, with the place of each.
+async fn belonging_to(
+    sources: &Sources<'_>,
+    seekers: &[(usize, RecordKey)],
+    (of, kind): (Kind, Kind),
+) -> Vec<(usize, Result<Vec<RecordKey>, crate::crm::Error>)> {
+    let asked: Vec<(usize, RecordKey)> =
+        seekers.iter().filter(|(_, key)| key.kind() == of).copied().collect();
+    if asked.is_empty() {
+        return Vec::new();
+    }
+    let keys: Vec<RecordKey> = asked.iter().map(|(_, key)| *key).collect();
+    let related = sources.live.crm(of.system()).related(kind, &keys).await;
+    asked.into_iter().map(|(place, _)| place).zip(related).collect()
+}
+
 async fn members_of(
     sources: &Sources<'_>,
     drafts: &mut [Draft],
@@ -61,14 +93,7 @@ async fn members_of(
 ) -> Result<Vec<Member>, Error> {
     let mut found: Vec<(usize, RecordKey)> = Vec::new();
     for (of, kind) in [(Kind::Company, Kind::HubspotContact), (Kind::Account, Kind::Contact)] {
-        let asked: Vec<(usize, RecordKey)> =
-            seekers.iter().filter(|(_, key)| key.kind() == of).copied().collect();
-        let keys: Vec<RecordKey> = asked.iter().map(|(_, key)| *key).collect();
-        if keys.is_empty() {
-            continue;
-        }
-        let related = sources.live.crm(of.system()).related(kind, &keys).await;
-        for ((place, _), related) in asked.into_iter().zip(related) {
+        for (place, related) in belonging_to(sources, seekers, (of, kind)).await {
             match related {
                 Ok(people) => found.extend(people.into_iter().map(|key| (place, key))),
                 Err(error) => drafts[place].failed = Some((of.system(), error)),

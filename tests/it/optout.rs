@@ -1,0 +1,128 @@
+//! Opting out of all mail as stories.
+
+use crate::harness::TestApp;
+use crate::people::{ADA, linked};
+
+fn box_of(app: &TestApp, lead: &str) -> Option<String> {
+    app.lead_field(lead, "HasOptedOutOfEmail")
+}
+
+fn out(app: &TestApp, contact: u64) -> bool {
+    app.hubspot.property(contact, "hs_email_optout").as_deref() == Some("true")
+}
+
+#[tokio::test]
+async fn r_215_and_r_216_opting_out_travels_both_ways() {
+    let app = TestApp::with("default_mappings = false").await;
+    let (contact, lead) = linked(&app).await;
+    app.hubspot.unsubscribe("ada@example.com");
+    app.settle().await;
+    assert_eq!(box_of(&app, &lead).as_deref(), Some("true"));
+    let fields = [("LastName", "Hopper"), ("Email", "grace@example.com"), ("Company", "Navy")];
+    let other = app.salesforce.create("Lead", &fields).unwrap();
+    app.settle().await;
+    let grace = app.hubspot.ids().into_iter().find(|id| *id != contact).unwrap();
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &other, &[("HasOptedOutOfEmail", "true")]).unwrap();
+    app.settle().await;
+    assert!(out(&app, grace));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_216_those_who_are_out_are_out_from_the_start() {
+    let app = TestApp::start().await;
+    app.hubspot.unsubscribe("ada@example.com");
+    app.hubspot.create(&ADA).unwrap();
+    let fields = [
+        ("LastName", "Hopper"),
+        ("Email", "grace@example.com"),
+        ("Company", "Navy"),
+        ("HasOptedOutOfEmail", "true"),
+    ];
+    app.salesforce.create("Lead", &fields).unwrap();
+    app.settle().await;
+    for contact in app.hubspot.ids() {
+        assert!(out(&app, contact));
+    }
+    for lead in app.salesforce.ids("Lead") {
+        assert_eq!(box_of(&app, &lead).as_deref(), Some("true"));
+    }
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_217_unticking_the_box_opts_nobody_in_and_is_a_conflict() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.hubspot.unsubscribe("ada@example.com");
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("HasOptedOutOfEmail", "false"), ("Phone", "1")]).unwrap();
+    app.settle().await;
+    assert!(out(&app, contact));
+    assert_eq!(box_of(&app, &lead).as_deref(), Some("false"), "nothing is overwritten on either side");
+    let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+    assert_eq!(app.ask("GET", &path, "").await.1["state"], "conflict");
+    assert_eq!(
+        app.hubspot.property(contact, "phone").as_deref(),
+        Some("1"),
+        "the rest of the record travels"
+    );
+    // The person acts: both sides agree again.
+    app.clock.advance_millis(1_000);
+    app.hubspot.resubscribe("ada@example.com");
+    app.settle().await;
+    assert_eq!(app.ask("GET", &path, "").await.1["state"], "linked");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_034_and_r_218_what_does_not_sync_yet_is_not_transferred() {
+    let app = TestApp::with(r#"inclusion_list_id = "77""#).await;
+    let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com"), ("Company", "Engines")];
+    let lead = app.salesforce.create("Lead", &fields).unwrap();
+    app.settle().await;
+    let contact = app.hubspot.ids()[0];
+    app.hubspot.unsubscribe("ada@example.com");
+    app.settle().await;
+    assert_eq!(box_of(&app, &lead).as_deref(), Some("false"), "not in the list");
+    app.hubspot.set_list("77", &[contact]);
+    app.hubspot.update(contact, &[("phone", "1")]).unwrap();
+    app.settle().await;
+    assert_eq!(box_of(&app, &lead).as_deref(), Some("true"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_219_the_opt_out_goes_with_the_person_to_a_new_address() {
+    for in_hubspot in [true, false] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        app.hubspot.unsubscribe("ada@example.com");
+        app.settle().await;
+        app.clock.advance_millis(1_000);
+        if in_hubspot {
+            app.hubspot.update(contact, &[("email", "new@example.com")]).unwrap();
+        } else {
+            app.salesforce.update("Lead", &lead, &[("Email", "new@example.com")]).unwrap();
+        }
+        app.settle().await;
+        app.settle_after(1_000).await;
+        assert_eq!(app.hubspot.property(contact, "email").as_deref(), Some("new@example.com"));
+        assert!(out(&app, contact), "{in_hubspot}");
+        assert_eq!(box_of(&app, &lead).as_deref(), Some("true"), "{in_hubspot}");
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_204_the_mapping_cannot_be_changed() {
+    let config = r#"mappings = [{ hubspot = "hs_email_optout", salesforce = "Description" }]"#;
+    let app = TestApp::with(config).await;
+    app.hubspot.create(&ADA).unwrap();
+    app.deliver().await;
+    let refused = app.worker.drain().await.unwrap_err().to_string();
+    assert!(refused.contains("R-204"), "{refused}");
+    app.stop().await;
+}
