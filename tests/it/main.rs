@@ -3,6 +3,7 @@
 
 mod cli;
 mod companies;
+mod convergence;
 mod costs;
 mod crash;
 mod deals;

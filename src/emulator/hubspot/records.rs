@@ -242,7 +242,14 @@ impl Table {
         if primary == other || !is_live(primary) || !is_live(other) {
             return Err(not_found());
         }
-        let further = self.by_id[&other].properties.get("email").cloned().unwrap_or_default();
+        let held = |id: u64, name: &str| self.by_id[&id].properties.get(name).cloned().unwrap_or_default();
+        let further = [
+            held(primary, "hs_additional_emails"),
+            held(other, "email"),
+            held(other, "hs_additional_emails"),
+        ];
+        let further: Vec<String> =
+            further.join(";").split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
         let mut properties = self.by_id[&primary].properties.clone();
         for id in [primary, other] {
             self.archive(id, now);
@@ -251,7 +258,7 @@ impl Table {
         for (name, value) in [
             ("hs_object_id", id.to_string()),
             ("hs_merged_object_ids", format!("{primary};{other}")),
-            ("hs_additional_emails", further.clone()),
+            ("hs_additional_emails", further.join(";")),
             ("lastmodifieddate", now.to_string()),
         ] {
             properties.insert(name.to_owned(), value);
@@ -260,7 +267,7 @@ impl Table {
             .set
             .unique_names()
             .filter_map(|name| Some((name.clone(), properties.get(name)?.to_lowercase())));
-        let answered = own.chain([("email".to_owned(), further.to_lowercase())]);
+        let answered = own.chain(further.iter().map(|address| ("email".to_owned(), address.to_lowercase())));
         let answered = answered.filter(|(_, value)| !value.is_empty()).map(|place| (place, id));
         self.by_value.extend(answered);
         if let Some(contact) = self.by_id.get_mut(&id) {

@@ -4,12 +4,17 @@ use crate::crm::FieldsByKind;
 use crate::domain::{Kind, Record, RecordKey, System, Value};
 use crate::plan::lifecycle::{company_to_read, wants_contacts_of_company};
 use crate::plan::rules::{ACCOUNT_FIELD, COMPANY_PROPERTY};
-use crate::plan::{Side, View};
+use crate::plan::{Pair, Side, View};
 use crate::worker::Error;
 use crate::worker::gather::{Draft, Known, Sources};
 
 /// Says which of the companies and accounts that both sides name are pairs: memory knows, no CRM is asked.
-pub(super) async fn link_companies(sources: &Sources<'_>, drafts: &mut [Draft]) -> Result<(), Error> {
+pub(super) async fn link_companies(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
     if !sources.rules.companies.enabled {
         return Ok(());
     }
@@ -22,12 +27,30 @@ pub(super) async fn link_companies(sources: &Sources<'_>, drafts: &mut [Draft]) 
     }
     let keys: Vec<RecordKey> = named.iter().map(|(_, key)| *key).collect();
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    for ((place, _), pair) in named.into_iter().zip(pairs) {
-        if let Some(pair) = pair {
+    let mut links: Vec<(usize, Pair)> =
+        named.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?))).collect();
+    links.retain(|(_, pair)| pair.stopped.is_none());
+    // Where the sides name different ones, something is about to be written: it must not name a record that is gone.
+    let differ = |(place, pair): &&(usize, Pair)| !agrees(&drafts[*place].view, pair);
+    let doubtful: Vec<RecordKey> =
+        links.iter().filter(differ).flat_map(|(_, pair)| [pair.hubspot, pair.salesforce]).collect();
+    known.read(sources, fields, doubtful.into_iter()).await;
+    for (place, pair) in links {
+        let gone = |key: RecordKey| known.was_read(key) && known.present(key).is_none();
+        if !gone(pair.hubspot) && !gone(pair.salesforce) {
             drafts[place].view.around.links.add(pair.hubspot, pair.salesforce);
         }
     }
     Ok(())
+}
+
+/// Whether both sides of a view name the two sides of this pair.
+fn agrees(view: &View, pair: &Pair) -> bool {
+    let names = |side: &Side, key: RecordKey| match side {
+        Side::Present(record) => company_of(record) == Some(key),
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => false,
+    };
+    names(&view.hubspot, pair.hubspot) && names(&view.salesforce, pair.salesforce)
 }
 
 /// The companies and accounts that the records of a view name.

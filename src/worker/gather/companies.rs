@@ -31,7 +31,7 @@ pub(super) async fn meet_neighbours(
         draft.family() == Family::Companies && draft.failed.is_none() && sources.rules.companies.enabled
     });
     let seekers: Vec<(usize, RecordKey)> =
-        seekers.filter_map(|(place, draft)| Some((place, draft.seeker()?.key))).collect();
+        seekers.filter_map(|(place, draft)| Some((place, seeker(draft)?))).collect();
     if seekers.is_empty() {
         return Ok(());
     }
@@ -53,6 +53,15 @@ pub(super) async fn meet_neighbours(
         }
     }
     Ok(())
+}
+
+/// A record that seeks a twin; also one whose twin was merged away, for the sake of those who wait for the new one.
+fn seeker(draft: &Draft) -> Option<RecordKey> {
+    let bereft = || match (&draft.view.hubspot, &draft.view.salesforce) {
+        (Side::Present(company), Side::Merged) => Some(company.key),
+        _ => None,
+    };
+    draft.seeker().map(|record| record.key).or_else(bereft)
 }
 
 /// Finds out which deals and opportunities belong to the seekers.

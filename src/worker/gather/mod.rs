@@ -81,7 +81,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     look_up_members(sources, &mut drafts).await;
     twins::look_up_addresses(sources, &fields, &mut drafts).await;
     deals::read_companies(sources, &mut drafts).await;
-    around::link_companies(sources, &mut drafts).await?;
+    around::link_companies(sources, &fields, &mut known, &mut drafts).await?;
     deals::read_people(sources, &fields, &mut known, &mut drafts).await?;
     around::read_stages(sources, &fields, &mut known, &mut drafts).await;
     Ok(drafts.into_iter().map(Draft::finish).collect())
@@ -115,6 +115,11 @@ impl Known {
         );
         self.0.extend(hubspot.into_iter().zip(from_hubspot));
         self.0.extend(salesforce.into_iter().zip(from_salesforce));
+    }
+
+    /// Whether a record was asked for.
+    fn was_read(&self, key: RecordKey) -> bool {
+        self.0.contains_key(&key)
     }
 
     /// A record, if it was found.
