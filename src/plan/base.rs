@@ -31,6 +31,10 @@ pub struct Agreed {
     /// How often the value returned to the one before, in a row.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub flips: u8,
+    /// Whether a value was to pass and nothing was ever agreed on: the next look treats the mapping like a first link. Without this
+    /// a value that was refused once would be taken for one of a mapping newer than the pair.
+    #[serde(rename = "q", default, skip_serializing_if = "is_false")]
+    pub pending: bool,
     /// When it last did.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub flipped_at: Option<Timestamp>,
@@ -39,6 +43,11 @@ pub struct Agreed {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(flips: &u8) -> bool {
     *flips == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// How often in a row a value may return to the one before. A person who changes their mind does so once or twice; two automations
@@ -51,7 +60,12 @@ pub const LOOP_WINDOW_MS: i64 = 10 * 60 * 1_000;
 impl Agreed {
     /// A value that both sides hold.
     pub const fn new(value: Value) -> Self {
-        Self { value, apart: None, previous: None, flips: 0, flipped_at: None }
+        Self { value, apart: None, previous: None, flips: 0, pending: false, flipped_at: None }
+    }
+
+    /// Nothing yet, but something was to pass.
+    pub fn pending() -> Self {
+        Self { pending: true, ..Self::new(Value::Blank) }
     }
 
     /// Two values that are left apart.
@@ -80,7 +94,7 @@ impl Agreed {
             (true, false) => (1, Some(now)),
             (false, _) => (0, None),
         };
-        Self { value, apart: None, previous: Some(self.value.clone()), flips, flipped_at }
+        Self { value, apart: None, previous: Some(self.value.clone()), flips, pending: false, flipped_at }
     }
 
     /// Whether this is one return too many.

@@ -240,6 +240,7 @@ impl<'a> Draft<'a> {
         match mapping.write_form(&value, target, system, self.words()) {
             Ok(new) => {
                 self.say_of(mapping, rule.number(), decision, "the new record takes the value over");
+                self.remains_open(mapping);
                 let agrees = Some((mapping.property.clone(), Agreed::new(value.clone())));
                 let change =
                     Change { field: field.clone(), old: Value::Blank, new, rule: rule.number(), agrees };

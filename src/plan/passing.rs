@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::defaults::{ADDRESS, OPT_OUT};
-use crate::plan::draft::{Both, Draft, address_in};
+use crate::plan::draft::{Both, Draft, address_in, names_stranger};
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
 use crate::plan::merge::{Answer, Question, merge};
 use crate::plan::normal::Unfit;
@@ -17,6 +17,8 @@ struct Sides<'a> {
     mapping: &'a Mapping,
     target: &'a Target,
     base: Option<Agreed>,
+    /// Whether something was to pass before and never arrived.
+    pending: bool,
     hubspot: Value,
     salesforce: Value,
 }
@@ -32,8 +34,10 @@ impl<'a> Draft<'a> {
             Ok(values) => values,
             Err(unfit) => return self.set_aside(mapping, &unfit),
         };
-        let base = self.base.0.get(&mapping.property).cloned();
-        let sides = Sides { mapping, target, base, hubspot, salesforce };
+        let known = self.base.0.get(&mapping.property).cloned();
+        let pending = known.as_ref().is_some_and(|base| base.pending);
+        let base = known.filter(|base| !base.pending);
+        let sides = Sides { mapping, target, base, pending, hubspot, salesforce };
         let Answer { decision, rule, text } = self.decide(pair, &sides);
         match decision {
             Decision::Agree => {
@@ -60,7 +64,7 @@ impl<'a> Draft<'a> {
     }
 
     fn decide(&self, pair: &Both<'_>, sides: &Sides<'_>) -> Answer {
-        let Sides { mapping, target, base, hubspot, salesforce } = sides;
+        let Sides { mapping, target, base, pending, hubspot, salesforce } = sides;
         let rule = mapping.effective_rule(target);
         if mapping.meaning == Meaning::OptOut && rule != Rule::DontSync {
             return super::optout::decide((hubspot, salesforce), base.as_ref(), self.address_moved(pair));
@@ -83,7 +87,7 @@ impl<'a> Draft<'a> {
             hubspot,
             salesforce,
             base: base.as_ref(),
-            first: newest || self.base.0.is_empty(),
+            first: newest || *pending || self.base.0.is_empty(),
             rule,
             conflict: mapping.conflict,
             hubspot_at: around.hubspot_changed_at.unwrap_or(pair.hubspot.modified_at),
@@ -119,11 +123,18 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// Remembers that a value is to pass, whatever becomes of it now.
+    pub(super) fn remains_open(&mut self, mapping: &Mapping) {
+        self.base.0.entry(mapping.property.clone()).or_insert_with(Agreed::pending);
+    }
+
     pub(super) fn set_aside(&mut self, mapping: &Mapping, unfit: &Unfit) {
+        self.remains_open(mapping);
         self.say_of(mapping, unfit.rule(), Decision::SetAside, unfit.to_string());
     }
 
     fn conflict(&mut self, records: Vec<RecordKey>, mapping: &Mapping, (rule, text): (&'static str, &str)) {
+        self.remains_open(mapping);
         self.steps.push(Step::Conflict {
             records,
             property: mapping.property.clone(),
@@ -164,6 +175,7 @@ impl<'a> Draft<'a> {
                 .push(Step::Hold { category: Category::Loop, text: format!("{}: {text}", mapping.property) });
             return self.say_of(mapping, rule, Decision::Conflict, text);
         }
+        self.remains_open(mapping);
         let (field, record) = if to_hubspot {
             (&mapping.property, pair.hubspot)
         } else {
@@ -194,6 +206,17 @@ impl<'a> Draft<'a> {
         let mapping = sides.mapping;
         let back = || mapping.write_form(&sides.salesforce, sides.target, System::Hubspot, self.words());
         match unfit {
+            // Somebody whom the directory does not have may have joined since it was read: nothing is decided about them yet.
+            Unfit::NoUser | Unfit::NoOwner if names_stranger(self.view, self.rules) => {
+                self.remains_open(mapping);
+                self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
+            }
+            Unfit::Required
+                if decision == Decision::ToSalesforce && !sides.salesforce.is_blank() && back().is_ok() =>
+            {
+                let text = "Salesforce requires a value: it is written back";
+                self.pass(pair, sides, (Decision::ToHubspot, "R-295", text));
+            }
             Unfit::NoUser if !sides.salesforce.is_blank() && back().is_ok() => {
                 let text = "Salesforce does not know HubSpot's owner: reset to Salesforce's";
                 self.pass(pair, sides, (Decision::ToHubspot, "R-174", text));

@@ -96,5 +96,5 @@ fn the_demo_comes_out_as_it_should() {
     let output = hubforce(&["demo", "--once"]);
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
-    assert_eq!(said.matches("as it should be").count(), 7, "{said}");
+    assert_eq!(said.matches("as it should be").count(), 10, "{said}");
 }

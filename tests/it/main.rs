@@ -8,6 +8,7 @@ mod costs;
 mod crash;
 mod deals;
 mod fates;
+mod first_load;
 mod harness;
 mod inclusion;
 mod ingress;

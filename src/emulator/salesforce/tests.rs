@@ -196,7 +196,7 @@ fn a_merged_account_leaves_its_contacts_to_its_master() -> Outcome {
     crm.merge("Account", &master, &loser)?;
     assert_eq!(crm.pending(), told + 1);
     assert_eq!(crm.field("Contact", &contact, "AccountId"), Some(master.clone()));
-    assert_eq!(crm.ids("Account"), std::slice::from_ref(&master));
+    assert_eq!(crm.ids("Account"), vec![master.clone()]);
     let (_, found) =
         query(&crm, &format!("SELECT Id, AccountId FROM Contact WHERE AccountId IN ('{master}')"));
     assert_eq!(found["totalSize"], 1);
