@@ -31,6 +31,17 @@ fn the_smallest_configuration_works() {
     assert_eq!(config.connections[0].sync.contacts, PeopleOptions::default());
 }
 
+#[test]
+fn r_001_and_r_010_government_and_sandbox_hosts_are_welcome() {
+    for host in ["https://acme.my.salesforce.mil", "https://acme--full.sandbox.my.salesforce.com"] {
+        let text = SMALLEST.replace(
+            "[connections.salesforce]",
+            &format!("[connections.salesforce]\nlogin_url = \"{host}\""),
+        );
+        assert_eq!(Config::parse(&text).unwrap().connections[0].salesforce.login_url, host);
+    }
+}
+
 /// Every key that a configuration can hold, as dotted paths; lists count as their first element.
 fn keys(value: &toml::Value, prefix: &str, found: &mut Vec<String>) {
     match value {

@@ -5,6 +5,7 @@
 //! the log line, the explanation shown to people, the preview, and the audit's rule column.
 
 pub mod base;
+mod check;
 mod companies;
 mod deals;
 pub mod defaults;

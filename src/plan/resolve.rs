@@ -13,18 +13,19 @@
 //!
 //! A default mapping may also take text to a picklist: its values are checked one by one.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use serde::Serialize;
+use std::collections::BTreeMap;
 
 use crate::domain::{Family, Kind};
-use crate::plan::defaults::{self, ADDRESS, DefaultMapping, OPT_OUT, STAGE};
+pub use crate::plan::check::{Finding, Severity, check_offline};
+
+use crate::plan::check::finding;
+use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
-use crate::plan::options::SyncOptions;
+use crate::plan::options::{CompanyOptions, SyncOptions};
 use crate::plan::owners::{Owner, Owners};
 use crate::plan::rules::{Deals, LIFECYCLE_PROPERTY, People, id_property};
 use crate::plan::stages::{PipelineStage, Stages};
-use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schemas};
+use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schema, Schemas};
 
 /// What both CRMs say of themselves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -41,6 +42,8 @@ pub struct Survey {
     pub stages: Vec<String>,
     /// The portal's time zone, an IANA name.
     pub time_zone: Option<String>,
+    /// The organization's edition.
+    pub edition: Option<String>,
 }
 
 /// Settings resolved against the live schemas.
@@ -62,99 +65,18 @@ impl Resolved {
     }
 }
 
-/// Something a person should know about the settings.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    /// How bad it is.
-    pub severity: Severity,
-    /// What it is about.
-    pub subject: String,
-    /// What it is and what to do.
-    pub text: String,
-}
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Severity {
-    /// Nothing can work until it is mended.
-    Error,
-    /// Something is left out.
-    Warning,
-    /// Good to know.
-    Note,
-}
-
-fn finding(severity: Severity, subject: impl Into<String>, text: impl Into<String>) -> Finding {
-    Finding { severity, subject: subject.into(), text: text.into() }
-}
-
-/// What can be said of the settings without asking either CRM.
-pub fn check_offline(options: &SyncOptions) -> Vec<Finding> {
-    Family::ALL.into_iter().flat_map(|family| check_mappings(options, family)).collect()
-}
-
-fn check_mappings(options: &SyncOptions, family: Family) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let mut error = |subject: &str, text: &str| findings.push(finding(Severity::Error, subject, text));
-    let (mut properties, mut fields) = (BTreeSet::new(), BTreeSet::new());
-    for mapping in options.mappings(family) {
-        let subject = format!("mapping of {}", mapping.hubspot);
-        if mapping.fields(family).is_empty() {
-            error(
-                &subject,
-                "names no Salesforce field: set `salesforce`, or for contacts `lead` or `contact`",
-            );
-        }
-        let of_one = mapping.lead.is_some() || mapping.contact.is_some();
-        if of_one && (mapping.salesforce.is_some() || family != Family::People) {
-            error(
-                &subject,
-                "`salesforce` names the field of both objects: leave out `lead` and `contact`, or name both instead",
-            );
-        }
-        if [OPT_OUT, STAGE].contains(&mapping.hubspot.as_str()) {
-            error(&subject, "this mapping is automatic and cannot be changed (R-204): remove it");
-        }
-        if !properties.insert(mapping.hubspot.clone()) {
-            error(&subject, "the property is mapped twice (R-198): remove one of the mappings");
-        }
-        for (kind, field) in mapping.fields(family) {
-            if !fields.insert((kind, field.clone())) {
-                error(
-                    &subject,
-                    &format!("{kind}.{field} is mapped twice (R-198): remove one of the mappings"),
-                );
-            }
-        }
-        let translations: BTreeSet<&String> = mapping.values.values().collect();
-        if translations.len() != mapping.values.len() {
-            error(
-                &subject,
-                "two values translate to the same one, so the way back is not known: map each value to one of its own",
-            );
-        }
-        if mapping.conflict != ConflictPolicy::Newest
-            && mapping.rule.unwrap_or(options.contacts.default_rule) != Rule::TwoWay
-        {
-            let text = "`conflict` has a meaning only with the rule two_way";
-            findings.push(finding(Severity::Warning, &subject, text));
-            return findings;
-        }
-    }
-    findings
-}
-
 /// Resolves settings against what both CRMs say of themselves.
 pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &Survey) -> Resolved {
     let mut resolver = Resolver { survey, findings: check_offline(options) };
+    resolver.check_edition();
     let (people, deals) = (&options.contacts, &options.deals);
     let enabled = |family: Family| match family {
         Family::People => people.enabled,
         Family::Companies => options.companies.enabled,
         Family::Deals => deals.enabled,
     };
-    let families: Vec<Family> = Family::ALL.into_iter().filter(|family| enabled(*family)).collect();
+    let wanted = Family::ALL.into_iter().filter(|family| enabled(*family));
+    let families: Vec<Family> = wanted.filter(|family| resolver.has_access(*family)).collect();
     let mappings = families.iter().map(|family| (*family, resolver.mappings(options, *family))).collect();
     let mut rules = Rules {
         external_id_field: resolver.external_id(external_id_field, &families),
@@ -170,9 +92,12 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
             follow_merges: people.follow_merges,
             follow_conversions: people.follow_conversions,
         },
-        companies: options.companies.clone(),
+        companies: CompanyOptions {
+            enabled: families.contains(&Family::Companies),
+            ..options.companies.clone()
+        },
         deals: Deals {
-            enabled: deals.enabled,
+            enabled: families.contains(&Family::Deals),
             pipelines: deals.pipelines.clone(),
             stages: Stages::new(&deals.stages, &survey.pipelines, &survey.stages),
             delete_in_hubspot: deals.delete_in_hubspot,
@@ -240,6 +165,36 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     fn say(&mut self, severity: Severity, subject: impl Into<String>, text: impl Into<String>) {
         self.findings.push(finding(severity, subject, text));
+    }
+
+    /// Whether a family's objects are shown to us at all; without its own, the others go on. People must be.
+    fn has_access(&mut self, family: Family) -> bool {
+        let kinds = family
+            .in_salesforce()
+            .iter()
+            .chain(std::iter::once(&family.in_hubspot()))
+            .copied()
+            .collect::<Vec<_>>();
+        let mut hidden =
+            kinds.into_iter().filter(|kind| self.survey.schemas.get(kind).is_none_or(Schema::is_empty));
+        let Some(kind) = hidden.next().filter(|_| family != Family::People) else { return true };
+        let text =
+            format!("our user may not see {kind} (R-014): {family} do not sync until access is granted");
+        self.say(Severity::Warning, kind.as_str(), text);
+        false
+    }
+
+    /// What an edition lacks.
+    fn check_edition(&mut self) {
+        let Some(edition) = &self.survey.edition else { return };
+        let starts = |names: &[&str]| names.iter().any(|name| edition.starts_with(name));
+        if starts(&["Team", "Group", "Contact Manager", "Base", "Personal"]) {
+            let text = "this edition has no API that we could use (R-002): move to Professional or higher";
+            self.say(Severity::Error, edition.clone(), text);
+        } else if starts(&["Professional"]) {
+            let text = "this edition sends no outbound messages: changes in Salesforce are seen when the HubSpot side moves or a person asks for a resync";
+            self.say(Severity::Warning, edition.clone(), text);
+        }
     }
 
     fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {

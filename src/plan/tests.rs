@@ -156,6 +156,23 @@ fn r_198_and_r_208_what_does_not_go_together_is_said_so() {
 }
 
 #[test]
+fn r_002_and_r_003_an_edition_without_an_api_is_refused_and_one_without_messages_is_said() {
+    let findings = |edition: &str| {
+        let survey = Survey { schemas: schemas(), edition: Some(edition.to_owned()), ..Survey::default() };
+        resolve(&SyncOptions::default(), Some("Key__c"), &survey)
+    };
+    assert!(findings("Team Edition").refusal().is_some_and(|reason| reason.contains("R-002")));
+    for (edition, warned) in
+        [("Professional Edition", true), ("Enterprise Edition", false), ("Developer Edition", false)]
+    {
+        let resolved = findings(edition);
+        assert_eq!(resolved.refusal(), None, "{edition}");
+        let said = resolved.findings.iter().any(|finding| finding.text.contains("outbound messages"));
+        assert_eq!(said, warned, "{edition}");
+    }
+}
+
+#[test]
 fn r_212_a_formula_flows_to_hubspot_only() {
     let mapping = MappingOptions {
         hubspot: "city".to_owned(),

@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 
 use crate::crm::{self, Crm, FieldsByKind, Identity};
 use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
-use crate::plan::Rules;
 use crate::plan::options::SyncOptions;
 use crate::plan::resolve::{Resolved, Survey, resolve};
+use crate::plan::{Category, Rules, Schema};
 use crate::worker::Error;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
@@ -130,14 +130,16 @@ impl Live {
 
     async fn survey(&self) -> Result<Resolved, Error> {
         let sync = &self.settings.sync;
-        if self.salesforce_author().is_none() {
-            self.identify(System::Salesforce).await?;
-        }
+        let edition = self.identify(System::Salesforce).await?.edition;
         let schema = |kind: Kind| async move {
             let system = kind.system();
-            let schema =
-                self.crm(system).schema(kind).await.map_err(|source| Error::Crm { system, source })?;
-            Ok::<_, Error>((kind, schema))
+            // An object that is hidden from us has no fields; the planner says so, and the others go on.
+            let hidden = |error: &crm::Error| matches!(error, crm::Error::Refused(refusal) if refusal.category == Category::RecordUnavailable);
+            match self.crm(system).schema(kind).await {
+                Ok(schema) => Ok((kind, schema)),
+                Err(error) if hidden(&error) => Ok((kind, Schema::new())),
+                Err(source) => Err(Error::Crm { system, source }),
+            }
         };
         let transitions = sync.lifecycle.opportunity_transitions;
         let wanted = Kind::ALL.into_iter().filter(|kind| match kind.family() {
@@ -146,7 +148,7 @@ impl Live {
             Family::Deals => sync.deals.enabled || (transitions && *kind == Kind::Opportunity),
         });
         let schemas = futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
-        let mut survey = Survey { schemas, ..Survey::default() };
+        let mut survey = Survey { schemas, edition, ..Survey::default() };
         if sync.owners.enabled {
             survey.owners = self.ask(System::Hubspot, |crm| crm.owners()).await?;
             survey.users = self.ask(System::Salesforce, |crm| crm.owners()).await?;

@@ -177,3 +177,25 @@ async fn r_083_no_stage_converts_a_lead() {
     assert_eq!(app.salesforce.ids("Lead").len(), 1);
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_205_a_field_of_the_organizations_own_carries_the_stage_back_as_well() {
+    let field = |object: &str| (object.to_owned(), "Stage__c".to_owned(), "string");
+    let custom_fields = ["Lead", "Contact"].map(field).to_vec();
+    let organization = hubforce::emulator::salesforce::Options { custom_fields, ..Default::default() };
+    let setting = "[connections.sync.lifecycle]\nsalesforce_field = \"Stage__c\"";
+    let app = TestApp::in_organization(setting, organization).await;
+    let ada = app.hubspot.create(&[&ADA[..], &[("lifecyclestage", "customer")]].concat()).unwrap();
+    app.settle().await;
+    let lead = app.lead();
+    assert_eq!(app.lead_field(&lead, "Stage__c").as_deref(), Some("customer"));
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Stage__c", "opportunity")]).unwrap();
+    app.settle().await;
+    assert_eq!(
+        stage(&app, "contacts", ada),
+        "opportunity",
+        "cleared, then set: HubSpot alone goes forward only"
+    );
+    app.end().await;
+}

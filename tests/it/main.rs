@@ -7,6 +7,7 @@ mod convergence;
 mod costs;
 mod crash;
 mod deals;
+mod editions;
 mod fates;
 mod first_load;
 mod harness;

@@ -112,14 +112,18 @@ impl TestApp {
 
     /// A service with these lines under `[connections.sync.contacts]`.
     pub(crate) async fn with(contacts: &str) -> Self {
+        Self::in_organization(contacts, salesforce::Options::default()).await
+    }
+
+    /// The same with an organization of another kind.
+    pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let instance_url = format!("http://{}", listener.local_addr().unwrap());
-        let options =
-            salesforce::Options { instance_url, calls_max: 1_000_000, ..salesforce::Options::default() };
+        let options = salesforce::Options { instance_url, calls_max: 1_000_000, ..organization };
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
