@@ -19,5 +19,6 @@ mod openapi;
 mod optout;
 mod owners;
 mod people;
+mod portals;
 mod refusals;
 mod rules;

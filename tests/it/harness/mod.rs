@@ -48,6 +48,7 @@ pub(crate) struct TestApp {
     pub(crate) router: Router,
     pub(crate) clock: EmulatorClock,
     pub(crate) name: ConnectionName,
+    salesforce_url: String,
     shutdown: Shutdown,
     _directory: tempfile::TempDir,
 }
@@ -117,21 +118,42 @@ impl TestApp {
 
     /// The same with an organization of another kind.
     pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
-        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let instance_url = format!("http://{}", listener.local_addr().unwrap());
         let options = salesforce::Options { instance_url, calls_max: 1_000_000, ..organization };
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
+        salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
+        Self::around(contacts, (salesforce, salesforce_url), clock, shutdown).await
+    }
+
+    /// A service of its own for another portal on the same organization; it must end first.
+    pub(crate) async fn beside(&self, contacts: &str, external_id_field: &str) -> Self {
+        let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone());
+        let contacts = format!("{contacts}\n[connections.salesforce.more]\n{external_id_field}");
+        Self::around(&contacts, organization, self.clock.clone(), Shutdown::default()).await
+    }
+
+    async fn around(
+        contacts: &str,
+        (salesforce, salesforce_url): (Arc<SalesforceEmulator>, String),
+        clock: EmulatorClock,
+        shutdown: Shutdown,
+    ) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
-        salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
+        // Another portal's key stands apart from the lines of its contacts.
+        let (contacts, key) =
+            contacts.split_once("\n[connections.salesforce.more]\n").unwrap_or((contacts, ""));
         let text =
             configuration(&directory.path().join("test.db"), (&hubspot_url, &salesforce_url), contacts);
+        let keyed = format!("external_id_field = \"{key}\"\n        path_tokens");
+        let text = if key.is_empty() { text } else { text.replace("path_tokens", &keyed) };
         let config = Config::parse(&text).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
         let outside = Outside { clock: Arc::new(clock.clone()), metrics, shutdown: shutdown.clone() };
@@ -146,6 +168,7 @@ impl TestApp {
             router,
             clock,
             name,
+            salesforce_url,
             shutdown,
             _directory: directory,
         }
