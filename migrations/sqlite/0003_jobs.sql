@@ -13,7 +13,7 @@ CREATE TABLE jobs (
     attempts    INTEGER NOT NULL DEFAULT 0,     -- failed ones
     category    TEXT,                           -- heading of the last error
     message     TEXT,                           -- the last error, in words
-    cause_kind  TEXT    NOT NULL,               -- 'delivery' or 'resync'
+    cause_kind  TEXT    NOT NULL,               -- 'delivery', 'resync', 'follow' or 'sweep'
     cause       BLOB    NOT NULL,               -- its UUID
     told        TEXT,                           -- JSON: values told, where every mark said that we ourselves wrote last
     worker      BLOB,                           -- who works on it; NULL for nobody
@@ -50,12 +50,4 @@ CREATE TABLE connections (
     state      TEXT    NOT NULL,                -- 'running', 'paused', 'unauthorized' or 'refused'
     reason     TEXT    NOT NULL,                -- '' where there is none
     changed_at INTEGER NOT NULL
-) WITHOUT ROWID;
-
--- Calls made to a CRM, by window of its allowance.
-CREATE TABLE calls (
-    connection TEXT    NOT NULL,
-    window     TEXT    NOT NULL,
-    n          INTEGER NOT NULL,
-    PRIMARY KEY (connection, window)
 ) WITHOUT ROWID;

@@ -10,7 +10,7 @@ CREATE TABLE audit (
     old          TEXT    NOT NULL,              -- JSON
     new          TEXT    NOT NULL,              -- JSON
     rule         TEXT    NOT NULL,
-    cause_kind   TEXT    NOT NULL,              -- 'delivery' or 'resync'
+    cause_kind   TEXT    NOT NULL,              -- 'delivery', 'resync', 'follow' or 'sweep'
     cause        BLOB    NOT NULL,
     written      INTEGER,                       -- 1 written, 0 not written, NULL while the outcome is open
     created_kind TEXT,                          -- for a create, the record that came of it

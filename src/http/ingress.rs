@@ -245,7 +245,7 @@ fn sort_events(
                         key: *key,
                         occurred_at: event.occurred_at,
                         notification: None,
-                        told_by_us: None,
+                        told: None,
                     }));
                 }
             }
@@ -286,8 +286,8 @@ fn mark_of(
     let key = RecordKey::parse(notification.kind?, notification.record_id.as_str()).ok()?;
     let occurred_at = notification.changed_at().unwrap_or(now);
     let by_us = notification.author().is_some_and(|told| author == Some(told.as_str()));
-    let told_by_us = by_us.then_some(notification.fields);
-    Some(Mark { key, occurred_at, notification: Some(notification.id.to_string()), told_by_us })
+    let told = by_us.then_some(notification.fields);
+    Some(Mark { key, occurred_at, notification: Some(notification.id.to_string()), told })
 }
 
 async fn hand_in(state: &AppState, deliveries: Vec<NewDelivery>, events: usize) -> Result<Taken, Refusal> {

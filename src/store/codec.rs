@@ -68,6 +68,7 @@ pub(crate) fn cause(kind: &str, id: &[u8], place: Place) -> Result<Cause, Error>
         "delivery" => Ok(Cause::Delivery(id)),
         "resync" => Ok(Cause::Resync(id)),
         "follow" => Ok(Cause::Follow(id)),
+        "sweep" => Ok(Cause::Sweep(id)),
         _ => Err(corrupt(place, "cause")),
     }
 }
@@ -85,6 +86,7 @@ pub(crate) const fn cause_parts(cause: &Cause) -> (&'static str, &Uuid) {
         Cause::Delivery(id) => ("delivery", id),
         Cause::Resync(id) => ("resync", id),
         Cause::Follow(id) => ("follow", id),
+        Cause::Sweep(id) => ("sweep", id),
     }
 }
 

@@ -21,7 +21,8 @@ pub use error::Error;
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Resync, Retention,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
+    TaskProgress,
 };
 
 /// How memory is opened.
@@ -155,8 +156,15 @@ pub trait Store: Send + Sync {
     /// Resyncs of a connection that still have records to mark or look at, oldest first.
     async fn open_resyncs(&self, connection: &ConnectionName) -> Result<Vec<Resync>, Error>;
 
-    /// The calls made to a CRM in a window, after adding `n` to it. Windows are named by the caller, e.g. by day.
-    async fn count_calls(&self, connection: &ConnectionName, window: &str, n: u32) -> Result<u64, Error>;
+    /// Takes calls from an allowance that all instances share (I6). Returns how many: what is wanted, or what is left.
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error>;
+
+    /// Takes up a piece of scheduled work, if it is due and nobody else does it; one that was never done is due.
+    async fn claim_task(&self, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error>;
+
+    /// Records how far a piece of scheduled work has come and marks what it found. Returns whether it was still ours: if not,
+    /// nothing is recorded.
+    async fn advance_task(&self, progress: &TaskProgress<'_>) -> Result<bool, Error>;
 
     /// Deletes what has been kept long enough. Returns how many rows went; call again while that is not 0.
     async fn retain(&self, retention: &Retention) -> Result<u64, Error>;

@@ -41,8 +41,7 @@ impl Memory {
     }
 
     fn delivery(&self, keys: &[RecordKey]) -> NewDelivery {
-        let mark =
-            |key: &RecordKey| Mark { key: *key, occurred_at: at(1), notification: None, told_by_us: None };
+        let mark = |key: &RecordKey| Mark { key: *key, occurred_at: at(1), notification: None, told: None };
         NewDelivery {
             id: Uuid::now_v7(),
             connection: Some(self.name.clone()),
@@ -339,11 +338,11 @@ async fn i_7_an_intent_left_open_comes_back_with_the_next_claim() {
 }
 
 #[tokio::test]
-async fn values_told_by_us_count_only_while_every_mark_carries_them() {
+async fn values_told_count_only_while_every_mark_carries_them() {
     let memory = Memory::new().await;
     let told = Fields::from([("City".to_owned(), Value::text("Köln"))]);
     let mut by_us = memory.delivery(&[lead(1)]);
-    by_us.marks[0].told_by_us = Some(told.clone());
+    by_us.marks[0].told = Some(told.clone());
     memory
         .store
         .accept([by_us.clone(), NewDelivery { id: Uuid::now_v7(), ..by_us.clone() }].into())
@@ -351,10 +350,10 @@ async fn values_told_by_us_count_only_while_every_mark_carries_them() {
         .unwrap();
     let worker = Uuid::now_v7();
     let claimed = memory.claim_as(worker, 10).await;
-    assert_eq!(claimed[0].jobs[0].told_by_us, Some(told));
+    assert_eq!(claimed[0].jobs[0].told, Some(told));
     memory.finish_as(worker, &[finished(&claimed[0], Outcome::Release)]).await;
     memory.mark(&[lead(1)]).await;
-    assert_eq!(memory.claim_as(worker, 60).await[0].jobs[0].told_by_us, None);
+    assert_eq!(memory.claim_as(worker, 60).await[0].jobs[0].told, None);
 }
 
 #[tokio::test]

@@ -63,8 +63,9 @@ pub struct Mark {
     pub occurred_at: Timestamp,
     /// The notification's own id where the sender promises to repeat it on redelivery; a repeated one marks nothing.
     pub notification: Option<String>,
-    /// The values told, where the message says that we ourselves wrote last: if they all equal the base, it is our echo.
-    pub told_by_us: Option<Fields>,
+    /// The record's values, where they are known to be its newest ones or our own: if they all equal the base, there is nothing to
+    /// do, and no need to read the record.
+    pub told: Option<Fields>,
 }
 
 /// A part of a delivery that could not be read.
@@ -85,13 +86,15 @@ pub enum Cause {
     Resync(Uuid),
     /// What was done for another record, by the id of the delivery or resync behind that.
     Follow(Uuid),
+    /// A sweep, by its id: it looked for what no message told.
+    Sweep(Uuid),
 }
 
 impl Cause {
-    /// The delivery or resync behind it.
+    /// The delivery, resync or sweep behind it.
     pub const fn id(self) -> Uuid {
         match self {
-            Self::Delivery(id) | Self::Resync(id) | Self::Follow(id) => id,
+            Self::Delivery(id) | Self::Resync(id) | Self::Follow(id) | Self::Sweep(id) => id,
         }
     }
 }
@@ -141,8 +144,8 @@ pub struct ClaimedJob {
     pub dirty_since: Timestamp,
     /// The last cause.
     pub cause: Cause,
-    /// The values told, where every mark since the last work said that we ourselves wrote last.
-    pub told_by_us: Option<Fields>,
+    /// The values told by the last mark, where every mark since the last work told some.
+    pub told: Option<Fields>,
 }
 
 /// A write about to be made, recorded before the call: it becomes an audit row, whatever happens to the process.
@@ -416,4 +419,73 @@ pub struct Retention {
     pub notifications_before: Timestamp,
     /// At most this many rows of each go in one transaction.
     pub rows_max: u32,
+}
+
+/// Work that is done every now and then, by one instance at a time: a sweep, the end of what was kept long enough.
+#[derive(Clone, Debug)]
+pub struct TaskClaim<'a> {
+    /// For which connection.
+    pub connection: &'a ConnectionName,
+    /// Its name.
+    pub task: &'a str,
+    /// By whom.
+    pub worker: Uuid,
+    /// The present instant.
+    pub now: Timestamp,
+    /// When the lease ends.
+    pub lease_until: Timestamp,
+}
+
+/// A piece of such work that is ours until the lease ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Task {
+    /// How far it had come, in its own words; `None` the first time.
+    pub cursor: Option<String>,
+}
+
+/// How far a piece of such work has come, and the records it found.
+#[derive(Clone, Debug)]
+pub struct TaskProgress<'a> {
+    /// For which connection.
+    pub connection: &'a ConnectionName,
+    /// Its name.
+    pub task: &'a str,
+    /// By whom.
+    pub worker: Uuid,
+    /// The present instant.
+    pub now: Timestamp,
+    /// How far it has come, in its own words.
+    pub cursor: &'a str,
+    /// What happens next.
+    pub next: TaskNext,
+    /// Records to look at: they are marked in the same transaction, so that the cursor never passes one.
+    pub marks: &'a [Mark],
+    /// Why they are marked.
+    pub cause: Cause,
+}
+
+/// What happens to a task next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskNext {
+    /// Its claimer goes on, under a lease until then.
+    GoesOn(Timestamp),
+    /// It rests until then; anybody may take it up.
+    Rests(Timestamp),
+}
+
+/// Calls of an allowance that all instances share.
+#[derive(Clone, Debug)]
+pub struct Reserve<'a> {
+    /// Of which connection.
+    pub connection: &'a ConnectionName,
+    /// Of which allowance, such as `hubspot.day`.
+    pub allowance: &'a str,
+    /// The present slot of its window: a day, a second.
+    pub slot: i64,
+    /// The oldest slot that still counts; older ones are forgotten.
+    pub oldest_slot: i64,
+    /// The most calls in all slots that count.
+    pub limit: u32,
+    /// How many calls are wanted.
+    pub wanted: u32,
 }

@@ -54,8 +54,7 @@ impl Worker {
             self.preview(live, &mut resync, &page, now).await?;
             self.store.advance_resync(&resync, &[], now).await?;
         } else {
-            let mark =
-                |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told_by_us: None };
+            let mark = |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told: None };
             let marks: Vec<Mark> = page.iter().map(mark).collect();
             self.store.advance_resync(&resync, &marks, now).await?;
         }

@@ -183,7 +183,7 @@ fn tells_only_of_us(claimed: &Claimed, rules: &Rules) -> bool {
     let Some((_, pair)) = &claimed.pair else { return false };
     claimed.open_intents.is_empty()
         && claimed.jobs.iter().all(|job| {
-            let told = job.told_by_us.as_ref();
+            let told = job.told.as_ref();
             told.is_some_and(|told| is_own_echo(told, job.key.kind(), &pair.base, rules))
         })
 }

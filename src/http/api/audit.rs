@@ -52,6 +52,7 @@ impl From<AuditRow> for Shown {
             Cause::Delivery(id) => format!("delivery {id}"),
             Cause::Resync(id) => format!("resync {id}"),
             Cause::Follow(id) => format!("follow {id}"),
+            Cause::Sweep(id) => format!("sweep {id}"),
         };
         Self {
             id: row.intent.id,

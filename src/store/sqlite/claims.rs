@@ -193,7 +193,7 @@ fn job(row: &SqliteRow) -> Result<ClaimedJob, Error> {
         occurred_at: at(row.get("occurred_at")),
         dirty_since: at(row.get("dirty_since")),
         cause: codec::cause(row.get("cause_kind"), row.get("cause"), ("jobs", "cause"))?,
-        told_by_us: told.map(|told| from_json(&told, ("jobs", "told"))).transpose()?,
+        told: told.map(|told| from_json(&told, ("jobs", "told"))).transpose()?,
     })
 }
 

@@ -1,12 +1,12 @@
 //! Connections, allowances and the proof that something can be stored.
 
-use sqlx::Row;
 use sqlx::sqlite::SqlitePool;
+use sqlx::{Row, SqliteConnection};
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::corrupt;
-use crate::store::types::ConnectionState;
+use crate::store::types::{ConnectionState, Reserve};
 
 /// The row under which `check` writes; no connection can have this name.
 const CHECK_ROW: &str = "(check)";
@@ -50,25 +50,46 @@ pub(super) async fn set_connection_state(
     Ok(())
 }
 
-/// Adds calls to a window and returns its sum.
-pub(super) async fn count_calls(
-    pool: &SqlitePool,
-    name: &ConnectionName,
-    window: &str,
-    n: u32,
-) -> Result<u64, Error> {
-    let sql = "INSERT INTO calls (connection, window, n) VALUES (?1, ?2, ?3)
-               ON CONFLICT (connection, window) DO UPDATE SET n = n + excluded.n
-               RETURNING n";
-    let sum: i64 = sqlx::query_scalar(sql).bind(name.as_str()).bind(window).bind(n).fetch_one(pool).await?;
-    Ok(sum.unsigned_abs())
+/// Takes calls from a shared allowance, as many as are wanted or left, and forgets the slots that no longer count.
+pub(super) async fn reserve_calls(
+    connection: &mut SqliteConnection,
+    reserve: &Reserve<'_>,
+) -> Result<u32, Error> {
+    let forget = "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND slot < ?3";
+    sqlx::query(forget)
+        .bind(reserve.connection.as_str())
+        .bind(reserve.allowance)
+        .bind(reserve.oldest_slot)
+        .execute(&mut *connection)
+        .await?;
+    let sum = "SELECT coalesce(sum(n), 0) FROM spent WHERE connection = ?1 AND allowance = ?2";
+    let spent: i64 = sqlx::query_scalar(sum)
+        .bind(reserve.connection.as_str())
+        .bind(reserve.allowance)
+        .fetch_one(&mut *connection)
+        .await?;
+    let left = i64::from(reserve.limit).saturating_sub(spent).max(0);
+    let granted = u32::try_from(left).unwrap_or(u32::MAX).min(reserve.wanted);
+    if granted == 0 {
+        return Ok(0);
+    }
+    let take = "INSERT INTO spent (connection, allowance, slot, n) VALUES (?1, ?2, ?3, ?4)
+                ON CONFLICT (connection, allowance, slot) DO UPDATE SET n = n + excluded.n";
+    sqlx::query(take)
+        .bind(reserve.connection.as_str())
+        .bind(reserve.allowance)
+        .bind(reserve.slot)
+        .bind(granted)
+        .execute(connection)
+        .await?;
+    Ok(granted)
 }
 
 /// Writes and reads back.
 pub(super) async fn check(pool: &SqlitePool, now: Timestamp) -> Result<(), Error> {
-    let sql = "INSERT INTO calls (connection, window, n) VALUES (?1, '', ?2)
-               ON CONFLICT (connection, window) DO UPDATE SET n = excluded.n
+    let sql = "INSERT INTO spent (connection, allowance, slot, n) VALUES (?1, '', 0, ?2)
+               ON CONFLICT (connection, allowance, slot) DO UPDATE SET n = excluded.n
                RETURNING n";
     let read: i64 = sqlx::query_scalar(sql).bind(CHECK_ROW).bind(now.as_millis()).fetch_one(pool).await?;
-    if read == now.as_millis() { Ok(()) } else { Err(corrupt(("calls", "n"), "value just written")) }
+    if read == now.as_millis() { Ok(()) } else { Err(corrupt(("spent", "n"), "value just written")) }
 }

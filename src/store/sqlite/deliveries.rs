@@ -51,7 +51,7 @@ pub(super) const UPSERT_JOB: &str =
 /// Makes the records of a JSON array dirty.
 const MARK_JOBS: &str = upsert_jobs!(
     "SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, 'due', value ->> 4, CASE value ->> 5 WHEN 0 THEN value ->> 4 ELSE min(value ->> 5, value ->> 4) END,
-            value ->> 5, NULL, NULL, value ->> 6, unhex(value ->> 7), NULL
+            value ->> 5, NULL, NULL, value ->> 6, unhex(value ->> 7), value ->> 8
        FROM json_each(?1)
       WHERE true"
 );
@@ -66,7 +66,8 @@ pub(super) async fn mark(
 ) -> Result<(), Error> {
     let (cause_kind, cause_id) = cause_parts(&cause);
     let row = |mark: &Mark| {
-        json!([
+        let told = mark.told.as_ref().map(to_json).transpose()?;
+        Ok(json!([
             name.as_str(),
             mark.key.kind().family().as_str(),
             mark.key.kind().as_str(),
@@ -75,13 +76,14 @@ pub(super) async fn mark(
             mark.occurred_at.as_millis(),
             cause_kind,
             hex(cause_id),
-        ])
+            told,
+        ]))
     };
-    let rows: Vec<Json> = marks.iter().map(row).collect();
+    let rows: Vec<Json> = marks.iter().map(row).collect::<Result<_, Error>>()?;
     sqlx::query(MARK_JOBS).bind(to_json(&rows)?).execute(&mut *connection).await?;
     match cause {
         Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
-        Cause::Delivery(_) | Cause::Follow(_) => Ok(()),
+        Cause::Delivery(_) | Cause::Follow(_) | Cause::Sweep(_) => Ok(()),
     }
 }
 

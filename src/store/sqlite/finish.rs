@@ -47,7 +47,7 @@ async fn mark_looks(
     let mut by_cause: HashMap<Uuid, Vec<Mark>> = HashMap::new();
     for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
         let occurred_at = Timestamp::default();
-        let mark = Mark { key: *key, occurred_at, notification: None, told_by_us: None };
+        let mark = Mark { key: *key, occurred_at, notification: None, told: None };
         by_cause.entry(*cause).or_default().push(mark);
     }
     for (cause, marks) in by_cause {

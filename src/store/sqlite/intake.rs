@@ -97,7 +97,7 @@ fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), 
         statements.insert(delivery).map_err(failed)?;
         let Some(name) = &delivery.connection else { continue };
         for mark in &delivery.marks {
-            let told = mark.told_by_us.as_ref().map(to_json).transpose()?;
+            let told = mark.told.as_ref().map(to_json).transpose()?;
             if statements.is_fresh(name, mark, delivery.received_at).map_err(failed)? {
                 statements.upsert((delivery, name), mark, told.as_deref()).map_err(failed)?;
             }

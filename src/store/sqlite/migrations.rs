@@ -9,12 +9,13 @@ use sqlx::{Executor, SqlSafeStr};
 use crate::store::Error;
 
 /// Number, name and text of every migration.
-const MIGRATIONS: [(i64, &str, &str); 5] = [
+const MIGRATIONS: [(i64, &str, &str); 6] = [
     (1, "deliveries", include_str!("../../../migrations/sqlite/0001_deliveries.sql")),
     (2, "pairs", include_str!("../../../migrations/sqlite/0002_pairs.sql")),
     (3, "jobs", include_str!("../../../migrations/sqlite/0003_jobs.sql")),
     (4, "audit", include_str!("../../../migrations/sqlite/0004_audit.sql")),
     (5, "resync_jobs", include_str!("../../../migrations/sqlite/0005_resync_jobs.sql")),
+    (6, "tasks", include_str!("../../../migrations/sqlite/0006_tasks.sql")),
 ];
 
 /// Where a migration stands.

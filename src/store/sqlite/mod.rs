@@ -14,6 +14,7 @@ mod jobs;
 mod migrations;
 mod pairs;
 mod resyncs;
+mod tasks;
 
 use std::ops::{Deref, DerefMut};
 use std::str::FromStr;
@@ -32,7 +33,8 @@ use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Resync, Retention,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
+    TaskProgress,
 };
 use crate::store::{Error, Store};
 use intake::Intake;
@@ -318,9 +320,23 @@ impl Store for SqliteStore {
         resyncs::open_resyncs(&self.readers, connection).await
     }
 
-    async fn count_calls(&self, connection: &ConnectionName, window: &str, n: u32) -> Result<u64, Error> {
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error> {
+        let mut transaction = self.begin().await?;
+        let granted = connections::reserve_calls(&mut transaction, reserve).await?;
+        transaction.commit().await?;
+        Ok(granted)
+    }
+
+    async fn claim_task(&self, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error> {
         let _turn = self.turn.lock().await;
-        connections::count_calls(&self.writer, connection, window, n).await
+        tasks::claim_task(&self.writer, claim).await
+    }
+
+    async fn advance_task(&self, progress: &TaskProgress<'_>) -> Result<bool, Error> {
+        let mut transaction = self.begin().await?;
+        let ours = tasks::advance_task(&mut transaction, progress).await?;
+        transaction.commit().await?;
+        Ok(ours)
     }
 
     async fn retain(&self, retention: &Retention) -> Result<u64, Error> {

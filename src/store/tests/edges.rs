@@ -82,7 +82,7 @@ async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry() {
 async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
     let resync = resync_of(memory, 1);
     memory.store.create_resync(&resync).await.unwrap();
-    let mark = Mark { key, occurred_at: at(1), notification: None, told_by_us: None };
+    let mark = Mark { key, occurred_at: at(1), notification: None, told: None };
     memory.store.advance_resync(&resync, &[mark], at(1)).await.unwrap();
     resync.id
 }
@@ -208,7 +208,7 @@ async fn a_resync_counts_what_became_of_its_records() {
     resync.complete = true;
     let marks: Vec<Mark> = std::mem::take(&mut resync.keys)
         .into_iter()
-        .map(|key| Mark { key, occurred_at: at(2), notification: None, told_by_us: None })
+        .map(|key| Mark { key, occurred_at: at(2), notification: None, told: None })
         .collect();
     memory.store.advance_resync(&resync, &marks, at(2)).await.unwrap();
     // An event of the same record in between does not take the resync's say.

@@ -3,15 +3,13 @@
 use super::*;
 
 #[tokio::test]
-async fn connections_allowances_figures_and_retention() {
+async fn connections_figures_and_retention() {
     let memory = Memory::new().await;
     let name = &memory.name;
     assert_eq!(memory.store.connection_state(name).await.unwrap(), ConnectionState::Running);
     let state = ConnectionState::Unauthorized("token expired".to_owned());
     memory.store.set_connection_state(name, &state, at(1)).await.unwrap();
     assert_eq!(memory.store.connection_state(name).await.unwrap(), state);
-    assert_eq!(memory.store.count_calls(name, "2026-11-24", 3).await.unwrap(), 3);
-    assert_eq!(memory.store.count_calls(name, "2026-11-24", 2).await.unwrap(), 5);
     memory.mark(&[contact(1)]).await;
     let figures = memory.store.queue_figures(name, at(9)).await.unwrap();
     assert_eq!((figures.jobs["due"], figures.jobs["parked"], figures.oldest_due), (1, 0, Some(at(1))));
@@ -43,4 +41,80 @@ async fn only_a_file_can_be_opened_and_a_newer_schema_is_refused() {
         let error = open(&Options { url: url.clone(), migrate }).await.err().unwrap();
         assert!(error.to_string().contains("migrations"), "{error}");
     }
+}
+
+#[tokio::test]
+async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten() {
+    let memory = Memory::new().await;
+    let reserve = |slot, wanted| Reserve {
+        connection: &memory.name,
+        allowance: "hubspot.burst",
+        slot,
+        oldest_slot: slot - 9,
+        limit: 10,
+        wanted,
+    };
+    for (slot, wanted, granted) in
+        [(100, 6, 6), (105, 6, 4), (109, 1, 0), (110, 9, 6), (114, 9, 0), (115, 9, 4)]
+    {
+        let got = memory.store.reserve_calls(&reserve(slot, wanted)).await.unwrap();
+        assert_eq!(got, granted, "slot {slot}");
+    }
+    let other = Reserve { allowance: "hubspot.day", ..reserve(115, 9) };
+    assert_eq!(memory.store.reserve_calls(&other).await.unwrap(), 9);
+}
+
+fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {
+    let lease_until = at(now + LEASE);
+    TaskClaim { connection: &memory.name, task: "sweep", worker, now: at(now), lease_until }
+}
+
+fn progress<'a>(memory: &'a Memory, worker: Uuid, cursor: &'a str, next: TaskNext) -> TaskProgress<'a> {
+    let cause = Cause::Sweep(Uuid::nil());
+    TaskProgress {
+        connection: &memory.name,
+        task: "sweep",
+        worker,
+        now: at(5),
+        cursor,
+        next,
+        marks: &[],
+        cause,
+    }
+}
+
+#[tokio::test]
+async fn scheduled_work_is_done_by_one_at_a_time_and_goes_on_where_it_was_left() {
+    let memory = Memory::new().await;
+    let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
+    let task = |cursor: Option<&str>| Some(Task { cursor: cursor.map(str::to_owned) });
+    let claim = async |worker, now| memory.store.claim_task(&task_claim(&memory, worker, now)).await.unwrap();
+    let advance = async |worker, cursor: &str, next| {
+        memory.store.advance_task(&progress(&memory, worker, cursor, next)).await.unwrap()
+    };
+    assert_eq!(claim(one, 1).await, task(None), "what was never done is due");
+    assert_eq!(claim(two, 2).await, None, "somebody does it");
+    assert!(advance(one, "a", TaskNext::GoesOn(at(3 + LEASE))).await);
+    assert_eq!(claim(two, 2 + LEASE).await, None, "the lease was renewed");
+    assert_eq!(claim(two, 3 + LEASE).await, task(Some("a")), "a lease that ended is taken over");
+    assert!(!advance(one, "b", TaskNext::Rests(at(900))).await, "it is somebody else's now");
+    assert!(advance(two, "c", TaskNext::Rests(at(900))).await);
+    assert!(!advance(two, "d", TaskNext::Rests(at(1_000))).await, "it rests");
+    assert_eq!(claim(one, 899).await, None, "it is not due");
+    assert_eq!(claim(one, 900).await, task(Some("c")));
+}
+
+#[tokio::test]
+async fn what_scheduled_work_found_is_marked_with_its_progress() {
+    let memory = Memory::new().await;
+    let worker = Uuid::now_v7();
+    memory.store.claim_task(&task_claim(&memory, worker, 1)).await.unwrap();
+    let told = Fields::from([("city".to_owned(), Value::text("Bonn"))]);
+    let mark = Mark { key: contact(1), occurred_at: at(3), notification: None, told: Some(told.clone()) };
+    let found = progress(&memory, worker, "a", TaskNext::Rests(at(900)));
+    assert!(memory.store.advance_task(&TaskProgress { marks: &[mark], ..found }).await.unwrap());
+    let claimed = memory.claim_as(worker, 10).await;
+    let job = &claimed[0].jobs[0];
+    assert_eq!((job.key, job.told.as_ref(), job.occurred_at), (contact(1), Some(&told), at(3)));
+    assert_eq!(job.cause, Cause::Sweep(Uuid::nil()));
 }
