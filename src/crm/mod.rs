@@ -16,6 +16,7 @@ pub use error::{Error, Refusal};
 use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System};
 use crate::plan::Schema;
 use crate::plan::owners::Owner;
+use crate::plan::resolve::ListKind;
 use crate::plan::stages::PipelineStage;
 
 /// A CRM, in batches.
@@ -33,6 +34,12 @@ pub trait Crm: Send + Sync {
     /// Reads records by id, with the named fields. The answer has one element for each key, in the order of the keys.
     async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found>;
 
+    /// The record that answers to the id of one that is gone, because that was merged into it; where reading tells it, none.
+    async fn survivor_of(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let _ = key;
+        Ok(None)
+    }
+
     /// Looks for records by address or by our key, all in as few calls as the CRM allows. The answer has one element for each
     /// search, in their order; the records of one search come in the order in which the CRM returned them.
     async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>>;
@@ -41,7 +48,10 @@ pub trait Crm: Send + Sync {
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>>;
 
     /// Whether each record is a member of a list; only HubSpot has lists.
-    async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>>;
+    async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
+        let nothing = || Error::Unexpected { text: format!("this CRM has no list {list}") };
+        keys.iter().map(|_| Err(nothing())).collect()
+    }
 
     /// The records of a kind that belong to each of these, which are of one kind themselves: HubSpot's associations, the primary one
     /// first; an account's contacts and opportunities; the contacts with a role on an opportunity. One element for each key, in their order.
@@ -52,6 +62,18 @@ pub trait Crm: Send + Sync {
 
     /// The stages that deals go through: HubSpot's with their pipelines, Salesforce's under their names.
     async fn stages(&self) -> Result<Vec<PipelineStage>, Error>;
+
+    /// One page of the contacts in a list, in the order of their ids; only HubSpot has lists.
+    async fn list_members(&self, list: &str, after: Option<&str>) -> Result<Page, Error> {
+        let _ = (list, after);
+        Ok(Page { keys: Vec::new(), next: None, total: None })
+    }
+
+    /// What a list is; `None` where there is none. Only HubSpot has lists.
+    async fn list_kind(&self, list: &str) -> Result<Option<ListKind>, Error> {
+        let _ = list;
+        Ok(None)
+    }
 
     /// One page of all records of a kind, in the order of their ids: for resync and import.
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
@@ -125,7 +147,7 @@ pub enum Write {
     },
     /// Delete a record, as far as its CRM lets it be restored. One that is gone already is fine.
     Delete {
-        /// Which one; a HubSpot record.
+        /// Which one.
         key: RecordKey,
     },
     /// Associate two HubSpot records, or take their association away.

@@ -71,9 +71,13 @@ impl<'a> Draft<'a> {
     pub(super) fn rest(mut self, pairing: &Pairing<'_>) -> Plan {
         let text = pairing.text;
         match pairing.verdict {
-            Verdict::Delete(hubspot) => {
-                let reason = format!("{text}, and the HubSpot record with it");
-                self.steps.push(Step::Delete { key: hubspot.key, rule: pairing.rule, reason });
+            Verdict::Delete(twin) => {
+                let other = match twin.key.system() {
+                    System::Hubspot => "HubSpot",
+                    System::Salesforce => "Salesforce",
+                };
+                let reason = format!("{text}, and the {other} record with it");
+                self.steps.push(Step::Delete { key: twin.key, rule: pairing.rule, reason });
                 self.finish(State::Stopped)
             }
             Verdict::Ambiguous => {

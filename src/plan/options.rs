@@ -49,6 +49,8 @@ pub struct PeopleOptions {
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
     pub delete_in_hubspot: bool,
+    /// Whether a deleted HubSpot contact deletes its lead or contact.
+    pub delete_in_salesforce: bool,
     /// Whether a pair of which a record was merged away goes on with the survivor.
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
@@ -70,6 +72,7 @@ impl Default for PeopleOptions {
             inclusion_list_id: String::new(),
             on_ambiguous_match: OnAmbiguousMatch::default(),
             delete_in_hubspot: false,
+            delete_in_salesforce: false,
             follow_merges: true,
             follow_conversions: true,
             mappings: Vec::new(),

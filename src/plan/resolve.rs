@@ -44,6 +44,17 @@ pub struct Survey {
     pub time_zone: Option<String>,
     /// The organization's edition.
     pub edition: Option<String>,
+    /// What the inclusion list is; `None` where there is none, or none is asked for.
+    pub inclusion_list: Option<ListKind>,
+}
+
+/// What a list is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ListKind {
+    /// Whether it holds contacts.
+    pub of_contacts: bool,
+    /// Whether HubSpot keeps its members by itself (an active list), rather than people by hand.
+    pub is_active: bool,
 }
 
 /// Settings resolved against the live schemas.
@@ -69,6 +80,7 @@ impl Resolved {
 pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &Survey) -> Resolved {
     let mut resolver = Resolver { survey, findings: check_offline(options) };
     resolver.check_edition();
+    resolver.check_inclusion_list(options.contacts.inclusion_list_id.trim());
     let (people, deals) = (&options.contacts, &options.deals);
     let enabled = |family: Family| match family {
         Family::People => people.enabled,
@@ -89,6 +101,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
             inclusion_list: Some(people.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
             on_ambiguous_match: people.on_ambiguous_match,
             delete_in_hubspot: people.delete_in_hubspot,
+            delete_in_salesforce: people.delete_in_salesforce,
             follow_merges: people.follow_merges,
             follow_conversions: people.follow_conversions,
         },
@@ -195,6 +208,26 @@ impl Resolver<'_> {
             let text = "this edition sends no outbound messages: changes in Salesforce are seen when the HubSpot side moves or a person asks for a resync";
             self.say(Severity::Warning, edition.clone(), text);
         }
+    }
+
+    /// Whether the inclusion list is one that HubSpot keeps up to date by itself.
+    fn check_inclusion_list(&mut self, list: &str) {
+        let (severity, text) = match self.survey.inclusion_list {
+            _ if list.is_empty() => return,
+            Some(ListKind { of_contacts: true, is_active: true }) => return,
+            Some(ListKind { of_contacts: true, is_active: false }) => (
+                Severity::Warning,
+                "the list is not an active one (R-025): HubSpot keeps only active lists up to date by itself",
+            ),
+            Some(ListKind { of_contacts: false, .. }) => {
+                (Severity::Error, "the list holds no contacts: name an active list of contacts")
+            }
+            None => (
+                Severity::Error,
+                "HubSpot has no such list, or hides it from our token: without it nobody would take part",
+            ),
+        };
+        self.say(severity, format!("inclusion_list_id {list}"), text);
     }
 
     fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {

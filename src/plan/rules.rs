@@ -90,6 +90,8 @@ pub struct People {
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
     pub delete_in_hubspot: bool,
+    /// Whether a deleted HubSpot contact deletes its lead or contact.
+    pub delete_in_salesforce: bool,
     /// Whether a pair of which a record was merged away goes on with the survivor.
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.

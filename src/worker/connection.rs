@@ -149,6 +149,10 @@ impl Live {
         });
         let schemas = futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
         let mut survey = Survey { schemas, edition, ..Survey::default() };
+        let list = sync.contacts.inclusion_list_id.trim();
+        if !list.is_empty() {
+            survey.inclusion_list = self.ask(System::Hubspot, |crm| crm.list_kind(list)).await?;
+        }
         if sync.owners.enabled {
             survey.owners = self.ask(System::Hubspot, |crm| crm.owners()).await?;
             survey.users = self.ask(System::Salesforce, |crm| crm.owners()).await?;

@@ -112,7 +112,7 @@ impl Worker {
                 ConnectionState::Unauthorized(format!("{system}: {reason}"))
             }
             Error::Settings(reason) => ConnectionState::Refused(reason.clone()),
-            Error::Crm { .. } | Error::Store(_) | Error::UnknownConnection => return,
+            Error::Crm { .. } | Error::Store(_) | Error::UnknownConnection | Error::UnknownList => return,
         };
         if let Err(error) = self.store.set_connection_state(connection, &state, self.clock.now()).await {
             error!(%connection, error = %Chain(&error), "Could not record how the connection stands");

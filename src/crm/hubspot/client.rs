@@ -17,9 +17,10 @@ use crate::crm::limiter::{Allowance, Limiter};
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
 use crate::domain::{Clock, Kind, Record, RecordId, RecordKey, Secret, System};
-use crate::plan::Schema;
 use crate::plan::owners::Owner;
+use crate::plan::resolve::ListKind;
 use crate::plan::stages::PipelineStage;
+use crate::plan::{Category, Schema};
 
 /// The most records in one batch call.
 pub(super) const BATCH_MAX: usize = 100;
@@ -316,6 +317,15 @@ impl Crm for HubspotClient {
         keys.iter().map(|key| found.remove(key).unwrap_or(Found::Absent)).collect()
     }
 
+    async fn survivor_of(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let url = self.objects(key.kind(), &format!("/{}?properties=hs_object_id", key.id()));
+        match self.get::<Object>("read", url).await {
+            Ok(object) => Ok(object.key(key.kind()).filter(|survivor| *survivor != key)),
+            Err(Error::Refused(refusal)) if refusal.category == Category::RecordUnavailable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>> {
         // What to ask: each unique property of each kind with the values wanted of it.
         let mut wanted: BTreeMap<Asked<'_>, Vec<String>> = BTreeMap::new();
@@ -347,6 +357,14 @@ impl Crm for HubspotClient {
 
     async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
         self.members_of(list, keys).await
+    }
+
+    async fn list_members(&self, list: &str, after: Option<&str>) -> Result<Page, Error> {
+        self.page_of_list(list, after).await
+    }
+
+    async fn list_kind(&self, list: &str) -> Result<Option<ListKind>, Error> {
+        self.kind_of_list(list).await
     }
 
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {

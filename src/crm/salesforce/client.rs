@@ -374,11 +374,6 @@ impl Crm for SalesforceClient {
         self.stage_names().await
     }
 
-    async fn members(&self, _list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
-        let nothing = || Error::Unexpected { text: "Salesforce has no lists of records".to_owned() };
-        keys.iter().map(|_| Err(nothing())).collect()
-    }
-
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
         self.write_all(writes).await
     }

@@ -1,4 +1,4 @@
-//! Creating and updating, two hundred rows a call, each with its own outcome.
+//! Creating, updating and deleting, two hundred rows a call, each with its own outcome.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -22,6 +22,7 @@ enum Lane {
     Update(Kind),
     Upsert { kind: Kind, field: String, assign: bool },
     Insert { kind: Kind, assign: bool },
+    Delete,
 }
 
 type Placed = (usize, Row);
@@ -51,7 +52,7 @@ impl SalesforceClient {
         let (places, records): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
         match self.call_lane(&lane, records).await {
             Ok(answers) => {
-                let creates = !matches!(lane, Lane::Update(_));
+                let creates = !matches!(lane, Lane::Update(_) | Lane::Delete);
                 let missing =
                     || Err(Error::Unexpected { text: "a collection answer lacks a row".to_owned() });
                 let mut answers = answers.into_iter();
@@ -77,6 +78,7 @@ impl SalesforceClient {
             Lane::Insert { assign, .. } => {
                 ("composite/sobjects/insert", Method::POST, "/composite/sobjects".to_owned(), *assign)
             }
+            Lane::Delete => return self.delete_rows(&records).await,
         };
         let body = Some(to_body(&Collection { all_or_none: false, records })?);
         let headers = vec![
@@ -84,6 +86,22 @@ impl SalesforceClient {
             ("sforce-duplicate-rule-header", "allowSave=true".to_owned()),
         ];
         read_body(&self.call(&Request { endpoint, method, path, headers, body }).await?)
+    }
+
+    /// Moves rows to the recycle bin. One that is there already is fine.
+    async fn delete_rows(&self, rows: &[Row]) -> Result<Vec<RowAnswer>, Error> {
+        let ids: Vec<&str> = rows.iter().filter_map(|row| row.get("id").and_then(Json::as_str)).collect();
+        let path = format!("/composite/sobjects?ids={}&allOrNone=false", ids.join(","));
+        let endpoint = "composite/sobjects/delete";
+        let request = Request { endpoint, method: Method::DELETE, path, headers: Vec::new(), body: None };
+        let mut answers: Vec<RowAnswer> = read_body(&self.call(&request).await?)?;
+        for (answer, id) in answers.iter_mut().zip(ids) {
+            if answer.errors.iter().any(|error| error.status_code == "ENTITY_IS_DELETED") {
+                answer.success = true;
+                answer.id = Some(id.to_owned());
+            }
+        }
+        Ok(answers)
     }
 
     fn row(&self, answer: RowAnswer, is_create: bool) -> Result<Written, Error> {
@@ -102,7 +120,7 @@ impl SalesforceClient {
     }
 }
 
-/// Nothing is ever deleted in Salesforce: that write has no lane.
+/// Where a write goes; HubSpot's own writes go nowhere here.
 fn lane_of(write: &Write) -> Option<(Lane, Row)> {
     match write {
         Write::Update { key, fields } => {
@@ -119,7 +137,11 @@ fn lane_of(write: &Write) -> Option<(Lane, Row)> {
             };
             Some((lane, row_of(*kind, fields)))
         }
-        Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
+        Write::Delete { key } => {
+            let id = ("id".to_owned(), Json::String(key.id().to_string()));
+            Some((Lane::Delete, Row::from_iter([id])))
+        }
+        Write::Relate { .. } | Write::OptOut { .. } => None,
     }
 }
 

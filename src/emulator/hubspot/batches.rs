@@ -72,12 +72,17 @@ impl Call<'_> {
         let state = self.emulator.state();
         let table = state.table(self.object);
         let archived = self.asked.query_value("archived") == Some("true");
+        let hides_merges = self.emulator.options.batches_hide_merges;
         let (mut results, mut missing) = (BTreeMap::new(), Vec::new());
         for input in batch.inputs {
             let found = match &batch.id_property {
                 Some(property) => table.find(property, &input.id),
-                None if archived => input.id.parse().ok().and_then(|id| table.archived(id)),
-                None => input.id.parse().ok().and_then(|id| table.get(id)),
+                None => input.id.parse().ok().and_then(|id| match (archived, hides_merges) {
+                    (true, true) => table.gone(id),
+                    (true, false) => table.archived(id),
+                    (false, true) => table.get(id).filter(|record| record.id == id),
+                    (false, false) => table.get(id),
+                }),
             };
             match found {
                 Some(record) => drop(results.insert(record.id, shown(record, &batch.properties, table))),

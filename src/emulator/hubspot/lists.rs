@@ -8,9 +8,16 @@ use serde_json::{Value as Json, json};
 /// The most records whose memberships one call tells.
 const INPUTS_MAX: usize = 100;
 
-/// Members by list.
+/// Lists of contacts.
 #[derive(Debug, Default)]
-pub(super) struct Lists(BTreeMap<String, BTreeSet<u64>>);
+pub(super) struct Lists(BTreeMap<String, List>);
+
+/// A list: its members, and whether people keep them by hand.
+#[derive(Debug)]
+struct List {
+    members: BTreeSet<u64>,
+    manual: bool,
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -27,17 +34,30 @@ struct Input {
 
 impl Lists {
     /// Lets a list hold these contacts and no others.
-    pub(super) fn set(&mut self, list: &str, members: BTreeSet<u64>) {
-        self.0.insert(list.to_owned(), members);
+    pub(super) fn set(&mut self, list: &str, members: BTreeSet<u64>, manual: bool) {
+        self.0.insert(list.to_owned(), List { members, manual });
     }
 
     /// The definition of a list; `None` where there is none.
     pub(super) fn shown(&self, list: &str) -> Option<Json> {
-        let members = self.0.get(list)?;
+        let List { members, manual } = self.0.get(list)?;
         Some(json!({ "list": {
             "listId": list, "listVersion": 1, "name": format!("List {list}"), "objectTypeId": "0-1",
-            "processingType": "DYNAMIC", "processingStatus": "COMPLETE", "size": members.len(),
+            "processingType": if *manual { "MANUAL" } else { "DYNAMIC" }, "processingStatus": "COMPLETE", "size": members.len(),
         } }))
+    }
+
+    /// A page of a list's members, in the order of their ids; `None` where there is no such list.
+    pub(super) fn members(&self, list: &str, limit: usize, after: u64) -> Option<Json> {
+        let members = &self.0.get(list)?.members;
+        let mut rest = members.range(after + 1..);
+        let page: Vec<u64> = rest.by_ref().take(limit).copied().collect();
+        let results: Vec<Json> = page.iter().map(|id| json!({ "recordId": id.to_string() })).collect();
+        let mut body = json!({ "results": results, "total": members.len() });
+        if let (Some(last), true) = (page.last(), rest.next().is_some()) {
+            body["paging"] = json!({ "next": { "after": last.to_string() } });
+        }
+        Some(body)
     }
 
     /// The memberships of each record asked about.
@@ -48,7 +68,7 @@ impl Lists {
         }
         let told = |input: &Input| {
             let id = input.record_id.parse::<u64>().ok();
-            let holding = self.0.iter().filter(|(_, members)| id.is_some_and(|id| members.contains(&id)));
+            let holding = self.0.iter().filter(|(_, held)| id.is_some_and(|id| held.members.contains(&id)));
             let memberships: Vec<Json> = holding
                 .map(|(list, _)| json!({ "listId": list, "listVersion": 1, "isPublicList": true }))
                 .collect();

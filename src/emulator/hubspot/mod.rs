@@ -42,6 +42,9 @@ pub struct Options {
     pub person_token: Secret,
     /// Whether the portal has hubforce's own properties.
     pub own_properties: bool,
+    /// Whether batched reads list a record that was merged among the deleted ones. What they do is not documented; single reads
+    /// answer with the survivor either way.
+    pub batches_hide_merges: bool,
 }
 
 impl Default for Options {
@@ -52,6 +55,7 @@ impl Default for Options {
             access_token: Secret::new("pat-integration"),
             person_token: Secret::new("pat-person"),
             own_properties: true,
+            batches_hide_merges: false,
         }
     }
 }
@@ -248,7 +252,12 @@ impl HubspotEmulator {
 
     /// Lets a list hold these contacts and no others.
     pub fn set_list(&self, list: &str, members: &[u64]) {
-        self.state().lists.set(list, members.iter().copied().collect());
+        self.state().lists.set(list, members.iter().copied().collect(), false);
+    }
+
+    /// The same for a list that people keep by hand.
+    pub fn set_manual_list(&self, list: &str, members: &[u64]) {
+        self.state().lists.set(list, members.iter().copied().collect(), true);
     }
 
     /// Takes its part of a seed file: `{"hubspot": {"owners": [...], "contacts": [{...}], "companies": [{...}], "deals": [{...}]}}`. Sends
@@ -330,7 +339,7 @@ impl Vendor for HubspotEmulator {
                 json!({})
             }),
             "list" => read(body).map(|ListControl { list, members }| {
-                state.lists.set(&list, members);
+                state.lists.set(&list, members, false);
                 json!({})
             }),
             "webhooks" => read(body).map(|control: WebhookControl<Target>| {

@@ -88,7 +88,12 @@ impl Table {
     }
 
     pub(super) fn archived(&self, id: u64) -> Option<&Record> {
-        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some() && !self.merged.contains_key(&id))
+        self.gone(id).filter(|_| !self.merged.contains_key(&id))
+    }
+
+    /// A deleted record; also one that was merged.
+    pub(super) fn gone(&self, id: u64) -> Option<&Record> {
+        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some())
     }
 
     pub(super) fn live_ids(&self) -> Vec<u64> {

@@ -12,6 +12,9 @@ use crate::emulator::hubspot::portal::State;
 use crate::emulator::hubspot::records::{Act, Record, Refused, Table, Writer, not_found};
 use crate::emulator::{Asked, Caller, Reply};
 
+/// The most members of a list in one page.
+const MEMBERS_MAX: u64 = 250;
+
 /// Answers a call.
 pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Caller) -> Reply {
     if caller == Caller::Unknown {
@@ -43,6 +46,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             Some(shown) => Reply::json("lists", 200, &shown),
             None => refused("lists", &not_found()),
         },
+        ("GET", "lists", [list, "memberships"]) => call.members(list),
         ("POST", "lists", ["records", "memberships", "batch", "read"]) => {
             match emulator.state().lists.memberships(asked.body) {
                 Ok(told) => Reply::json("lists/memberships", 200, &told),
@@ -234,6 +238,20 @@ impl Call<'_> {
             state.relate(((self.object, id), (to, other)), primary, act)?;
         }
         Ok(())
+    }
+
+    fn members(&self, list: &str) -> Reply {
+        let number = |name: &str| self.asked.query_value(name).and_then(|value| value.parse().ok());
+        let limit = number("limit").unwrap_or(100);
+        if limit > MEMBERS_MAX {
+            return error("lists/members", 400, "VALIDATION_ERROR", "at most 250 members in a page");
+        }
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let members = self.emulator.state().lists.members(list, limit, number("after").unwrap_or(0));
+        match members {
+            Some(members) => Reply::json("lists/members", 200, &members),
+            None => refused("lists/members", &not_found()),
+        }
     }
 
     fn read(&self, id: &str) -> Reply {

@@ -12,6 +12,7 @@
 //! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
 //! | a deal's company and contacts | for deals | one batched call each |
 //! | who has a role on an opportunity | for opportunities | one batched query |
+//! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
 //! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
 //!
 //! Records of one round that turn out to concern each other are not planned side by side: the later one is put off to the next
@@ -29,6 +30,7 @@ use crate::worker::connection::{Live, fields_to_read};
 mod around;
 mod companies;
 mod deals;
+mod fates;
 mod membership;
 mod twins;
 
@@ -73,6 +75,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     let mut drafts: Vec<Draft> =
         subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
     twins::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
+    fates::tell_merged_from_deleted(sources, &mut drafts).await;
     twins::search(sources, &fields, &mut drafts).await;
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
@@ -134,10 +137,10 @@ impl Known {
     fn side(&self, key: RecordKey) -> Result<Side, crm::Error> {
         match self.0.get(&key) {
             Some(Found::Present(record)) if record.key == key => Ok(Side::Present(record.clone())),
-            // It was merged into another record: what was linked is gone, and the survivor speaks for itself.
-            Some(Found::Present(_) | Found::Deleted) => Ok(Side::Deleted),
+            // Another record answers to its id: it was merged into that, which speaks for itself.
+            Some(Found::Present(_) | Found::Merged(_)) => Ok(Side::Merged),
+            Some(Found::Deleted) => Ok(Side::Deleted),
             Some(Found::Converted(_)) => Ok(Side::Converted),
-            Some(Found::Merged(_)) => Ok(Side::Merged),
             Some(Found::Absent) | None => Ok(Side::Absent),
             Some(Found::Failed(error)) => Err(error.clone()),
         }

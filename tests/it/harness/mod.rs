@@ -116,8 +116,17 @@ impl TestApp {
         Self::in_organization(contacts, salesforce::Options::default()).await
     }
 
+    /// The same with a portal of another kind.
+    pub(crate) async fn in_portal(contacts: &str, portal: hubspot::Options) -> Self {
+        Self::between(contacts, portal, salesforce::Options::default()).await
+    }
+
     /// The same with an organization of another kind.
     pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::between(contacts, hubspot::Options::default(), organization).await
+    }
+
+    async fn between(contacts: &str, portal: hubspot::Options, organization: salesforce::Options) -> Self {
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -126,24 +135,26 @@ impl TestApp {
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
         salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
-        Self::around(contacts, (salesforce, salesforce_url), clock, shutdown).await
+        let hubspot = Arc::new(HubspotEmulator::new(portal, clock.clone()));
+        Self::around(contacts, hubspot, (salesforce, salesforce_url), shutdown).await
     }
 
     /// A service of its own for another portal on the same organization; it must end first.
     pub(crate) async fn beside(&self, contacts: &str, external_id_field: &str) -> Self {
         let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone());
         let contacts = format!("{contacts}\n[connections.salesforce.more]\n{external_id_field}");
-        Self::around(&contacts, organization, self.clock.clone(), Shutdown::default()).await
+        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), self.clock.clone()));
+        Self::around(&contacts, hubspot, organization, Shutdown::default()).await
     }
 
     async fn around(
         contacts: &str,
+        hubspot: Arc<HubspotEmulator>,
         (salesforce, salesforce_url): (Arc<SalesforceEmulator>, String),
-        clock: EmulatorClock,
         shutdown: Shutdown,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
+        let clock = hubspot.control().clock().clone();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
