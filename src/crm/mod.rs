@@ -142,6 +142,8 @@ pub enum Write {
     Update {
         /// Which one.
         key: RecordKey,
+        /// The person account behind which the record is: Salesforce takes changes of its contact through that alone.
+        through: Option<RecordKey>,
         /// The fields to change; a blank value clears.
         fields: Fields,
     },

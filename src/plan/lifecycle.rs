@@ -11,7 +11,7 @@
 //! The base of a pair remembers the stage that was seen last, so that a move is told from a difference.
 
 use crate::domain::{Kind, Record, RecordKey, Value};
-use crate::plan::draft::Draft;
+use crate::plan::draft::{Draft, update};
 use crate::plan::rules::{CLOSED_FIELD, COMPANY_PROPERTY, LIFECYCLE_PROPERTY, WON_FIELD};
 use crate::plan::{Agreed, Change, Rules, Side, Step, View};
 
@@ -110,7 +110,7 @@ fn advance(draft: &mut Draft<'_>, record: &Record, stage: &str, (rule, text): (&
         rule,
         agrees: None,
     };
-    draft.steps.push(Step::Update { key: record.key, changes: vec![change] });
+    draft.steps.push(update(record, vec![change]));
 }
 
 /// The company's own look carries its new stage on to its contacts.

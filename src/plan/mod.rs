@@ -23,6 +23,7 @@ pub mod owners;
 mod pairing;
 mod passing;
 mod people;
+pub mod persons;
 pub mod resolve;
 pub mod retry;
 pub mod rules;

@@ -21,6 +21,7 @@
 
 use crate::domain::{Kind, Record, RecordKey, Value};
 use crate::plan::options::{CreateInHubspot, CreateInSalesforce, OnAmbiguousMatch};
+use crate::plan::persons::is_person;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
 use crate::plan::{Candidate, Pair, Rules, Side, State, View};
 
@@ -44,6 +45,11 @@ pub(super) fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
         (Some(_), _, Side::Present(salesforce)) if view.around.manual => {
             first_sight_in_salesforce(salesforce, view, rules)
         }
+        (Some(_), Side::Deleted, Side::Present(person)) if is_person(person) => pairing(
+            Verdict::Stop,
+            "R-222",
+            "the HubSpot record was deleted; its account is a person and stays, and nothing passes until it is restored or resynced",
+        ),
         (Some(pair), Side::Deleted, Side::Present(salesforce)) if deletes_there_now(rules, pair) => {
             pairing(Verdict::Delete(salesforce), "R-051", "the HubSpot record was deleted")
         }

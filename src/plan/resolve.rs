@@ -23,6 +23,7 @@ use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
 use crate::plan::options::{CompanyOptions, SyncOptions};
 use crate::plan::owners::{Owner, Owners};
+use crate::plan::persons::PERSON_FIELD;
 use crate::plan::rules::{Deals, LIFECYCLE_PROPERTY, People, id_property};
 use crate::plan::stages::{PipelineStage, Stages};
 use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schema, Schemas};
@@ -119,6 +120,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
         lifecycle: options.lifecycle.clone(),
         lifecycle_stages: resolver.lifecycle_stages(),
         hidden: Vec::new(),
+        person_accounts: resolver.schema(Kind::Contact, PERSON_FIELD).is_some(),
         time_zone: resolver.time_zone(),
         owners: Owners::matched(&survey.owners, &survey.users),
     };

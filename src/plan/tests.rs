@@ -106,7 +106,7 @@ fn applied(view: &View, plan: &Plan) -> View {
     let mut next = view.clone();
     let mut base = plan.base.clone();
     for step in &plan.steps {
-        let Step::Update { key, changes } = step else { continue };
+        let Step::Update { key, changes, .. } = step else { continue };
         let side = if key.system() == System::Hubspot { &mut next.hubspot } else { &mut next.salesforce };
         let Side::Present(record) = side else { continue };
         record.fields.extend(fields_of(changes));

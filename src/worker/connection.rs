@@ -8,8 +8,9 @@ use futures::future::BoxFuture;
 use crate::crm::{self, Crm, FieldsByKind, Identity};
 use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
 use crate::plan::options::SyncOptions;
+use crate::plan::persons::PERSON_FIELD;
 use crate::plan::resolve::{Resolved, Survey, resolve};
-use crate::plan::{Category, Rules, Schema};
+use crate::plan::{Category, Rules, Schema, Schemas};
 use crate::worker::Error;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
@@ -147,7 +148,12 @@ impl Live {
             Family::Companies => sync.companies.enabled,
             Family::Deals => sync.deals.enabled || (transitions && *kind == Kind::Opportunity),
         });
-        let schemas = futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
+        let mut schemas: Schemas =
+            futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
+        let persons = schemas.get(&Kind::Contact).is_some_and(|schema| schema.contains_key(PERSON_FIELD));
+        if persons && !schemas.contains_key(&Kind::Account) {
+            schemas.extend([schema(Kind::Account).await?]);
+        }
         let mut survey = Survey { schemas, edition, ..Survey::default() };
         let list = sync.contacts.inclusion_list_id.trim();
         if !list.is_empty() {

@@ -132,7 +132,7 @@ fn count_steps(steps: &[Step], preview: &mut BTreeMap<String, u64>) {
         match step {
             Step::Link { .. } => count(preview, "links", 1),
             Step::Create { kind, .. } => count(preview, &format!("creates_in_{}", kind.system()), 1),
-            Step::Update { key, changes } => {
+            Step::Update { key, changes, .. } => {
                 count(preview, &format!("updates_in_{}", key.system()), 1);
                 let clears = changes.iter().filter(|change| change.new.is_blank()).count();
                 count(preview, &format!("cleared_values_in_{}", key.system()), clears as u64);

@@ -19,6 +19,7 @@ mod openapi;
 mod optout;
 mod owners;
 mod people;
+mod persons;
 mod portals;
 mod refusals;
 mod rules;

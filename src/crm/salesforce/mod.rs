@@ -16,6 +16,7 @@ mod answers;
 mod auth;
 mod client;
 mod people;
+mod persons;
 mod soql;
 pub mod webhook;
 mod wire;

@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::crm::salesforce::answers::classify;
 use crate::crm::salesforce::client::{Request, SalesforceClient, read_body, to_body};
+use crate::crm::salesforce::persons;
 use crate::crm::salesforce::wire::{ApiError, Collection, Row, RowAnswer, from_value};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Error, Write, Written};
@@ -45,7 +46,14 @@ impl SalesforceClient {
         let outcomes = side_by_side(calls, self.calls_in_flight()).await;
         let mut by_place: HashMap<usize, Result<Written, Error>> = outcomes.into_iter().flatten().collect();
         let missing = || Err(Error::Unexpected { text: "a write was not answered".to_owned() });
-        (0..writes.len()).map(|place| by_place.remove(&place).unwrap_or_else(missing)).collect()
+        let outcome = |(place, write): (usize, &Write)| {
+            let outcome = by_place.remove(&place).unwrap_or_else(missing);
+            match write {
+                Write::Update { key, through: Some(_), .. } => persons::of_contact(outcome, *key),
+                _ => outcome,
+            }
+        };
+        writes.iter().enumerate().map(outcome).collect()
     }
 
     async fn write_chunk(&self, lane: Lane, rows: Vec<Placed>) -> Vec<Outcome> {
@@ -123,7 +131,12 @@ impl SalesforceClient {
 /// Where a write goes; HubSpot's own writes go nowhere here.
 fn lane_of(write: &Write) -> Option<(Lane, Row)> {
     match write {
-        Write::Update { key, fields } => {
+        Write::Update { through: Some(account), fields, .. } => {
+            let mut row = row_of(Kind::Account, &persons::on_account(fields));
+            row.insert("id".to_owned(), Json::String(account.id().to_string()));
+            Some((Lane::Update(Kind::Account), row))
+        }
+        Write::Update { key, through: None, fields } => {
             let mut row = row_of(key.kind(), fields);
             row.insert("id".to_owned(), Json::String(key.id().to_string()));
             Some((Lane::Update(key.kind()), row))
