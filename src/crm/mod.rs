@@ -93,6 +93,8 @@ pub struct Identity {
     pub time_zone: Option<String>,
     /// The edition, where the CRM says.
     pub edition: Option<String>,
+    /// When a trial account ends; `None` for every other.
+    pub trial_ends: Option<String>,
 }
 
 /// What reading one record found.

@@ -29,6 +29,7 @@ pub mod retry;
 pub mod rules;
 pub mod stages;
 mod step;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod values;

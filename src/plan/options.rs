@@ -22,6 +22,15 @@ pub struct SyncOptions {
 }
 
 impl SyncOptions {
+    /// Whether a family's records are to be paired.
+    pub const fn enabled(&self, family: Family) -> bool {
+        match family {
+            Family::People => self.contacts.enabled,
+            Family::Companies => self.companies.enabled,
+            Family::Deals => self.deals.enabled,
+        }
+    }
+
     /// The mappings that a person wrote for a family.
     pub fn mappings(&self, family: Family) -> &[MappingOptions] {
         match family {

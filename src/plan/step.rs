@@ -115,6 +115,7 @@ fn as_text<S: serde::Serializer>(key: &RecordKey, serializer: S) -> Result<S::Ok
     serializer.collect_str(key)
 }
 
+#[expect(clippy::ref_option, reason = "serde hands in the field as it is")]
 fn as_optional_text<S: serde::Serializer>(key: &Option<RecordKey>, serializer: S) -> Result<S::Ok, S::Error> {
     match key {
         Some(key) => as_text(key, serializer),

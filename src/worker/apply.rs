@@ -253,7 +253,14 @@ fn note_written(order: Order, written: &Written, outcome: &mut Applied) {
 impl Order {
     /// Takes the refused fields out. Returns whether there is anything left worth another attempt.
     fn reduce(&mut self, refusal: &Refusal) -> bool {
-        let refused: BTreeSet<&str> = refusal.fields.iter().map(String::as_str).collect();
+        // Salesforce takes no state without its country.
+        let states: Vec<String> = refusal
+            .fields
+            .iter()
+            .filter(|field| field.ends_with("Country"))
+            .map(|field| field.replace("Country", "State"))
+            .collect();
+        let refused: BTreeSet<&str> = refusal.fields.iter().chain(&states).map(String::as_str).collect();
         let before = self.changes.len();
         self.changes.retain(|change| !refused.contains(change.field.as_str()));
         if self.reduced

@@ -131,7 +131,7 @@ impl Live {
 
     async fn survey(&self) -> Result<Resolved, Error> {
         let sync = &self.settings.sync;
-        let edition = self.identify(System::Salesforce).await?.edition;
+        let Identity { edition, trial_ends, .. } = self.identify(System::Salesforce).await?;
         let schema = |kind: Kind| async move {
             let system = kind.system();
             // An object that is hidden from us has no fields; the planner says so, and the others go on.
@@ -154,7 +154,7 @@ impl Live {
         if persons && !schemas.contains_key(&Kind::Account) {
             schemas.extend([schema(Kind::Account).await?]);
         }
-        let mut survey = Survey { schemas, edition, ..Survey::default() };
+        let mut survey = Survey { schemas, edition, trial_ends, ..Survey::default() };
         let list = sync.contacts.inclusion_list_id.trim();
         if !list.is_empty() {
             survey.inclusion_list = self.ask(System::Hubspot, |crm| crm.list_kind(list)).await?;

@@ -1,6 +1,8 @@
 //! What organizations of other kinds can and cannot do, as stories.
 
 use hubforce::emulator::salesforce::Options;
+use hubforce::plan::Category;
+use hubforce::store::types::JobState;
 
 use crate::harness::TestApp;
 use crate::people::ADA;
@@ -58,5 +60,32 @@ async fn r_014_an_object_that_is_hidden_does_not_sync_and_the_others_do() {
     assert_eq!(app.salesforce.ids("Contact").len(), 1, "people go on");
     let findings = app.worker.inspect(&app.name).await.unwrap();
     assert!(findings.iter().any(|finding| finding.text.contains("R-014")), "{findings:?}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_013_what_our_user_may_not_do_is_said_before_it_is_tried_and_parked_when_it_is() {
+    let app = TestApp::start().await;
+    app.salesforce.restrict_object("Lead");
+    let findings = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();
+    assert!(findings.contains("may not create or change Lead records (R-013)"), "{findings}");
+    app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    let parked = app.jobs(Some(JobState::Parked)).await;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].error.as_ref().unwrap().0, Category::FieldPermission);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn r_004_a_trial_organization_works_until_it_ends_and_is_told_so() {
+    let ends = "2026-12-24T00:00:00.000+0000";
+    let trial = Options { trial_ends: Some(ends.to_owned()), ..Options::default() };
+    let app = TestApp::in_organization("", trial).await;
+    app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    assert_eq!(app.salesforce.ids("Lead").len(), 1);
+    let findings = app.worker.inspect(&app.name).await.unwrap();
+    assert!(findings.iter().any(|finding| finding.text.contains(ends)), "{findings:?}");
     app.end().await;
 }

@@ -9,6 +9,7 @@ mod crash;
 mod deals;
 mod editions;
 mod fates;
+mod fields;
 mod first_load;
 mod harness;
 mod inclusion;

@@ -35,7 +35,10 @@ async fn r_220_and_r_221_a_person_account_is_a_contact_and_a_company() {
         assert_eq!((contacts.len(), made.len()), (1, companies));
         let of_contact = |name: &str| app.hubspot.property(contacts[0], name);
         assert_eq!(of_contact("email").as_deref(), Some("grace@example.com"));
-        assert_eq!((of_contact("firstname"), of_contact("lastname")), (Some("Grace".into()), Some("Hopper".into())));
+        assert_eq!(
+            (of_contact("firstname"), of_contact("lastname")),
+            (Some("Grace".into()), Some("Hopper".into()))
+        );
         assert_eq!(of_contact("hubforce_salesforce_contact_id"), Some(behind.clone()));
         assert_eq!(
             app.salesforce.field("Contact", &behind, "Hubforce_HubSpot_Id__c"),
@@ -43,7 +46,10 @@ async fn r_220_and_r_221_a_person_account_is_a_contact_and_a_company() {
             "the id is written through the account"
         );
         if let [company] = made[..] {
-            assert_eq!(app.hubspot.property_in("companies", company, "name").as_deref(), Some("Grace Hopper"));
+            assert_eq!(
+                app.hubspot.property_in("companies", company, "name").as_deref(),
+                Some("Grace Hopper")
+            );
             assert_eq!(
                 app.hubspot.property_in("companies", company, "hubforce_salesforce_account_id"),
                 Some(account)
@@ -69,7 +75,11 @@ async fn r_222_one_record_holds_what_hubspot_keeps_in_two() {
     assert_eq!(of_account("PersonMailingCity").as_deref(), Some("Boston"));
     assert_eq!(app.salesforce.field("Contact", &behind, "MailingCity").as_deref(), Some("Boston"));
     let phone = |app: &TestApp| app.hubspot.property_in("companies", company, "phone");
-    assert_eq!((of_account("Phone"), phone(&app)), (Some("1".into()), Some("1".into())), "both have one telephone");
+    assert_eq!(
+        (of_account("Phone"), phone(&app)),
+        (Some("1".into()), Some("1".into())),
+        "both have one telephone"
+    );
     app.clock.advance_millis(1_000);
     app.hubspot.update_in("companies", company, &[("phone", "2"), ("name", "Somebody")]).unwrap();
     app.settle().await;
@@ -78,7 +88,9 @@ async fn r_222_one_record_holds_what_hubspot_keeps_in_two() {
     assert_eq!(of_account("Name").as_deref(), Some("Grace Hopper"), "the name follows from the person's");
     assert_eq!(app.hubspot.property_in("companies", company, "name").as_deref(), Some("Grace Hopper"));
     app.clock.advance_millis(1_000);
-    app.salesforce.update("Account", &account, &[("PersonEmail", "hopper@example.com"), ("LastName", "H")]).unwrap();
+    app.salesforce
+        .update("Account", &account, &[("PersonEmail", "hopper@example.com"), ("LastName", "H")])
+        .unwrap();
     app.settle().await;
     assert_eq!(app.hubspot.property(contact, "email").as_deref(), Some("hopper@example.com"));
     assert_eq!(app.hubspot.property_in("companies", company, "name").as_deref(), Some("Grace H"));

@@ -121,3 +121,47 @@ async fn a_session_that_ran_out_is_renewed() {
     assert_eq!(app.salesforce.ids("Lead").len(), 2);
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_078_a_duplicate_rule_that_blocks_parks_the_create_and_one_that_alerts_does_not() {
+    for blocks in [true, false] {
+        let app = TestApp::start().await;
+        let other = [("LastName", "P"), ("Company", "C"), ("Phone", "7")];
+        app.salesforce.create("Lead", &other).unwrap();
+        if blocks {
+            app.salesforce.block_duplicates("Lead", "Phone");
+        } else {
+            app.salesforce.refuse_duplicates("Lead", "Phone");
+        }
+        app.hubspot.create(&[("email", "ada@example.com"), ("lastname", "L"), ("phone", "7")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.salesforce.ids("Lead").len(), if blocks { 1 } else { 2 });
+        let parked = app.jobs(Some(JobState::Parked)).await;
+        let headings: Vec<Category> = parked.iter().map(|job| job.error.as_ref().unwrap().0).collect();
+        assert_eq!(headings, if blocks { vec![Category::Duplicate] } else { vec![] });
+        app.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
+    let app = TestApp::with("[connections.sync.companies]\nenabled = true").await;
+    app.hubspot.drop_events(u32::MAX);
+    for n in 0..250 {
+        app.hubspot.create_in("companies", &[("name", &format!("C{n}"))]).unwrap();
+    }
+    app.deliver().await;
+    let fault = r#"{ "method": "GET", "path": "/companies", "skip": 2, "status": 503 }"#;
+    app.hubspot.control().add_fault(serde_json::from_str::<Fault>(fault).unwrap());
+    let body = r#"{"kind": "company", "all": true}"#;
+    let (status, started) = app.ask("POST", "/v1/connections/acme/resync", body).await;
+    assert_eq!(status, 202);
+    assert!(app.worker.drain().await.is_err(), "a page was not to be had");
+    app.worker.drain().await.unwrap();
+    assert_eq!(app.salesforce.ids("Account").len(), 250);
+    let path = format!("/v1/connections/acme/resyncs/{}", started["id"].as_str().unwrap());
+    let (_, resync) = app.ask("GET", &path, "").await;
+    assert_eq!((&resync["state"], &resync["done"]), (&"finished".into(), &250.into()), "{resync}");
+    assert_eq!(app.hubspot.control().calls_to("list"), 3, "no page is read twice");
+    app.end().await;
+}

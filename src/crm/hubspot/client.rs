@@ -284,6 +284,7 @@ impl Crm for HubspotClient {
             author: Some(self.options.app_id.to_string()),
             time_zone: details.time_zone,
             edition: details.account_type,
+            trial_ends: None,
         })
     }
 

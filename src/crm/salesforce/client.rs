@@ -14,8 +14,8 @@ use crate::crm::salesforce::answers::{classify, error_of};
 use crate::crm::salesforce::auth::{Access, ClientCredentials, Session};
 use crate::crm::salesforce::soql::{LIST_MAX, is_in, literal};
 use crate::crm::salesforce::wire::{
-    ALWAYS_READ, ApiError, Composite, CompositeAnswer, Describe, DescribedField, QueryAnswer, READ_OF_LEADS,
-    Retrieve, Row, Subrequest, into_found, into_record,
+    ALWAYS_READ, ApiError, Composite, CompositeAnswer, Describe, QueryAnswer, READ_OF_LEADS, Retrieve, Row,
+    Subrequest, into_found, into_record,
 };
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
@@ -322,15 +322,16 @@ impl Crm for SalesforceClient {
     }
 
     async fn identity(&self) -> Result<Identity, Error> {
-        let answer = self.query("query", "SELECT Id, OrganizationType FROM Organization").await?;
-        let edition =
-            answer.records.first().and_then(|row| row.get("OrganizationType")?.as_str().map(str::to_owned));
+        let soql = "SELECT Id, OrganizationType, TrialExpirationDate FROM Organization";
+        let answer = self.query("query", soql).await?;
+        let text = |name: &str| answer.records.first()?.get(name)?.as_str().map(str::to_owned);
         let session = self.access.session(&self.transport).await?;
         Ok(Identity {
             account: self.options.organization.to_string(),
             author: Some(session.user_id.to_string()),
             time_zone: None,
-            edition,
+            edition: text("OrganizationType"),
+            trial_ends: text("TrialExpirationDate"),
         })
     }
 
@@ -339,7 +340,7 @@ impl Crm for SalesforceClient {
             return Ok(Schema::new());
         }
         let answer: Describe = self.get("describe", format!("/sobjects/{kind}/describe")).await?;
-        Ok(answer.fields.into_iter().map(DescribedField::into_schema).collect())
+        Ok(answer.into_schema())
     }
 
     async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found> {

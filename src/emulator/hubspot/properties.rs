@@ -281,7 +281,8 @@ impl Property {
         json!({
             "name": name, "label": self.label, "type": self.value_type, "fieldType": self.field_type, "description": "",
             "groupName": "contactinformation", "options": options, "displayOrder": -1, "calculated": false,
-            "externalOptions": self.external, "hasUniqueValue": self.unique && name != "email", "hidden": false, "formField": true,
+            "externalOptions": self.external,
+            "referencedObjectType": if name == "hubspot_owner_id" { json!("OWNER") } else { Json::Null }, "hasUniqueValue": self.unique && name != "email", "hidden": false, "formField": true,
             "dataSensitivity": "non_sensitive",
             "modificationMetadata": {
                 "archivable": true, "readOnlyDefinition": true, "readOnlyValue": self.read_only

@@ -5,7 +5,9 @@ use serde_json::{Map, Value as Json, json};
 use crate::emulator::salesforce::fields::WRITTEN;
 use crate::emulator::salesforce::records::Table;
 use crate::emulator::salesforce::values::typed;
-use crate::emulator::salesforce::{Act, Converted, INTEGRATION_USER, PERSON_USER, SalesforceEmulator};
+use crate::emulator::salesforce::{
+    Act, Converted, DuplicateRule, INTEGRATION_USER, PERSON_USER, SalesforceEmulator,
+};
 
 impl SalesforceEmulator {
     /// Sends the outbound messages of leads, contacts, accounts and opportunities there.
@@ -26,7 +28,17 @@ impl SalesforceEmulator {
     /// A duplicate rule: no record of this object is created with a value that another one holds in this field, unless the caller's
     /// header allows it.
     pub fn refuse_duplicates(&self, object: &str, field: &str) {
-        self.state().duplicates = Some((object.to_owned(), field.to_owned()));
+        self.set_duplicate_rule(object, field, false);
+    }
+
+    /// The same, whatever the caller's header says.
+    pub fn block_duplicates(&self, object: &str, field: &str) {
+        self.set_duplicate_rule(object, field, true);
+    }
+
+    fn set_duplicate_rule(&self, object: &str, field: &str, blocks: bool) {
+        let (object, field) = (object.to_owned(), field.to_owned());
+        self.state().duplicates = Some(DuplicateRule { object, field, blocks });
     }
 
     pub(super) fn by_person(&self, tells: bool) -> Act {
@@ -120,6 +132,11 @@ impl SalesforceEmulator {
     /// Hides a field from the integration's user.
     pub fn hide_field(&self, object: &str, field: &str) {
         self.state().hidden.fields.insert((object.to_owned(), field.to_owned()));
+    }
+
+    /// Lets the integration's user read an object's records and write none.
+    pub fn restrict_object(&self, object: &str) {
+        self.state().hidden.read_only.insert(object.to_owned());
     }
 
     /// The integration's user.

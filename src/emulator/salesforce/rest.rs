@@ -171,7 +171,8 @@ impl Call<'_> {
         let state = self.emulator.state();
         match state.seen(self.user, object) {
             Some(table) => {
-                let described = table.schema.described(|name| state.sees(self.user, object, name));
+                let sees = |name: &str| state.sees(self.user, object, name);
+                let described = table.schema.described(sees, state.hidden.may_write(self.user, object));
                 Reply::json("describe", 200, &described)
             }
             None => error("describe", 404, "NOT_FOUND", "The requested resource does not exist"),
