@@ -42,12 +42,22 @@ pub struct Assembled {
 pub async fn assemble(config: &Config, outside: &Outside) -> anyhow::Result<Assembled> {
     let options = store::Options { url: config.database.url.clone(), migrate: config.database.migrate };
     let store = store::open(&options).await.context("the database cannot be opened; check database.url")?;
+    let transport = Transport::new(CallMetrics::shared()).context("the HTTP client cannot be built")?;
+    assemble_on(config, outside, store, &transport)
+}
+
+/// The same on this memory and over this network.
+pub fn assemble_on(
+    config: &Config,
+    outside: &Outside,
+    store: Arc<dyn Store>,
+    transport: &Transport,
+) -> anyhow::Result<Assembled> {
     let (door, keeper) = Door::open(Arc::clone(&store));
     outside.shutdown.tasks.spawn(keeper);
-    let transport = Transport::new(CallMetrics::shared()).context("the HTTP client cannot be built")?;
     let (mut connections, mut ingress) = (Vec::new(), Vec::new());
     for connection in &config.connections {
-        let (working, listening) = connect(connection, config, &transport, &outside.clock)?;
+        let (working, listening) = connect(connection, config, transport, &outside.clock)?;
         connections.push(working);
         ingress.push(listening);
     }

@@ -263,3 +263,17 @@ async fn r_071_and_r_072_a_merge_in_salesforce_merges_nobody_in_hubspot() {
     assert_eq!(app.lead_field(&other, "City"), None, "the survivor has a contact of its own");
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_080_the_contact_of_a_converted_lead_is_known_whatever_address_its_twin_has_by_now() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    let heir = app.salesforce.convert(&lead).unwrap();
+    app.hubspot.update(contact, &[("email", "countess@example.com")]).unwrap();
+    // The message about the new contact comes first, and nobody in HubSpot has its address any more.
+    app.settle().await;
+    assert_eq!(app.hubspot.ids(), [contact], "nobody is made a second time");
+    assert_eq!(app.salesforce.field("Contact", &heir, "Email").as_deref(), Some("countess@example.com"));
+    app.end().await;
+}

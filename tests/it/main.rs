@@ -1,6 +1,7 @@
 //! Stories through the doors: a signed webhook in, the emulators' state and call count out.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod agreement;
 mod cli;
 mod companies;
 mod convergence;
@@ -20,7 +21,14 @@ mod openapi;
 mod optout;
 mod owners;
 mod people;
+mod people_at_work;
 mod persons;
 mod portals;
 mod refusals;
 mod rules;
+mod simulation;
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]
+fn asked_for(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}

@@ -165,3 +165,27 @@ async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
     assert_eq!(app.hubspot.control().calls_to("list"), 3, "no page is read twice");
     app.end().await;
 }
+
+#[tokio::test]
+async fn i_5_a_new_record_that_changes_before_its_create_is_known_to_have_happened_is_linked() {
+    let settings = "[connections.sync.companies]\nenabled = true\n[connections.sync.deals]\nenabled = true";
+    let app = TestApp::with(settings).await;
+    let fields = [("Name", "Engine"), ("StageName", "Closed Won"), ("CloseDate", "2026-12-31")];
+    let lost = r#"{ "path": "/batch/create", "times": 2, "applied_but_unanswered": true }"#;
+    app.hubspot.control().add_fault(serde_json::from_str::<Fault>(lost).unwrap());
+    app.salesforce.create("Opportunity", &fields).unwrap();
+    app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
+    app.settle().await;
+    let (deal, company) = (app.hubspot.ids_in("deals")[0], app.hubspot.ids_in("companies")[0]);
+    // Both creates wait for another look at what came of them; people are quicker.
+    app.hubspot.update_in("deals", deal, &[("amount", "7")]).unwrap();
+    app.hubspot.update_in("companies", company, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!((app.salesforce.ids("Opportunity").len(), app.hubspot.ids_in("deals").len()), (1, 1));
+    let account = app.salesforce.ids("Account");
+    assert_eq!(account.len(), 1);
+    assert_eq!(app.salesforce.field("Account", &account[0], "BillingCity").as_deref(), Some("Bonn"));
+    app.settle_after(60_000).await;
+    assert_eq!((app.hubspot.ids_in("deals").len(), app.hubspot.ids_in("companies").len()), (1, 1));
+    app.end().await;
+}

@@ -20,6 +20,12 @@ impl SalesforceEmulator {
         self.state().outbound.outbox.knobs.drop = n;
     }
 
+    /// Tries again at once what could not be delivered, instead of after the vendor's minutes and hours.
+    pub fn try_again_now(&self) {
+        let now = self.now();
+        self.state().outbound.outbox.hasten(now);
+    }
+
     /// Refuses every write in which this field contains this text.
     pub fn refuse_where(&self, field: &str, contains: &str) {
         self.state().validation = Some((field.to_owned(), contains.to_owned()));

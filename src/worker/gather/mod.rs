@@ -12,6 +12,8 @@
 //! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
 //! | a deal's company and contacts | for deals | one batched call each |
 //! | who has a role on an opportunity | for opportunities | one batched query |
+//! | the record whose id a record without a twin bears | where it bears one | one batched read |
+//! | which lead a contact came of | for contacts that nobody in HubSpot matches | one batched query |
 //! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
 //! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
 //!
@@ -77,6 +79,8 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
     fates::tell_merged_from_deleted(sources, &mut drafts).await;
     twins::search(sources, &fields, &mut drafts).await;
+    twins::follow_own_ids(sources, &fields, &mut known, &mut drafts).await?;
+    fates::adopt_converted(sources, &fields, &mut known, &mut drafts).await?;
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
     twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;

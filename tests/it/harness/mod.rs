@@ -37,7 +37,7 @@ pub(crate) const TOKEN: &str = "operator-token";
 pub(crate) const VIEWER: &str = "viewer-token";
 
 /// An instant to begin with.
-const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
 /// A service with both emulators around it.
 pub(crate) struct TestApp {
