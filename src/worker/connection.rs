@@ -1,6 +1,6 @@
 //! A connection at work: its two CRMs, and its rules as resolved against their live schemas.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -10,6 +10,7 @@ use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
 use crate::plan::options::SyncOptions;
 use crate::plan::persons::PERSON_FIELD;
 use crate::plan::resolve::{Resolved, Survey, resolve};
+use crate::plan::retry::rest_ms;
 use crate::plan::{Category, Rules, Schema, Schemas};
 use crate::worker::Error;
 
@@ -51,8 +52,10 @@ pub(super) struct Live {
     pub(super) settings: Connection,
     resolved: Mutex<Option<(Timestamp, Arc<Resolved>)>>,
     salesforce_author: Mutex<Option<String>>,
-    /// Milliseconds since 1970; 0 where nothing was ever refused for want of allowance.
+    /// Milliseconds since 1970; 0 where it never rested.
     rests_until: AtomicI64,
+    /// Rounds in a row in which a CRM answered nothing.
+    silent_rounds: AtomicU32,
 }
 
 impl Live {
@@ -62,15 +65,27 @@ impl Live {
             resolved: Mutex::default(),
             salesforce_author: Mutex::default(),
             rests_until: AtomicI64::new(0),
+            silent_rounds: AtomicU32::new(0),
         }
     }
 
-    /// An allowance is used up until then: claiming more would only fail more.
+    /// A CRM answered nothing in a whole round: all of it rests, longer each time, instead of every job by itself.
+    pub(super) fn rest_in_silence(&self, now: Timestamp) {
+        let rounds = self.silent_rounds.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.rest_until(now.plus_millis(rest_ms(rounds)));
+    }
+
+    /// Both CRMs answer.
+    pub(super) fn is_answered(&self) {
+        self.silent_rounds.store(0, Ordering::Relaxed);
+    }
+
+    /// Claiming more before then would only fail more: an allowance is used up, or a CRM does not answer.
     pub(super) fn rest_until(&self, at: Timestamp) {
         self.rests_until.fetch_max(at.as_millis(), Ordering::Relaxed);
     }
 
-    /// How long to rest for want of allowance; 0 where work can go on.
+    /// How long to rest; 0 where work can go on.
     pub(super) fn rest_ms(&self, now: Timestamp) -> u64 {
         let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
         until.millis_since(now).max(0).unsigned_abs()

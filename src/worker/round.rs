@@ -79,6 +79,12 @@ impl Worker {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
         let gathered = gather(&sources, &subjects).await?;
+        let silent = gathered.iter().all(Gathered::is_silent);
+        if silent {
+            live.rest_in_silence(now);
+        } else {
+            live.is_answered();
+        }
         // An owner who is new to us may well be known to both CRMs by now.
         let resolved = &self.resolved_for(live, resolved, &gathered, now).await?;
         let rules = &resolved.rules;
@@ -88,6 +94,9 @@ impl Worker {
         let mut conclusions = Vec::with_capacity(claimed.len());
         for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
             conclusions.push(match (gathered, planned) {
+                (Gathered::Failed(..), _) if silent => {
+                    Conclusion { finished: finish::released(claimed), unauthorized: None }
+                }
                 (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
                 (_, Some(Planned { view, plan })) => {
                     finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)

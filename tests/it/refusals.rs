@@ -64,17 +64,8 @@ async fn r_295_hubspot_refuses_a_batch_for_one_value_and_the_others_are_written(
 #[tokio::test]
 async fn r_283_an_unavailable_crm_is_tried_again_later() {
     let app = TestApp::start().await;
-    let fault = |status| Fault {
-        method: None,
-        path: "/composite".to_owned(),
-        skip: 0,
-        times: 1,
-        status: Some(status),
-        body: None,
-        delay_ms: 0,
-        applied_but_unanswered: false,
-    };
-    app.salesforce.control().add_fault(fault(503));
+    let fault = r#"{ "method": "PATCH", "path": "/composite", "status": 503 }"#;
+    app.salesforce.control().add_fault(serde_json::from_str(fault).unwrap());
     create(&app, 0, "Fine");
     app.settle().await;
     assert_eq!(app.jobs(Some(JobState::Waiting)).await.len(), 1);
@@ -187,5 +178,34 @@ async fn i_5_a_new_record_that_changes_before_its_create_is_known_to_have_happen
     assert_eq!(app.salesforce.field("Account", &account[0], "BillingCity").as_deref(), Some("Bonn"));
     app.settle_after(60_000).await;
     assert_eq!((app.hubspot.ids_in("deals").len(), app.hubspot.ids_in("companies").len()), (1, 1));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_day_without_a_crm_parks_nothing_and_is_made_good_once_for_each_record() {
+    let app = TestApp::start().await;
+    let contacts: Vec<u64> = (0..5).map(|n| create(&app, n, "Fine")).collect();
+    app.settle().await;
+    let down = r#"{ "path": "/services", "times": 1000000, "status": 503 }"#;
+    app.salesforce.control().add_fault(serde_json::from_str::<Fault>(down).unwrap());
+    for hour in 0..24 {
+        for contact in &contacts {
+            app.hubspot.update(*contact, &[("city", &format!("City {hour}"))]).unwrap();
+        }
+        app.deliver().await;
+        for _ in 0..30 {
+            app.clock.advance_millis(2 * 60_000);
+            // What cannot be asked is an error of the round; it rests and goes on.
+            let _ = app.worker.drain().await;
+        }
+    }
+    assert_eq!(app.jobs(Some(JobState::Due)).await.len(), contacts.len(), "nothing waits for a person");
+    app.salesforce.control().reset();
+    app.forget_calls();
+    app.settle_after(60_000).await;
+    for lead in app.salesforce.ids("Lead") {
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("City 23"));
+    }
+    assert_eq!(app.writes(), 1, "the newest state of all of them in one call");
     app.end().await;
 }

@@ -61,6 +61,13 @@ pub(super) enum Gathered {
     Failed(System, crm::Error),
 }
 
+impl Gathered {
+    /// Whether the CRM did not answer at all.
+    pub(super) const fn is_silent(&self) -> bool {
+        matches!(self, Self::Failed(_, crm::Error::Unavailable { .. }))
+    }
+}
+
 /// What gathering needs.
 pub(super) struct Sources<'a> {
     pub(super) live: &'a Live,
