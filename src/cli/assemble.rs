@@ -7,7 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{self, Config, HubspotAuth, SalesforceAuth};
 use crate::crm::hubspot::{self, HubspotClient};
-use crate::crm::limiter::Allowance;
+use crate::crm::limiter::{Allowance, Purse};
 use crate::crm::salesforce::{self, ClientCredentials, SalesforceClient};
 use crate::crm::transport::Transport;
 use crate::domain::{Clock, ConnectionName, SalesforceId, Secret};
@@ -16,7 +16,7 @@ use crate::shutdown::Shutdown;
 use crate::store::door::Door;
 use crate::store::{self, Store};
 use crate::telemetry::CallMetrics;
-use crate::worker::{Connection, Mode, Options, Worker};
+use crate::worker::{Connection, Mode, Options, SharedPurse, Worker};
 
 /// What a service takes from around it.
 pub struct Outside {
@@ -57,7 +57,7 @@ pub fn assemble_on(
     outside.shutdown.tasks.spawn(keeper);
     let (mut connections, mut ingress) = (Vec::new(), Vec::new());
     for connection in &config.connections {
-        let (working, listening) = connect(connection, config, transport, &outside.clock)?;
+        let (working, listening) = connect(connection, config, (transport, &store), &outside.clock)?;
         connections.push(working);
         ingress.push(listening);
     }
@@ -91,7 +91,7 @@ fn admin_tokens(config: &Config) -> Result<Vec<AdminToken>, config::Error> {
 fn connect(
     connection: &config::Connection,
     config: &Config,
-    transport: &Transport,
+    (transport, store): (&Transport, &Arc<dyn Store>),
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(Connection, IngressConnection)> {
     let name = connection
@@ -105,6 +105,7 @@ fn connect(
     let app_id = connection.hubspot.app_id.context("hubspot.app_id is missing")?;
     let hubspot = hubspot_options(&connection.hubspot, (portal_id, app_id), config.worker.concurrency)?;
     let salesforce = salesforce_options(&connection.salesforce, organization, config.worker.concurrency)?;
+    let purse: Arc<dyn Purse> = Arc::new(SharedPurse::new(Arc::clone(store), name.clone()));
     let external_id = connection.salesforce.external_id_field.clone();
     let working = Connection {
         name: name.clone(),
@@ -112,8 +113,13 @@ fn connect(
             config::Mode::Live => Mode::Live,
             config::Mode::Shadow => Mode::Shadow,
         },
-        hubspot: Arc::new(HubspotClient::new(hubspot, transport.clone(), Arc::clone(clock))),
-        salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock))),
+        hubspot: Arc::new(HubspotClient::new(
+            hubspot,
+            transport.clone(),
+            Arc::clone(clock),
+            Arc::clone(&purse),
+        )),
+        salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock), purse)),
         sync: connection.sync.clone(),
         external_id_field: Some(external_id).filter(|field| !field.is_empty()),
     };

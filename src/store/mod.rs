@@ -21,8 +21,8 @@ pub use error::Error;
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
-    TaskProgress,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
 };
 
 /// How memory is opened.
@@ -156,8 +156,8 @@ pub trait Store: Send + Sync {
     /// Resyncs of a connection that still have records to mark or look at, oldest first.
     async fn open_resyncs(&self, connection: &ConnectionName) -> Result<Vec<Resync>, Error>;
 
-    /// Takes calls from an allowance that all instances share (I6). Returns how many: what is wanted, or what is left.
-    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error>;
+    /// Takes calls from an allowance that all instances share (I6): what is wanted, or what is left.
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<Reserved, Error>;
 
     /// Takes up a piece of scheduled work, if it is due and nobody else does it; one that was never done is due.
     async fn claim_task(&self, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error>;

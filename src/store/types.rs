@@ -498,3 +498,12 @@ pub struct Reserve<'a> {
     /// How many calls are wanted.
     pub wanted: u32,
 }
+
+/// Calls taken from an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// How many: what was wanted, or what was left.
+    pub calls: u32,
+    /// How many are left after them.
+    pub left: u32,
+}

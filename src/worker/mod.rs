@@ -14,6 +14,7 @@ mod error;
 mod explain;
 mod finish;
 mod gather;
+mod purse;
 mod resync;
 mod round;
 mod run;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 pub use connection::{Connection, Mode};
 pub use error::Error;
 pub use explain::{Explanation, Linked, Pending, Reason};
+pub use purse::SharedPurse;
 
 use crate::domain::{Clock, ConnectionName, System};
 use crate::plan::resolve::Finding;

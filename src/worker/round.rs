@@ -205,6 +205,7 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     Subject {
         key: claimed.jobs[0].key,
         pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
+        interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
         manual: claimed.jobs.iter().any(|job| matches!(job.cause, Cause::Resync(_))),
         hubspot_changed_at: changed_at(System::Hubspot),
         salesforce_changed_at: changed_at(System::Salesforce),

@@ -13,7 +13,7 @@ use crate::crm::hubspot::people::Pipelines;
 use crate::crm::hubspot::wire::{
     AccountDetails, BatchAnswer, BatchArchive, BatchRead, Id, ListAnswer, NextPage, Object, Properties,
 };
-use crate::crm::limiter::{Allowance, Limiter};
+use crate::crm::limiter::{Allowance, Limiter, Purse};
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
 use crate::domain::{Clock, Kind, Record, RecordId, RecordKey, Secret, System};
@@ -70,8 +70,8 @@ const FURTHER_ADDRESSES: &str = "hs_additional_emails";
 
 impl HubspotClient {
     /// A client; nothing is called yet.
-    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>) -> Self {
-        let limiter = Limiter::new(options.allowance);
+    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>, purse: Arc<dyn Purse>) -> Self {
+        let limiter = Limiter::new(System::Hubspot, options.allowance, purse);
         Self { options, transport, clock, limiter }
     }
 
@@ -105,7 +105,7 @@ impl HubspotClient {
         url: String,
         body: Body,
     ) -> Result<Answer, Error> {
-        self.limiter.take(self.clock.now())?;
+        self.limiter.take(self.clock.now()).await?;
         let token = Some(&self.options.access_token);
         let call = Call { system: System::Hubspot, endpoint, method, url, token, headers: Vec::new(), body };
         let answer = self.transport.send(call).await?;

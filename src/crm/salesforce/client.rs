@@ -9,7 +9,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 
-use crate::crm::limiter::{Allowance, Limiter};
+use crate::crm::limiter::{Allowance, Limiter, Purse};
 use crate::crm::salesforce::answers::{classify, error_of};
 use crate::crm::salesforce::auth::{Access, ClientCredentials, Session};
 use crate::crm::salesforce::soql::{LIST_MAX, is_in, literal};
@@ -77,10 +77,10 @@ impl Request {
 
 impl SalesforceClient {
     /// A client; nothing is called yet.
-    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>, purse: Arc<dyn Purse>) -> Self {
         let access =
             Access::new(options.login_url.clone(), options.organization, options.credentials.clone());
-        let limiter = Limiter::new(options.allowance);
+        let limiter = Limiter::new(System::Salesforce, options.allowance, purse);
         Self { options, access, transport, clock, limiter }
     }
 
@@ -105,7 +105,7 @@ impl SalesforceClient {
     }
 
     async fn call_as(&self, session: &Session, request: &Request) -> Result<Answer, Error> {
-        self.limiter.take(self.clock.now())?;
+        self.limiter.take(self.clock.now()).await?;
         let path = if request.path.starts_with("/services") {
             request.path.clone()
         } else {

@@ -33,8 +33,8 @@ use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
-    TaskProgress,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 use intake::Intake;
@@ -320,11 +320,11 @@ impl Store for SqliteStore {
         resyncs::open_resyncs(&self.readers, connection).await
     }
 
-    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error> {
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<Reserved, Error> {
         let mut transaction = self.begin().await?;
-        let granted = connections::reserve_calls(&mut transaction, reserve).await?;
+        let reserved = connections::reserve_calls(&mut transaction, reserve).await?;
         transaction.commit().await?;
-        Ok(granted)
+        Ok(reserved)
     }
 
     async fn claim_task(&self, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error> {

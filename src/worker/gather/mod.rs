@@ -45,6 +45,8 @@ pub(super) struct Subject {
     pub(super) pair: Option<Pair>,
     /// Whether a person asked.
     pub(super) manual: bool,
+    /// Whether a create for it was begun whose end we did not live to see.
+    pub(super) interrupted: bool,
     /// When the HubSpot side changed, as told.
     pub(super) hubspot_changed_at: Option<Timestamp>,
     /// When the Salesforce side changed, as told.
@@ -165,6 +167,7 @@ async fn read_some(live: &Live, system: System, keys: &[RecordKey], fields: &Fie
 /// A view in the making.
 struct Draft {
     subject: RecordKey,
+    interrupted: bool,
     view: View,
     failed: Option<(System, crm::Error)>,
     put_off: bool,
@@ -181,7 +184,8 @@ impl Draft {
         };
         let view =
             View { pair: subject.pair.clone(), hubspot: Side::Absent, salesforce: Side::Absent, around };
-        let mut draft = Self { subject: subject.key, view, failed: None, put_off: false };
+        let interrupted = subject.interrupted;
+        let mut draft = Self { subject: subject.key, interrupted, view, failed: None, put_off: false };
         for key in own_keys(subject) {
             draft.set_side(key, known);
         }

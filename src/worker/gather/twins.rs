@@ -17,7 +17,7 @@ pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts:
             if let Some(search) = draft
                 .seeker()
                 .filter(|record| record.key.system() != system)
-                .and_then(|record| search_for(record, sources.rules))
+                .and_then(|record| search_for(record, draft.interrupted, sources.rules))
             {
                 places.push(place);
                 searches.push(search);
@@ -170,7 +170,7 @@ pub(super) async fn read_heirs(
 }
 
 /// How to look for the twin of a record; `None` where nothing could tell it.
-fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
+fn search_for(record: &Record, interrupted: bool, rules: &Rules) -> Option<Search> {
     if !rules.enabled(record.key.kind().family()) {
         return None;
     }
@@ -180,8 +180,11 @@ fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
     let kinds = kind.family().kinds_in(kind.system().other()).to_vec();
     let key = match kind.system() {
         System::Hubspot => rules.external_id_field.clone(),
-        // A contact's address is unique in HubSpot, so our key is asked for only where there is no address: it costs a call.
-        System::Salesforce => rules.id_properties(kind).0.cloned().filter(|_| address.is_none()),
+        // A contact's address is unique in HubSpot, so our key, which costs a call, is asked for only where there is no address, or where
+        // a contact may have been made of the one that the record had before.
+        System::Salesforce => {
+            rules.id_properties(kind).0.cloned().filter(|_| address.is_none() || interrupted)
+        }
     };
     let key = key.map(|field| (field, id));
     (address.is_some() || key.is_some()).then_some(Search { kinds, address, key })
@@ -194,7 +197,10 @@ fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {
         };
         search.key.as_ref().is_some_and(holds)
     };
-    records.into_iter().map(|record| Candidate { keyed: keyed(&record), record, paired_with: None }).collect()
+    let candidate = |record: Record| Candidate { keyed: keyed(&record), record, paired_with: None };
+    let mut candidates: Vec<Candidate> = records.into_iter().map(candidate).collect();
+    candidates.sort_by_key(|candidate| !candidate.keyed);
+    candidates
 }
 
 /// Says which candidates already have a twin. A Salesforce record whose HubSpot match is taken competes with that match's

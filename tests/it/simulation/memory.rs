@@ -7,8 +7,8 @@ use hubforce::domain::{ConnectionName, RecordKey, Timestamp};
 use hubforce::plan::Pair;
 use hubforce::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
-    TaskProgress,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
 };
 use hubforce::store::{Error, Store};
 use uuid::Uuid;
@@ -43,6 +43,34 @@ macro_rules! effects {
                 Ok(())
             }
 
+            async fn accept(&self, deliveries: Arc<[NewDelivery]>) -> Result<(), Error> {
+                for mark in deliveries.iter().flat_map(|delivery| &delivery.marks) {
+                    self.between.world().note(format!("  mark of {}", mark.key));
+                }
+                self.effect("accept", self.inner.accept(deliveries)).await
+            }
+
+            async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
+                let claimed = self.effect("claim", self.inner.claim(claim)).await?;
+                for job in claimed.iter().flat_map(|claimed| &claimed.jobs) {
+                    self.between.world().note(format!("  claims {} at {}", job.key, job.dirty));
+                }
+                Ok(claimed)
+            }
+
+            async fn finish(
+                &self,
+                connection: &ConnectionName,
+                worker: Uuid,
+                finished: &[Finished],
+                now: Timestamp,
+            ) -> Result<(), Error> {
+                for one in finished {
+                    self.between.world().note(format!("  {:?} of {:?}", one.outcome, one.jobs));
+                }
+                self.effect("finish", self.inner.finish(connection, worker, finished, now)).await
+            }
+
             async fn close(&self) {
                 self.inner.close().await;
             }
@@ -55,11 +83,8 @@ macro_rules! effects {
 }
 
 effects! {
-    accept(deliveries: Arc<[NewDelivery]>) -> ();
     mark(connection: &ConnectionName, marks: &[Mark], cause: Cause, now: Timestamp) -> ();
-    claim(claim: &Claim<'_>) -> Vec<Claimed>;
     next_due(connection: &ConnectionName) -> Option<Timestamp>;
-    finish(connection: &ConnectionName, worker: Uuid, finished: &[Finished], now: Timestamp) -> ();
     pairs_of(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<Option<Pair>>;
     release_all(worker: Uuid) -> ();
     record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;
@@ -76,7 +101,7 @@ effects! {
     advance_resync(resync: &Resync, marks: &[Mark], now: Timestamp) -> ();
     resync(id: Uuid) -> Option<Resync>;
     open_resyncs(connection: &ConnectionName) -> Vec<Resync>;
-    reserve_calls(reserve: &Reserve<'_>) -> u32;
+    reserve_calls(reserve: &Reserve<'_>) -> Reserved;
     claim_task(claim: &TaskClaim<'_>) -> Option<Task>;
     advance_task(progress: &TaskProgress<'_>) -> bool;
     retain(retention: &Retention) -> u64;

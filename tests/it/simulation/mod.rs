@@ -53,7 +53,7 @@ fn setting(seed: u64) -> Setting {
     Setting {
         contacts,
         loses_messages: false,
-        burst: 1_000_000,
+        burst: if seed.is_multiple_of(5) { 60 } else { 1_000_000 },
         instances: if seed.is_multiple_of(4) { 1 } else { 2 },
     }
 }
@@ -69,7 +69,7 @@ fn i_1_to_i_7_hold_whatever_fails() {
 
 #[test]
 fn a_run_is_a_function_of_its_seed() {
-    for seed in [3, 8] {
+    for seed in [3, 43, 59] {
         let (one, other) = (run(seed), run(seed));
         if one != other {
             let differ = one

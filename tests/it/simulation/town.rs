@@ -75,7 +75,7 @@ pub(crate) struct Town {
     people: Mutex<People>,
     services: Mutex<BTreeMap<Instance, Service>>,
     /// Messages on their way, with the place of their sender.
-    delayed: Mutex<Vec<(usize, Outgoing)>>,
+    on_the_way: Mutex<Vec<(usize, Outgoing)>>,
     /// Every message that was delivered.
     delivered: Mutex<Vec<Outgoing>>,
     counted: Mutex<Counted>,
@@ -152,7 +152,7 @@ impl Town {
             setting,
             people,
             services: Mutex::default(),
-            delayed: Mutex::default(),
+            on_the_way: Mutex::default(),
             delivered: Mutex::default(),
             counted: Mutex::default(),
             directory: memory_directory(),
@@ -214,31 +214,42 @@ impl Town {
 
     /// These instances work side by side until each has nothing more to do or has ended.
     pub(crate) async fn work(&self, instances: &[Instance]) {
-        let running: Vec<(Instance, Arc<Worker>)> = {
+        let workers: Vec<(Instance, Arc<Worker>)> = {
             let services = held(&self.services);
             let worker = |instance: &Instance| {
                 services.get(instance).map(|service| (*instance, Arc::clone(&service.worker)))
             };
             instances.iter().filter_map(worker).collect()
         };
-        self.world.set_at_work(&running.iter().map(|(instance, _)| *instance).collect::<Vec<_>>());
-        futures::future::join_all(running.iter().map(|(instance, worker)| self.drained(*instance, worker)))
-            .await;
-        self.bury();
-    }
-
-    async fn drained(&self, instance: Instance, worker: &Worker) {
-        let mut drain = pin!(worker.drain());
-        let outcome = std::future::poll_fn(|context| match drain.as_mut().poll(context) {
-            Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-            Poll::Pending if self.world.ends_or_wakes(instance, context) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        self.world.set_at_work(&workers.iter().map(|(instance, _)| *instance).collect::<Vec<_>>());
+        let mut drains: Vec<_> = workers
+            .iter()
+            .map(|(instance, worker)| (*instance, Box::pin(async move { worker.drain().await })))
+            .collect();
+        std::future::poll_fn(|context| {
+            loop {
+                drains.retain_mut(|(instance, drain)| {
+                    let outcome = drain.as_mut().poll(context);
+                    if let Poll::Ready(Err(error)) = &outcome {
+                        self.world.note(format!("{instance} gives up: {}", hubforce::domain::Chain(error)));
+                    }
+                    let goes_on = outcome.is_pending() && !self.world.has_ended(*instance);
+                    if !goes_on {
+                        self.world.rests(*instance);
+                    }
+                    goes_on
+                });
+                if drains.is_empty() {
+                    return Poll::Ready(());
+                }
+                if !self.world.choose() {
+                    return Poll::Pending;
+                }
+            }
         })
         .await;
-        if let Some(Err(error)) = outcome {
-            self.world.note(format!("{instance} gives up: {}", hubforce::domain::Chain(&error)));
-        }
-        self.world.rests(instance);
+        self.world.all_rest();
+        self.bury();
     }
 
     /// Instances that have ended leave nothing but what is on disk.
@@ -248,38 +259,45 @@ impl Town {
 
     /// Delivers what is due, as well as the weather allows.
     pub(crate) async fn deliver(&self) -> usize {
-        let mut due = std::mem::take(&mut *held(&self.delayed));
         for (place, vendor) in self.vendors().into_iter().enumerate() {
-            due.extend(vendor.take_due(self.clock.now()).into_iter().map(|outgoing| (place, outgoing)));
+            let due = vendor.take_due(self.clock.now());
+            held(&self.on_the_way).extend(due.into_iter().map(|outgoing| (place, outgoing)));
         }
-        let (n, stormy) = (due.len(), self.world.weather().calls > 0);
-        while !due.is_empty() {
-            let place = if stormy { self.world.below(due.len()) } else { 0 };
-            let (vendor, outgoing) = due.remove(place);
+        let (n, stormy) = (held(&self.on_the_way).len(), self.world.weather().calls > 0);
+        for _ in 0..n {
+            // Whoever delivers may end in the middle of it; what is on the way stays on the way.
+            let waiting = held(&self.on_the_way).len();
+            let place = if stormy { self.world.below(waiting) } else { 0 };
+            let next = held(&self.on_the_way).get(place).cloned();
+            let Some((vendor, outgoing)) = next else { break };
             match self.world.below(10) {
                 0 if stormy && self.setting.loses_messages => {
                     self.world.note("a message is lost".to_owned());
-                    self.vendors()[vendor].settle(outgoing.id, &told(&outgoing), self.clock.now());
+                    self.arrived(vendor, &outgoing, &told(&outgoing));
                 }
-                1 if stormy => held(&self.delayed).push((vendor, outgoing)),
+                1 if stormy => {}
                 2 if stormy => {
                     self.carry(&outgoing).await;
-                    self.carry_and_settle(vendor, &outgoing).await;
+                    let answer = self.carry(&outgoing).await;
+                    self.arrived(vendor, &outgoing, &answer);
                 }
-                _ => self.carry_and_settle(vendor, &outgoing).await,
+                _ => {
+                    let answer = self.carry(&outgoing).await;
+                    self.arrived(vendor, &outgoing, &answer);
+                }
             }
         }
         self.bury();
         n
     }
 
-    fn vendors(&self) -> [Arc<dyn Vendor>; 2] {
-        [Arc::clone(&self.hubspot) as _, Arc::clone(&self.salesforce) as _]
+    fn arrived(&self, vendor: usize, outgoing: &Outgoing, answer: &Answer) {
+        held(&self.on_the_way).retain(|(place, other)| (*place, other.id) != (vendor, outgoing.id));
+        self.vendors()[vendor].settle(outgoing.id, answer, self.clock.now());
     }
 
-    async fn carry_and_settle(&self, vendor: usize, outgoing: &Outgoing) {
-        let answer = self.carry(outgoing).await;
-        self.vendors()[vendor].settle(outgoing.id, &answer, self.clock.now());
+    fn vendors(&self) -> [Arc<dyn Vendor>; 2] {
+        [Arc::clone(&self.hubspot) as _, Arc::clone(&self.salesforce) as _]
     }
 
     /// Carries one message to some instance.

@@ -1,8 +1,8 @@
 //! The world around simulated instances: whose turn it is, who ends in the middle of what, and what was seen.
 //!
 //! Everything an instance does to the outside is an *effect*: one transaction of the store or one call of a CRM. Effects happen one at a
-//! time, and between two of them the seed decides who goes on. That makes the interleaving of several instances, and the point at which one
-//! of them ends, a function of the seed alone, although the database has threads of its own.
+//! time. When one is over and everybody waits for the next, the seed decides whose is next. That makes the interleaving of several
+//! instances, and the point at which one of them ends, a function of the seed alone, although the database has threads of its own.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::future::Future;
@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use fastrand::Rng;
 
 /// Effects shown when a run fails.
-const SHOWN: usize = 60;
+const SHOWN: usize = 80;
 
 /// How bad the network is: chances in a hundred.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,10 +37,15 @@ struct State {
     weather: Weather,
     /// The instances at work side by side.
     at_work: BTreeSet<Instance>,
-    turn: Option<Instance>,
     /// Whether an effect is under way.
     busy: bool,
-    waiting: Vec<Waker>,
+    /// The effects that wait for their turn, in the order in which they came.
+    waiting: BTreeMap<u64, Waker>,
+    last_ticket: u64,
+    /// Whose turn it is.
+    granted: Option<u64>,
+    /// Those who wait for an instance to answer or to end.
+    watching: Vec<Waker>,
     /// After how many more effects an instance ends.
     ends_in: BTreeMap<Instance, usize>,
     ended: BTreeSet<Instance>,
@@ -86,7 +91,7 @@ impl World {
         let mut state = self.state();
         let ended = state.ended.contains(&instance);
         if !ended {
-            state.waiting.push(context.waker().clone());
+            state.watching.push(context.waker().clone());
         }
         ended
     }
@@ -132,21 +137,36 @@ impl World {
 
     /// These instances work side by side from now on.
     pub(crate) fn set_at_work(&self, instances: &[Instance]) {
-        let mut state = self.state();
-        state.at_work = instances.iter().copied().collect();
-        state.turn = None;
-        state.busy = false;
+        self.state().at_work = instances.iter().copied().collect();
     }
 
-    /// An instance has nothing more to do.
-    pub(crate) fn rests(&self, instance: Instance) {
+    /// Nobody works any more; whoever waited waits in vain.
+    pub(crate) fn all_rest(&self) {
         let mut state = self.state();
-        state.at_work.remove(&instance);
-        if state.turn == Some(instance) {
-            state.turn = None;
-            state.busy = false;
+        state.at_work.clear();
+        state.waiting.clear();
+        (state.busy, state.granted) = (false, None);
+    }
+
+    /// An instance has nothing more to do; what it waited for is not to happen.
+    pub(crate) fn rests(&self, instance: Instance) {
+        self.state().at_work.remove(&instance);
+    }
+
+    /// Decides whose turn it is, once everybody waits. Returns whether somebody's is.
+    pub(crate) fn choose(&self) -> bool {
+        let mut state = self.state();
+        if state.busy || state.granted.is_some() || state.waiting.is_empty() {
+            return false;
         }
-        state.wake();
+        let n = state.waiting.len();
+        let place = if n == 1 { 0 } else { state.rng.as_mut().unwrap().usize(..n) };
+        let ticket = state.waiting.keys().nth(place).copied();
+        state.granted = ticket;
+        if let Some(waker) = ticket.and_then(|ticket| state.waiting.get(&ticket)) {
+            waker.wake_by_ref();
+        }
+        true
     }
 
     /// Does something to the outside, in its turn; ends the instance before or after it, if its time has come.
@@ -160,7 +180,7 @@ impl World {
         // A message is taken in whenever it comes, also in the middle of somebody's turn.
         let has_turns = name != "accept";
         if has_turns {
-            self.take_turn(instance).await;
+            self.turn(instance).await;
             between.await;
         }
         let last_words = self.count_down(instance);
@@ -173,7 +193,7 @@ impl World {
             return self.end(instance, name, "after").await;
         }
         if has_turns {
-            self.pass_turn();
+            self.state().busy = false;
         }
         outcome
     }
@@ -200,46 +220,53 @@ impl World {
         Some(if before { LastWords::Before } else { LastWords::After })
     }
 
-    async fn take_turn(&self, instance: Instance) {
+    /// Waits for its turn. Whoever works alone, as an operator's question does, waits for nobody.
+    async fn turn(&self, instance: Instance) {
+        let mut place = Place { world: self, ticket: None };
         std::future::poll_fn(|context| {
             let mut state = self.state();
-            if state.turn.is_none() {
-                state.choose();
+            if !state.at_work.contains(&instance) {
+                return Poll::Ready(());
             }
-            // Whoever works alone, as an operator's question does, waits for nobody.
-            let mine = state.turn == Some(instance) || !state.at_work.contains(&instance);
-            if mine && !state.busy {
+            let ticket = *place.ticket.get_or_insert_with(|| {
+                state.last_ticket += 1;
+                state.last_ticket
+            });
+            if state.granted == Some(ticket) {
+                state.granted = None;
                 state.busy = true;
                 return Poll::Ready(());
             }
-            state.waiting.push(context.waker().clone());
+            state.waiting.insert(ticket, context.waker().clone());
             Poll::Pending
         })
         .await;
     }
+}
 
-    fn pass_turn(&self) {
-        let mut state = self.state();
-        state.busy = false;
-        state.choose();
-        state.wake();
+/// A place among those who wait; given up when this is dropped.
+struct Place<'a> {
+    world: &'a World,
+    ticket: Option<u64>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        let mut state = self.world.state();
+        if let Some(ticket) = self.ticket {
+            state.waiting.remove(&ticket);
+            if state.granted == Some(ticket) {
+                state.granted = None;
+            }
+        }
     }
 }
 
 impl State {
-    fn choose(&mut self) {
-        let at_work: Vec<Instance> = self.at_work.iter().copied().collect();
-        let place = if at_work.len() < 2 { 0 } else { self.rng.as_mut().unwrap().usize(..at_work.len()) };
-        self.turn = at_work.get(place).copied();
-    }
-
     fn has_ended(&mut self, instance: Instance) {
         self.ended.insert(instance);
-        self.wake();
-    }
-
-    fn wake(&mut self) {
-        self.waiting.drain(..).for_each(Waker::wake);
+        self.busy = false;
+        self.watching.drain(..).for_each(Waker::wake);
     }
 }
 
