@@ -1,10 +1,11 @@
 //! HubSpot, emulated: contacts, companies and deals, their properties and associations, owners, pipelines, and signed webhooks.
 //!
 //! Built from HubSpot's documentation and public API specification. Both path styles are served, `/crm/v3/objects/...` and
-//! `/crm/objects/2026-09/...`. What is not here (search, engagements) answers 404, as an unknown call should.
+//! `/crm/objects/2026-09/...`. What is not here (engagements, imports) answers 404, as an unknown call should.
 
 mod associations;
 mod batches;
+mod history;
 mod lists;
 mod objects;
 mod owners;
@@ -12,6 +13,7 @@ mod portal;
 mod properties;
 mod records;
 mod rest;
+mod search;
 mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,6 +44,10 @@ pub struct Options {
     pub person_token: Secret,
     /// Whether the portal has hubforce's own properties.
     pub own_properties: bool,
+    /// Searches in one second, whoever makes them.
+    pub searches_per_second: usize,
+    /// How far the results of one search can be paged.
+    pub search_window: usize,
 }
 
 impl Default for Options {
@@ -52,6 +58,8 @@ impl Default for Options {
             access_token: Secret::new("pat-integration"),
             person_token: Secret::new("pat-person"),
             own_properties: true,
+            searches_per_second: 5,
+            search_window: 10_000,
         }
     }
 }
@@ -248,7 +256,13 @@ impl HubspotEmulator {
 
     /// Lets a list hold these contacts and no others.
     pub fn set_list(&self, list: &str, members: &[u64]) {
-        self.state().lists.set(list, members.iter().copied().collect());
+        let now = self.now();
+        self.state().lists.set(list, &members.iter().copied().collect(), now);
+    }
+
+    /// Lets the index that searches look into lag behind the records.
+    pub fn lag_search(&self, millis: i64) {
+        self.state().index.lag_ms = millis;
     }
 
     /// Takes its part of a seed file: `{"hubspot": {"owners": [...], "contacts": [{...}], "companies": [{...}], "deals": [{...}]}}`. Sends
@@ -330,7 +344,11 @@ impl Vendor for HubspotEmulator {
                 json!({})
             }),
             "list" => read(body).map(|ListControl { list, members }| {
-                state.lists.set(&list, members);
+                state.lists.set(&list, &members, act.now);
+                json!({})
+            }),
+            "search" => read(body).map(|SearchControl { lag_ms }| {
+                state.index.lag_ms = lag_ms;
                 json!({})
             }),
             "webhooks" => read(body).map(|control: WebhookControl<Target>| {
@@ -364,6 +382,12 @@ impl Vendor for HubspotEmulator {
 struct ListControl {
     list: String,
     members: std::collections::BTreeSet<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchControl {
+    lag_ms: i64,
 }
 
 #[derive(Deserialize)]

@@ -102,6 +102,19 @@ impl SalesforceEmulator {
         self.state().assign_leads_to(owner, self.now());
     }
 
+    /// A flow: whenever anybody saves a record of this object, this field gets this value. What it does carries the saver's name.
+    pub fn on_save_set(&self, object: &str, field: &str, value: &str) {
+        self.state().flow = Some((object.to_owned(), field.to_owned(), value.to_owned()));
+    }
+
+    /// A process touches a record and changes nothing that anybody sees.
+    pub fn touch(&self, object: &str, id: &str) {
+        let now = self.now();
+        if let Some(table) = self.state().tables.get_mut(object) {
+            table.touch(id, now);
+        }
+    }
+
     /// A person names a contact on an opportunity; returns the role's id.
     pub fn add_contact_role(&self, opportunity: &str, contact: &str) -> Result<String, String> {
         self.create("OpportunityContactRole", &[("OpportunityId", opportunity), ("ContactId", contact)])

@@ -60,6 +60,8 @@ struct State {
     duplicates: Option<(String, String)>,
     /// The active assignment rule and the owner it gives leads to.
     assignment: Option<(String, String)>,
+    /// A flow: whenever a record of this object is saved, this field gets this value.
+    flow: Option<(String, String, String)>,
     calls: u64,
     last_session: u64,
 }
@@ -106,6 +108,7 @@ impl SalesforceEmulator {
             validation: None,
             duplicates: None,
             assignment: None,
+            flow: None,
             calls: 0,
             last_session: 0,
         };
