@@ -11,6 +11,7 @@ use crate::plan::options::SyncOptions;
 use crate::plan::resolve::{Resolved, Survey, resolve};
 use crate::plan::{Category, Rules, Schema};
 use crate::worker::Error;
+use crate::worker::sweep::Due;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
 /// one call for each kind.
@@ -43,6 +44,8 @@ pub struct Connection {
     pub sync: SyncOptions,
     /// The Salesforce field that is to hold the HubSpot id; `None` where the organization may not add fields.
     pub external_id_field: Option<String>,
+    /// How often both CRMs are asked what no message told; 0 for never.
+    pub sweep_interval_ms: i64,
 }
 
 /// A connection together with what was learned of it since the start.
@@ -52,6 +55,7 @@ pub(super) struct Live {
     salesforce_author: Mutex<Option<String>>,
     /// Milliseconds since 1970; 0 where nothing was ever refused for want of allowance.
     rests_until: AtomicI64,
+    pub(super) sweep_due: Due,
 }
 
 impl Live {
@@ -61,6 +65,7 @@ impl Live {
             resolved: Mutex::default(),
             salesforce_author: Mutex::default(),
             rests_until: AtomicI64::new(0),
+            sweep_due: Due::default(),
         }
     }
 

@@ -17,6 +17,7 @@ mod gather;
 mod resync;
 mod round;
 mod run;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

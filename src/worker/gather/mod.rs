@@ -32,6 +32,8 @@ mod deals;
 mod membership;
 mod twins;
 
+pub(super) use around::company_of;
+
 /// A record to look at, with what memory says of it.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {
