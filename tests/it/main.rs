@@ -23,3 +23,5 @@ mod portals;
 mod refusals;
 mod rules;
 mod sweep;
+mod sweep_pages;
+mod sweep_steps;

@@ -49,6 +49,20 @@ impl SalesforceEmulator {
         written.map(|_| ()).map_err(|error| error.message)
     }
 
+    /// A person edits a record in a transaction that took this long: the record bears the time of its beginning.
+    pub fn update_slowly(
+        &self,
+        object: &str,
+        id: &str,
+        fields: &[(&str, &str)],
+        millis: i64,
+    ) -> Result<(), String> {
+        let mut state = self.state();
+        let row = typed(state.tables.get(object).map(|table| &table.schema), fields);
+        let act = Act { now: self.now().plus_millis(-millis), ..self.by_person(true) };
+        state.write(object, Some(id), &row, act).map(|_| ()).map_err(|error| error.message)
+    }
+
     /// A person deletes a record, and with it what hangs on it.
     pub fn delete(&self, object: &str, id: &str) -> bool {
         self.state().delete(object, id, self.by_person(true)).is_ok()

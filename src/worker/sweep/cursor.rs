@@ -121,6 +121,7 @@ impl Sweep {
 
     /// Follows these streams and no others. One that is new begins now: what was there before it does not come by itself.
     fn follow(&mut self, wanted: &[Stream], now: Timestamp) {
+        let now = whole_second(now);
         let names: BTreeSet<String> = wanted.iter().map(name_of).collect();
         self.strands.retain(|name, _| names.contains(name));
         for name in names {
@@ -210,7 +211,7 @@ impl Strand {
 
     /// The next sweep looks back behind the beginning of this one.
     fn end_before(&mut self, stream: &Stream, began_at: Timestamp) {
-        let since = began_at.plus_millis(-overlap_ms(stream)).max(self.floor);
+        let since = whole_second(began_at.plus_millis(-overlap_ms(stream))).max(self.floor);
         self.end(Place::since(since));
     }
 
@@ -255,6 +256,11 @@ impl Strand {
     pub(super) fn returned(&self) -> Vec<String> {
         self.gone.difference(&self.still_gone).cloned().collect()
     }
+}
+
+/// The beginning of a second. Salesforce's times have no more: what happened within a second bears the second's beginning.
+const fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_millis(at.as_millis().div_euclid(1_000) * 1_000)
 }
 
 /// A trace in eight bytes.

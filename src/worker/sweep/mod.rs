@@ -11,7 +11,7 @@
 mod cursor;
 mod judge;
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tracing::{info, warn};
@@ -133,7 +133,7 @@ impl Worker {
         let fields = fields_to_read(rules);
         let answers = live.crm(system).changes(&asked, &fields).await;
         let sources = Sources { live, store: &*self.store, rules, now };
-        let (mut marks, mut failed) = (Vec::new(), Vec::new());
+        let (mut marks, mut failed): (Vec<Mark>, _) = (Vec::new(), Vec::new());
         for (asked, answer) in asked.into_iter().zip(answers) {
             let found = match answer {
                 Ok(page) => judge_page(&sources, &mut sweep, &asked.stream, page).await?,
@@ -144,8 +144,10 @@ impl Worker {
                 Err(error) => failed.push((asked.stream, error)),
             }
         }
-        let once: BTreeSet<RecordKey> = marks.iter().map(|mark| mark.key).collect();
-        sweep.n_found += once.len() as u64;
+        // A record can leave traces in several streams.
+        marks.sort_by_key(|mark| (mark.key, Reverse(mark.occurred_at)));
+        marks.dedup_by_key(|mark| mark.key);
+        sweep.n_found += marks.len() as u64;
         let retry_at = self.after_failures(live, system, &mut sweep, failed).await?;
         let next_at = match retry_at {
             Some(at) => at,

@@ -54,7 +54,8 @@ pub(crate) struct TestApp {
     pub(crate) router: Router,
     pub(crate) clock: EmulatorClock,
     pub(crate) name: ConnectionName,
-    salesforce_url: String,
+    pub(crate) hubspot_url: String,
+    pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
     _directory: tempfile::TempDir,
@@ -132,10 +133,20 @@ impl TestApp {
 
     /// The same with an organization of another kind.
     pub(crate) async fn sweeping_in(contacts: &str, organization: salesforce::Options) -> Self {
-        let app = Self::in_organization(&format!("{SWEEPING}{contacts}"), organization).await;
+        let app = Self::unswept(contacts, organization).await;
         app.settle().await;
         app.forget_calls();
         app
+    }
+
+    /// The same before its first sweep.
+    pub(crate) async fn unswept(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::in_organization(&Self::swept_settings(contacts), organization).await
+    }
+
+    /// The settings of a service that sweeps.
+    pub(crate) fn swept_settings(contacts: &str) -> String {
+        format!("{SWEEPING}{contacts}")
     }
 
     /// A service with an organization of another kind.
@@ -192,6 +203,7 @@ impl TestApp {
             router,
             clock,
             name,
+            hubspot_url,
             salesforce_url,
             shutdown,
             config,
