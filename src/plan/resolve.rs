@@ -192,7 +192,7 @@ impl Resolver<'_> {
             let text = "this edition has no API that we could use (R-002): move to Professional or higher";
             self.say(Severity::Error, edition.clone(), text);
         } else if starts(&["Professional"]) {
-            let text = "this edition sends no outbound messages: changes in Salesforce are seen when the HubSpot side moves or a person asks for a resync";
+            let text = "this edition sends no outbound messages: changes in Salesforce are seen by the sweep, every sweep.interval_seconds";
             self.say(Severity::Warning, edition.clone(), text);
         }
     }

@@ -73,16 +73,30 @@ fn settings(seed: u64) -> String {
 
 #[tokio::test]
 async fn i_2_to_i_5_a_long_random_story_ends_in_agreement() {
-    let (first, seeds) =
-        (asked_for("HUBFORCE_FIRST_SEED").unwrap_or(1), asked_for("HUBFORCE_SEEDS").unwrap_or(SEEDS));
-    for seed in first..first + seeds {
-        let told = Told(seed);
-        let mut story = Story { app: TestApp::with(&settings(seed)).await, rng: Rng::with_seed(seed), n: 0 };
-        story.play().await;
-        story.check(seed).await;
-        story.app.stop().await;
-        std::mem::forget(told);
+    for seed in seeds() {
+        play(seed, TestApp::with(&settings(seed)).await, false).await;
     }
+}
+
+#[tokio::test]
+async fn i_2_to_i_5_so_does_one_in_which_most_messages_are_lost_and_the_sweep_finds_the_rest() {
+    for seed in seeds() {
+        play(seed, TestApp::sweeping(&settings(seed)).await, true).await;
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let first = asked_for("HUBFORCE_FIRST_SEED").unwrap_or(1);
+    first..first + asked_for("HUBFORCE_SEEDS").unwrap_or(SEEDS)
+}
+
+async fn play(seed: u64, app: TestApp, loses_messages: bool) {
+    let told = Told(seed);
+    let mut story = Story { app, rng: Rng::with_seed(seed), n: 0, loses_messages };
+    story.play().await;
+    story.check(seed).await;
+    story.app.stop().await;
+    std::mem::forget(told);
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]
@@ -109,6 +123,8 @@ struct Story {
     app: TestApp,
     rng: Rng,
     n: usize,
+    /// Whether messages get lost, most of the time and in stretches; a sweep is never far.
+    loses_messages: bool,
 }
 
 impl Story {
@@ -121,6 +137,9 @@ impl Story {
         }
         for _ in 0..STEPS {
             self.n += 1;
+            if self.loses_messages {
+                self.lose_or_tell();
+            }
             if self.rng.bool() {
                 self.in_hubspot();
             } else {
@@ -138,6 +157,18 @@ impl Story {
         // What waits for a while is due by then.
         for _ in 0..8 {
             self.app.settle_after(20 * 60_000).await;
+            if self.loses_messages {
+                self.app.sweep().await;
+            }
+        }
+    }
+
+    fn lose_or_tell(&mut self) {
+        match self.rng.u32(..30) {
+            0 => self.app.tell_messages(),
+            1 | 2 => self.app.lose_messages(),
+            3 => self.app.clock.advance_millis(100_000),
+            _ => {}
         }
     }
 

@@ -45,6 +45,11 @@ fn cities(app: &TestApp, city: &str) -> usize {
     leads.iter().filter(|lead| app.lead_field(lead, "City").as_deref() == Some(city)).count()
 }
 
+#[expect(clippy::print_stdout, reason = "a figure to read with --nocapture")]
+fn say(text: &str) {
+    println!("{text}");
+}
+
 fn searches(app: &TestApp) -> u64 {
     app.hubspot.control().calls_to("search")
 }
@@ -69,7 +74,7 @@ async fn an_idle_sweep_costs_at_most_ten_calls_with_everything_switched_on() {
     app.sweep().await;
     app.forget_calls();
     app.sweep().await;
-    println!("an idle sweep of everything: {} calls", app.calls());
+    say(&format!("an idle sweep of everything: {} calls", app.calls()));
     assert!(app.calls() <= 10, "{}", app.calls());
     app.end().await;
 }
@@ -88,12 +93,47 @@ async fn i_4_what_was_told_is_swept_without_a_read_and_without_a_write() {
         ["search", "list", "batch/read/history"].map(|name| app.hubspot.control().calls_to(name));
     let in_salesforce = ["composite", "query/more"].map(|name| app.salesforce.control().calls_to(name));
     let calls = in_hubspot.iter().chain(&in_salesforce).sum::<u64>();
-    println!(
-        "a sweep over 1,000 contacts and their 1,000 leads that messages told of: {calls} calls, 3 of them in any case"
-    );
+    say(&format!(
+        "a sweep over 1,000 contacts and their leads that messages told of: {calls} calls, 3 of them in any case"
+    ));
     assert_eq!((app.writes(), app.hubspot.control().calls_to("batch/read")), (0, 0));
     assert_eq!(app.salesforce.control().calls_to("composite/sobjects/read"), 0);
     assert!(calls <= 10, "{calls}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn i_4_so_is_what_was_told_of_records_that_hang_together() {
+    let app = TestApp::sweeping(&EVERYTHING.replace("77", "")).await;
+    let company = app.hubspot.create_in("companies", &[("name", "Engines")]).unwrap();
+    let ada = app.hubspot.create(&ADA).unwrap();
+    app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
+    app.settle().await;
+    let account = app.salesforce.ids("Account")[0].clone();
+    let deal = [
+        ("Name", "Engine"),
+        ("StageName", "Closed Won"),
+        ("CloseDate", "2026-12-31"),
+        ("AccountId", &account),
+    ];
+    let opportunity = app.salesforce.create("Opportunity", &deal).unwrap();
+    app.settle().await;
+    app.sweep().await;
+    app.sweep().await;
+    app.clock.advance_millis(200_000);
+    let deal = app.hubspot.ids_in("deals")[0];
+    app.hubspot.update(ada, &[("city", "Bonn")]).unwrap();
+    app.hubspot.update_in("companies", company, &[("city", "Bonn")]).unwrap();
+    app.hubspot.update_in("deals", deal, &[("amount", "7")]).unwrap();
+    app.salesforce.update("Account", &account, &[("Phone", "7")]).unwrap();
+    app.salesforce.update("Opportunity", &opportunity, &[("Name", "Engine 9")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.salesforce.field("Opportunity", &opportunity, "Amount").as_deref(), Some("7"));
+    app.forget_calls();
+    app.sweep().await;
+    assert_eq!((app.writes(), app.hubspot.control().calls_to("batch/read")), (0, 0));
+    assert_eq!(app.salesforce.control().calls_to("composite/sobjects/read"), 0);
+    assert_eq!(app.hubspot.control().calls_to("associations/read"), 1, "the deal's company");
     app.end().await;
 }
 
@@ -193,7 +233,7 @@ async fn of_two_instances_one_sweeps() {
     edit(&app, &contacts, "Bonn");
     app.clock.advance_millis(300_000);
     let (one, other) = futures::join!(app.worker.drain(), another.worker.drain());
-    (one.unwrap(), other.unwrap());
+    one.and(other).unwrap();
     app.worker.drain().await.unwrap();
     assert_eq!((searches(&app), cities(&app, "Bonn")), (1, 1));
     assert_eq!(app.salesforce.control().calls_to("composite"), 1);

@@ -131,6 +131,9 @@ struct Version {
     timestamp: String,
 }
 
+/// A record, and whether somebody edited it.
+type Edited = (RecordKey, Result<bool, Error>);
+
 /// The property that holds when a record of a kind last changed.
 const fn modified_property(kind: Kind) -> &'static str {
     match kind {
@@ -278,7 +281,7 @@ impl HubspotClient {
             let wanted = fields.get(kind).map(Vec::as_slice).unwrap_or_default();
             keys.chunks(HISTORY_BATCH_MAX).map(move |chunk| (*kind, chunk, wanted))
         });
-        let calls: Vec<BoxFuture<'_, Vec<(RecordKey, Result<bool, Error>)>>> = chunks
+        let calls: Vec<BoxFuture<'_, Vec<Edited>>> = chunks
             .map(|(kind, chunk, wanted)| self.histories(kind, chunk, (wanted, since)).boxed())
             .collect();
         let told = side_by_side(calls, self.calls_in_flight()).await;
@@ -291,7 +294,7 @@ impl HubspotClient {
         kind: Kind,
         keys: &[RecordKey],
         (wanted, since): (&[String], Timestamp),
-    ) -> Vec<(RecordKey, Result<bool, Error>)> {
+    ) -> Vec<Edited> {
         let inputs = keys.iter().map(|key| Id { id: key.id().to_string() }).collect();
         let body = HistoryRead { properties: [], properties_with_history: wanted, inputs };
         let answer: Histories =

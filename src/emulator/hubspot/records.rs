@@ -97,13 +97,15 @@ impl Table {
         self.live().map(|contact| contact.id).collect()
     }
 
-    /// Records that are there, or those that were deleted, in the order of their ids.
-    pub(super) fn page(&self, after: u64, limit: usize, archived: bool) -> Vec<&Record> {
-        let wanted = |contact: &&Record| match archived {
-            true => self.archived(contact.id).is_some(),
-            false => contact.archived_at.is_none(),
-        };
-        self.by_id.range(after + 1..).map(|(_, contact)| contact).filter(wanted).take(limit).collect()
+    pub(super) fn page(&self, after: u64, limit: usize) -> Vec<&Record> {
+        let live = |contact: &&Record| contact.archived_at.is_none();
+        self.by_id.range(after + 1..).map(|(_, contact)| contact).filter(live).take(limit).collect()
+    }
+
+    /// A page of deleted records, in the order of their ids.
+    pub(super) fn archived_page(&self, after: u64, limit: usize) -> Vec<&Record> {
+        let ids = self.by_id.range(after + 1..).map(|(id, _)| *id);
+        ids.filter_map(|id| self.archived(id)).take(limit).collect()
     }
 
     pub(super) fn live(&self) -> impl Iterator<Item = &Record> {

@@ -192,7 +192,10 @@ impl Call<'_> {
         };
         let (names, state) = (self.asked_properties(), self.emulator.state());
         let table = state.table(self.object);
-        let page = table.page(after, limit, self.asked.query_value("archived") == Some("true"));
+        let page = match self.asked.query_value("archived") {
+            Some("true") => table.archived_page(after, limit),
+            _ => table.page(after, limit),
+        };
         let results: Vec<Json> = page.iter().map(|record| shown(record, &names, table)).collect();
         let mut body = json!({ "results": results });
         if let Some(last) = page.last().filter(|_| page.len() == limit) {

@@ -218,30 +218,29 @@ impl Strand {
     /// What was seen is what the next sweep has seen.
     fn remember(&mut self) {
         self.seen = std::mem::take(&mut self.fresh);
-        let surplus = self.seen.len().saturating_sub(SEEN_MAX);
-        // The oldest leave the next sweep's look first.
-        self.seen.drain(..surplus);
     }
 
     /// The traces that neither this sweep nor the last one saw.
     pub(super) fn unseen(&mut self, stream: &Stream, traces: Vec<Trace>, began_at: Timestamp) -> Vec<Trace> {
         let again_from = began_at.plus_millis(-overlap_ms(stream));
-        let seen: BTreeSet<u64> = self.seen.iter().chain(&self.fresh).copied().collect();
+        let comes_again =
+            |trace: &Trace| matches!(stream, Stream::Joined(_)) || trace.record.modified_at >= again_from;
+        let mut fresh: BTreeSet<u64> = self.fresh.iter().copied().collect();
+        let seen: BTreeSet<u64> = self.seen.iter().copied().collect();
         let mut unseen = Vec::new();
         for trace in traces.into_iter().filter(|trace| trace.record.modified_at >= self.floor) {
             let fingerprint = fingerprint(&trace);
-            let is_new = !seen.contains(&fingerprint);
-            let comes_again = trace.record.modified_at >= again_from || matches!(stream, Stream::Joined(_));
-            if comes_again && (is_new || !self.fresh.contains(&fingerprint)) {
+            let is_fresh = fresh.insert(fingerprint);
+            if is_fresh && comes_again(&trace) {
                 self.fresh.push(fingerprint);
             }
-            if self.fresh.len() > 2 * SEEN_MAX {
-                self.fresh.drain(..SEEN_MAX);
-            }
-            if is_new {
+            if is_fresh && !seen.contains(&fingerprint) {
                 unseen.push(trace);
             }
         }
+        // The oldest leave the next sweep's look first.
+        let surplus = self.fresh.len().saturating_sub(SEEN_MAX);
+        self.fresh.drain(..surplus);
         unseen
     }
 

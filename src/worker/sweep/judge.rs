@@ -4,7 +4,8 @@
 //! |---|---|---|
 //! | it was deleted, merged away or converted | it has one, and that does not rest | yes |
 //! | the same | none, or one that rests | no: nothing could follow |
-//! | it came back, or joined the list, or a contact's role on it changed | any | yes |
+//! | it came back, or joined the list | any | yes |
+//! | a contact's role on it changed | one, or none where roles move stages | yes |
 //! | it changed | one, and it holds what was agreed | no: a message told, we wrote it ourselves, or what changed does not travel |
 //! | it changed | one, and it holds something else, or the pair rests | yes |
 //! | it changed | none | if it is new, or somebody edited something that travels: what the CRMs do to a record by themselves brings nobody over (R-011, R-240) |
@@ -96,6 +97,12 @@ fn verdict(
 ) -> Verdict {
     let record = &trace.record;
     match (trace.deed, pair) {
+        // An opportunity that is no deal yet becomes none because somebody has a part in it.
+        (Deed::Related, None)
+            if record.key.kind() == Kind::Opportunity && !rules.lifecycle.opportunity_transitions =>
+        {
+            Verdict::Pass
+        }
         (Deed::Related, _) => Verdict::Look,
         (Deed::Gone, Some(pair)) if pair.stopped.is_none() => Verdict::Look,
         (Deed::Gone, _) => Verdict::Pass,

@@ -10,6 +10,8 @@
 
 mod cursor;
 mod judge;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -92,13 +94,11 @@ impl Worker {
             live.sweep_due.set(system, now.plus_millis(self.options.lease_ms.min(interval_ms)));
             return Ok(false);
         };
-        let sweep = claimed.cursor.and_then(|cursor| read(live, &cursor));
-        let step = match sweep {
-            Some(sweep) => self.step((live, system), sweep, &resolved.rules).await?,
-            None => {
-                let sweep = Sweep::first(&wanted(system, &live.settings.sync), now);
-                Step { sweep, marks: Vec::new(), next_at: now.plus_millis(interval_ms) }
-            }
+        let step = if let Some(sweep) = claimed.cursor.and_then(|cursor| read(live, &cursor)) {
+            self.step((live, system), sweep, &resolved.rules).await?
+        } else {
+            let sweep = Sweep::first(&wanted(system, &live.settings.sync), now);
+            Step { sweep, marks: Vec::new(), next_at: now.plus_millis(interval_ms) }
         };
         let cursor = serde_json::to_string(&step.sweep).unwrap_or_default();
         let progress = TaskProgress {
