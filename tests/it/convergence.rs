@@ -298,9 +298,9 @@ impl Story {
             78..=81 if object != "Opportunity" && id != other => app.merge(object, &id, &other),
             82..=84 if object != "Account" => {
                 app.delete(object, &id);
-                // Nothing tells of a restored record: whoever restores it saves it, too.
+                // No message tells of a restored record: without a sweep, whoever restores it saves it, too.
                 let restored = self.rng.bool() && app.undelete(object, &id).is_ok();
-                if restored { app.update(object, &id, &[(field, &value)]) } else { Ok(()) }
+                if restored && !self.loses_messages { app.update(object, &id, &[(field, &value)]) } else { Ok(()) }
             }
             85 if is_person => app.update(object, &id, &[("HasOptedOutOfEmail", "true")]),
             _ if field != "Name" => app.update(object, &id, &[(field, "")]),

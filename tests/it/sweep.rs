@@ -280,6 +280,27 @@ async fn r_154_r_163_and_r_164_contact_roles_are_found_which_nothing_ever_tells(
 }
 
 #[tokio::test]
+async fn r_148_a_role_on_an_opportunity_that_is_no_deal_makes_none() {
+    let app = TestApp::unswept("[connections.sync.deals]\nenabled = true", Options::default()).await;
+    let seed = serde_json::json!({ "salesforce": {
+        "Opportunity": [{ "Name": "Engine", "StageName": "Closed Won", "CloseDate": "2026-12-31" }],
+        "Contact": [{ "LastName": "Lovelace" }],
+    } });
+    app.salesforce.seed(&seed).unwrap();
+    app.clock.advance_millis(1_000);
+    app.settle().await;
+    let (opportunity, contact) =
+        (app.salesforce.ids("Opportunity")[0].clone(), &app.salesforce.ids("Contact")[0]);
+    app.salesforce.add_contact_role(&opportunity, contact).unwrap();
+    app.sweep().await;
+    assert!(app.hubspot.ids_in("deals").is_empty());
+    app.salesforce.update("Opportunity", &opportunity, &[("Amount", "7")]).unwrap();
+    app.sweep().await;
+    assert_eq!(app.hubspot.ids_in("deals").len(), 1, "an edit does");
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_026_and_r_027_joining_the_list_is_a_trigger_and_having_been_in_it_is_none() {
     let app = TestApp::unswept(r#"inclusion_list_id = "77""#, Options::default()).await;
     app.lose_messages();

@@ -8,7 +8,7 @@ use hubforce::crm::hubspot::{self, HubspotClient};
 use hubforce::crm::limiter::Allowance;
 use hubforce::crm::salesforce::{self, ClientCredentials, SalesforceClient};
 use hubforce::crm::transport::{NoObserver, Transport};
-use hubforce::crm::{Asked, Crm, FieldsByKind, Place, Stream};
+use hubforce::crm::{Asked, Crm, Error, FieldsByKind, Place, Stream};
 use hubforce::domain::{Clock, Kind, RecordKey, SalesforceId, Secret, Timestamp};
 
 use crate::harness::TestApp;
@@ -117,6 +117,28 @@ async fn whatever_shares_an_instant_with_whatever_is_found_once() {
         assert_eq!((found.len(), once(&found)), (n, true), "seed {seed}");
         app.stop().await;
     }
+}
+
+#[tokio::test]
+async fn i_6_searches_keep_to_an_allowance_of_their_own() {
+    let app = TestApp::start().await;
+    let (portal, since) = (portal(&app), app.clock.now());
+    let asked = || [Asked { stream: Stream::Changed(Kind::Deal), place: Place::since(since) }];
+    for n in 0..12 {
+        let answer = portal.changes(&asked(), &FieldsByKind::new()).await.remove(0);
+        match (n % 4, answer) {
+            (3, Err(Error::Quota { until: Some(until), .. })) => {
+                app.clock.advance_millis(until.millis_since(app.clock.now()));
+            }
+            (_, answer) => drop(answer.unwrap()),
+        }
+        if n % 4 == 2 {
+            // The fourth in one second is the last.
+            portal.changes(&asked(), &FieldsByKind::new()).await.remove(0).unwrap();
+        }
+    }
+    assert_eq!(app.hubspot.control().calls_to("search"), 12, "none of them was refused by HubSpot");
+    app.stop().await;
 }
 
 #[tokio::test]

@@ -287,6 +287,24 @@ async fn an_allowance_that_is_used_up_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_is_not_granted_is_left_out_and_where_nothing_is_the_connection_rests() {
+    let app = TestApp::sweeping("").await;
+    let (contact, lead) = linked(&app).await;
+    app.hubspot.control().add_fault(failing("/search", 403, 1));
+    app.sweep().await;
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"), "work goes on");
+    app.hubspot.control().add_fault(failing("/crm/", 401, 1_000));
+    app.hubspot.control().add_fault(failing("/account-info/", 401, 1_000));
+    app.clock.advance_millis(300_000);
+    let refused = app.worker.drain().await.unwrap_err();
+    let reason = hubforce::domain::Chain(&refused).to_string();
+    assert!(reason.contains("refuses access"), "{reason}");
+    app.stop().await;
+}
+
+#[tokio::test]
 async fn a_full_recycling_bin_is_walked_through_in_several_sweeps() {
     let app = TestApp::sweeping("").await;
     let ids: Vec<u64> =

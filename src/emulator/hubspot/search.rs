@@ -157,9 +157,9 @@ impl Call<'_> {
             return invalid(&problem);
         }
         let indexed = |record: &&Record| now.millis_since(record.updated_at) >= state.index.lag_ms;
-        let mut found: Vec<&Record> =
+        let found: Vec<&Record> =
             table.live().filter(indexed).filter(|record| search.fits(record, &table.set)).collect();
-        search.sort(&mut found, &table.set);
+        let found = search.sorted(found, &table.set);
         let results: Vec<Json> = found
             .iter()
             .skip(after)
@@ -204,16 +204,19 @@ impl Search {
     }
 
     /// The oldest comes first where nothing else is asked for. Records that are alike come in no order that means anything.
-    fn sort(&self, found: &mut [&Record], set: &PropertySet) {
+    fn sorted<'a>(&self, mut found: Vec<&'a Record>, set: &PropertySet) -> Vec<&'a Record> {
         found.sort_by_key(|record| scattered(record.id));
-        match self.sorts.first() {
-            None => found.sort_by_key(|record| record.created_at),
-            Some(sort) => found.sort_by(|one, other| {
-                let held = |record: &Record| Known::of(record, &sort.property_name, set);
-                let order = held(one).compare(&held(other));
-                if sort.direction == Direction::Descending { order.reverse() } else { order }
-            }),
-        }
+        let Some(sort) = self.sorts.first() else {
+            found.sort_by_key(|record| record.created_at);
+            return found;
+        };
+        let mut held: Vec<(Known, &Record)> =
+            found.into_iter().map(|record| (Known::of(record, &sort.property_name, set), record)).collect();
+        held.sort_by(|(one, _), (other, _)| {
+            let order = one.compare(other);
+            if sort.direction == Direction::Descending { order.reverse() } else { order }
+        });
+        held.into_iter().map(|(_, record)| record).collect()
     }
 }
 

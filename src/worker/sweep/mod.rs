@@ -18,11 +18,11 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use tracing::{info, warn};
 
-use crate::crm::{self, Stream, Traces};
+use crate::crm::{self, FieldsByKind, Stream, Traces};
 use crate::domain::{Chain, Family, Kind, RecordKey, System, Timestamp};
-use crate::plan::Rules;
 use crate::plan::options::SyncOptions;
 use crate::plan::retry::{self, Failure, Next};
+use crate::plan::{Pair, Rules};
 use crate::store::types::{Cause, Mark, TaskClaim, TaskNext, TaskProgress};
 use crate::worker::connection::{Live, fields_to_read};
 use crate::worker::gather::Sources;
@@ -136,7 +136,7 @@ impl Worker {
         let (mut marks, mut failed): (Vec<Mark>, _) = (Vec::new(), Vec::new());
         for (asked, answer) in asked.into_iter().zip(answers) {
             let found = match answer {
-                Ok(page) => judge_page(&sources, &mut sweep, &asked.stream, page).await?,
+                Ok(page) => judge_page((&sources, &fields), &mut sweep, &asked.stream, page).await?,
                 Err(error) => Err(error),
             };
             match found {
@@ -174,17 +174,17 @@ impl Worker {
         let mut retry_at: Option<Timestamp> = None;
         let mut counts = false;
         for (stream, error) in failed {
+            if let crm::Error::Unauthorized { .. } = &error {
+                insist_on_access(live, system).await?;
+            }
             let failure = match &error {
                 crm::Error::Unavailable { retry_after_ms, .. } => {
                     Some(Failure::Unavailable { retry_after_ms: *retry_after_ms })
                 }
                 crm::Error::Quota { until, .. } => Some(Failure::Quota { until: *until }),
-                crm::Error::Unauthorized { .. } => {
-                    // Either nothing works any more, which is said and ends here, or this one thing is not granted to us.
-                    live.identify(system).await?;
+                crm::Error::Unauthorized { .. } | crm::Error::Refused(_) | crm::Error::Unexpected { .. } => {
                     None
                 }
-                crm::Error::Refused(_) | crm::Error::Unexpected { .. } => None,
             };
             match failure.map(|failure| retry::next(&failure, sweep.failures, now, fastrand::f64())) {
                 Some(Next::RetryAt { at, counts: attempt, .. }) if sweep.failures < FAILURES_MAX => {
@@ -199,6 +199,14 @@ impl Worker {
         }
         sweep.failures = if counts { sweep.failures + 1 } else { 0 };
         Ok(retry_at)
+    }
+}
+
+/// Whether nothing works any more, which is an error of the whole connection, or this one thing is not granted to us.
+async fn insist_on_access(live: &Live, system: System) -> Result<(), Error> {
+    match live.identify(system).await {
+        Err(error @ Error::Crm { source: crm::Error::Unauthorized { .. }, .. }) => Err(error),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 
@@ -248,7 +256,7 @@ const fn is_shown(stream: &Stream, rules: &Rules) -> bool {
 
 /// Judges a page and takes note of it; the inner error is the CRM's, and the page is to be asked for again.
 async fn judge_page(
-    sources: &Sources<'_>,
+    (sources, fields): (&Sources<'_>, &FieldsByKind),
     sweep: &mut Sweep,
     stream: &Stream,
     page: Traces,
@@ -265,7 +273,7 @@ async fn judge_page(
             let Some(strand) = sweep.strand(stream) else { return Ok(Ok(Vec::new())) };
             let (before, window) = (strand.clone(), strand.window);
             let unseen = strand.unseen(stream, traces, began_at);
-            match judge::judge(sources, &fields_to_read(sources.rules), window, unseen).await? {
+            match judge::judge(sources, fields, window, unseen).await? {
                 Ok(marks) => marks,
                 Err(error) => {
                     // It counts as not seen.
@@ -302,8 +310,7 @@ async fn look_at_deleted(
         let returned: Vec<RecordKey> =
             strand.returned().iter().filter_map(|id| RecordKey::parse(kind, id).ok()).collect();
         let pairs = sources.store.pairs_of(name, &returned).await?;
-        let rests =
-            |pair: &Option<crate::plan::Pair>| pair.as_ref().is_some_and(|pair| pair.stopped.is_some());
+        let rests = |pair: &Option<Pair>| pair.as_ref().is_some_and(|pair| pair.stopped.is_some());
         looks.extend(returned.into_iter().zip(pairs).filter(|(_, pair)| rests(pair)).map(|(key, _)| key));
     }
     Ok(looks.into_iter().map(|key| judge::mark(key, Timestamp::default())).collect())
