@@ -300,7 +300,11 @@ impl Story {
                 app.delete(object, &id);
                 // No message tells of a restored record: without a sweep, whoever restores it saves it, too.
                 let restored = self.rng.bool() && app.undelete(object, &id).is_ok();
-                if restored && !self.loses_messages { app.update(object, &id, &[(field, &value)]) } else { Ok(()) }
+                if restored && !self.loses_messages {
+                    app.update(object, &id, &[(field, &value)])
+                } else {
+                    Ok(())
+                }
             }
             85 if is_person => app.update(object, &id, &[("HasOptedOutOfEmail", "true")]),
             _ if field != "Name" => app.update(object, &id, &[(field, "")]),

@@ -47,6 +47,7 @@ async fn r_230_r_240_and_r_241_what_was_edited_on_either_side_is_found() {
     let account = app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
     app.settle().await;
     let company = app.hubspot.ids_in("companies")[0];
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
     app.hubspot.update(ada, &[("city", "Bonn")]).unwrap();
@@ -91,14 +92,17 @@ async fn r_245_and_r_246_owners_and_lifecycle_stages_are_found() {
     let company = app.hubspot.create_in("companies", &[("name", "Engines")]).unwrap();
     let ada = app.hubspot.create(&ADA).unwrap();
     app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
+    let grace =
+        app.salesforce.create("Contact", &[("LastName", "H"), ("Email", "grace@example.com")]).unwrap();
     app.settle().await;
-    let twin = app.hubspot.property(ada, "hubforce_salesforce_contact_id").unwrap();
+    let of_grace = *app.hubspot.ids().last().unwrap();
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(120_000);
     app.hubspot.update(ada, &[("lifecyclestage", "salesqualifiedlead")]).unwrap();
-    app.salesforce.update("Contact", &twin, &[("OwnerId", &ann)]).unwrap();
+    app.salesforce.update("Contact", &grace, &[("OwnerId", &ann)]).unwrap();
     app.sweep().await;
-    assert_eq!(app.hubspot.property(ada, "hubspot_owner_id").as_deref(), Some("11"));
+    assert_eq!(app.hubspot.property(of_grace, "hubspot_owner_id").as_deref(), Some("11"));
     let of_company = app.hubspot.property_in("companies", company, "lifecyclestage");
     assert_eq!(of_company.as_deref(), Some("salesqualifiedlead"), "no mapping has the stage");
     app.end().await;
@@ -147,6 +151,7 @@ async fn r_048_r_049_and_r_052_deletions_on_either_side_are_found() {
     let (_, twin, opportunity, _) = ada_and_a_deal(&app).await;
     let grace = app.hubspot.create(&[("email", "grace@example.com"), ("lastname", "H")]).unwrap();
     app.settle().await;
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
     app.hubspot.delete(grace);
@@ -171,6 +176,7 @@ async fn r_049_records_that_were_restored_on_either_side_are_found() {
     app.settle().await;
     let grace = app.hubspot.ids()[1];
     let of_grace = app.hubspot.property(grace, "hubforce_salesforce_lead_id").unwrap();
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
     app.hubspot.delete(contact);
@@ -198,6 +204,7 @@ async fn r_067_and_r_080_merges_and_conversions_in_salesforce_are_found() {
     app.settle().await;
     let other = app.salesforce.create("Lead", &[("LastName", "L"), ("Company", "Engines")]).unwrap();
     app.settle().await;
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
     app.salesforce.merge("Lead", &other, &lead).unwrap();
@@ -220,6 +227,7 @@ async fn r_070_and_r_126_merges_in_hubspot_are_found() {
     let company = app.hubspot.ids_in("companies")[0];
     let double = app.hubspot.create_in("companies", &[("name", "Engines Ltd")]).unwrap();
     app.settle().await;
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
     let survivor = app.hubspot.merge(ada, king).unwrap();
@@ -241,6 +249,7 @@ async fn r_124_and_r_149_moves_to_another_company_are_found() {
     }
     app.settle().await;
     let (accounts, companies) = (app.salesforce.ids("Account"), app.hubspot.ids_in("companies"));
+    app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
     app.hubspot.associate(("contacts", ada), ("companies", companies[1])).unwrap();
@@ -264,7 +273,7 @@ async fn r_154_r_163_and_r_164_contact_roles_are_found_which_nothing_ever_tells(
             app.salesforce.update("Opportunity", &opportunity, &[("StageName", "Closed Won")]).unwrap();
             app.settle().await;
         }
-        app.clock.advance_millis(60_000);
+        app.quiet().await;
         let role = app.salesforce.add_contact_role(&opportunity, &twin).unwrap();
         app.settle().await;
         assert_eq!(stage(&app, ada).as_deref(), Some("lead"), "nobody told");

@@ -228,6 +228,13 @@ impl TestApp {
         }
     }
 
+    /// Sweeps until nothing of what happened so far is of interest any more.
+    pub(crate) async fn quiet(&self) {
+        self.sweep().await;
+        self.sweep().await;
+        self.forget_calls();
+    }
+
     /// Nothing that happens from now on is told, on either side.
     pub(crate) fn lose_messages(&self) {
         self.hubspot.drop_events(u32::MAX);
