@@ -319,6 +319,7 @@ async fn r_026_and_r_027_joining_the_list_is_a_trigger_and_having_been_in_it_is_
     app.clock.advance_millis(1_000);
     let ada = app.hubspot.create(&ADA).unwrap();
     app.settle().await;
+    app.quiet().await;
     assert!(app.salesforce.ids("Lead").is_empty(), "neither of them syncs yet");
     app.hubspot.set_list("77", &[grace, ada]);
     app.sweep().await;
