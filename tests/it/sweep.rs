@@ -1,5 +1,6 @@
 //! What no message told, found by the sweep, as stories.
 
+use hubforce::domain::Clock;
 use hubforce::emulator::salesforce::Options;
 
 use crate::harness::TestApp;
@@ -69,6 +70,24 @@ async fn r_230_r_240_and_r_241_what_was_edited_on_either_side_is_found() {
     assert_eq!(property("contacts", ada, "phone"), "7");
     assert_eq!(property("companies", company, "phone"), "8");
     assert_eq!(property("deals", deal, "dealname"), "Engine 9");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_231_what_is_told_is_there_at_once_and_the_rest_within_five_minutes() {
+    let app = TestApp::sweeping("").await;
+    let (contact, lead) = linked(&app).await;
+    let began = app.clock.now();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"));
+    assert_eq!(app.clock.now(), began, "at once");
+    app.lose_messages();
+    app.hubspot.update(contact, &[("city", "Rome")]).unwrap();
+    while app.lead_field(&lead, "City").as_deref() == Some("Bonn") {
+        app.settle_after(1_000).await;
+        assert!(app.clock.now().millis_since(began) <= 300_000, "within five minutes");
+    }
     app.end().await;
 }
 

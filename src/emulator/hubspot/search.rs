@@ -98,11 +98,38 @@ enum Operator {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(from = "WrittenSort")]
 struct Sort {
+    property_name: String,
+    direction: Direction,
+}
+
+/// The documentation has an object, the specification a text: the name of a property or, as the vendor's own clients send it, that
+/// object written out.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenSort {
+    Object(SortObject),
+    Text(String),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SortObject {
     property_name: String,
     #[serde(default)]
     direction: Direction,
+}
+
+impl From<WrittenSort> for Sort {
+    fn from(written: WrittenSort) -> Self {
+        let object = match written {
+            WrittenSort::Object(object) => object,
+            WrittenSort::Text(text) => serde_json::from_str(&text)
+                .unwrap_or(SortObject { property_name: text, direction: Direction::default() }),
+        };
+        Self { property_name: object.property_name, direction: object.direction }
+    }
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Deserialize)]

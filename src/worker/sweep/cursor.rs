@@ -186,6 +186,8 @@ impl Sweep {
     pub(super) fn skip(&mut self, stream: &Stream) {
         let began_at = self.began_at.unwrap_or_default();
         let Some(strand) = self.strand(stream) else { return };
+        // What the last sweep saw and this one did not reach comes again.
+        strand.fresh.splice(..0, std::mem::take(&mut strand.seen));
         match stream {
             Stream::Changed(_) | Stream::Roles => {
                 let reached = strand.place.since;
@@ -217,12 +219,19 @@ impl Strand {
 
     /// What was seen is what the next sweep has seen.
     fn remember(&mut self) {
+        self.forget_the_oldest();
         self.seen = std::mem::take(&mut self.fresh);
+    }
+
+    /// Keeps to the limit: the oldest leave the next sweep's look first.
+    fn forget_the_oldest(&mut self) {
+        let surplus = self.fresh.len().saturating_sub(SEEN_MAX);
+        self.fresh.drain(..surplus);
     }
 
     /// The traces that neither this sweep nor the last one saw.
     pub(super) fn unseen(&mut self, stream: &Stream, traces: Vec<Trace>, began_at: Timestamp) -> Vec<Trace> {
-        let again_from = began_at.plus_millis(-overlap_ms(stream));
+        let again_from = whole_second(began_at.plus_millis(-overlap_ms(stream)));
         let comes_again =
             |trace: &Trace| matches!(stream, Stream::Joined(_)) || trace.record.modified_at >= again_from;
         let mut fresh: BTreeSet<u64> = self.fresh.iter().copied().collect();
@@ -238,9 +247,7 @@ impl Strand {
                 unseen.push(trace);
             }
         }
-        // The oldest leave the next sweep's look first.
-        let surplus = self.fresh.len().saturating_sub(SEEN_MAX);
-        self.fresh.drain(..surplus);
+        self.forget_the_oldest();
         unseen
     }
 

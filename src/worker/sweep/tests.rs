@@ -77,6 +77,19 @@ fn a_stream_that_was_left_out_goes_on_where_it_was() {
 }
 
 #[test]
+fn what_was_seen_before_a_stream_was_left_out_is_known_still() {
+    let mut sweep = begun(&[CONTACTS], 300_000);
+    assert_eq!(unseen(&mut sweep, vec![trace(1, after(290_000), "Bonn")]), 1);
+    sweep.turn_page(&CONTACTS, None);
+    sweep.end();
+    sweep.go_on(&[CONTACTS], after(310_000));
+    sweep.skip(&CONTACTS);
+    sweep.end();
+    sweep.go_on(&[CONTACTS], after(320_000));
+    assert_eq!(unseen(&mut sweep, vec![trace(1, after(290_000), "Bonn")]), 0);
+}
+
+#[test]
 fn a_stream_that_is_switched_off_is_forgotten_and_begins_anew() {
     let mut sweep = begun(&[CONTACTS, LEADS], 300_000);
     sweep.end();
