@@ -331,6 +331,10 @@ impl Story {
                 let Some(twin) = app.hubspot.property_in(object, id, property) else { continue };
                 let before = twins.insert(twin.clone(), id);
                 assert_eq!(before, None, "seed {seed}: two {object} are linked to {twin}");
+                if self.loses_messages && !app.salesforce.ids(twin_object).contains(&twin) {
+                    let state = self.state((object, id)).await;
+                    assert_ne!(state, "linked", "seed {seed}: {object} {id}, whose {twin} is gone");
+                }
                 for (name, field) in fields {
                     let here = app.hubspot.property_in(object, id, name);
                     let there = app.salesforce.field(twin_object, &twin, field);
@@ -353,15 +357,15 @@ impl Story {
         assert_eq!(app.writes(), 0, "seed {seed}: writes have stopped");
     }
 
+    async fn state(&self, (object, id): (&str, u64)) -> String {
+        let (_, record) = self.app.ask("GET", &path_of(object, id), "").await;
+        record["state"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// Both sides differ: something visible must say why.
     async fn explained(&self, seed: u64, at: (&str, u64, &str), held: (Option<String>, Option<String>)) {
         let (object, id, name) = at;
-        let kind = match object {
-            "contacts" => "contact",
-            "companies" => "company",
-            _ => "deal",
-        };
-        let path = format!("/v1/connections/acme/records/hubspot/{kind}/{id}");
+        let path = path_of(object, id);
         let (_, record) = self.app.ask("GET", &path, "").await;
         let state = record["state"].as_str().unwrap_or_default();
         if ["conflict", "failed", "stopped", "ambiguous"].contains(&state) || !record["last_error"].is_null()
@@ -375,4 +379,13 @@ impl Story {
         }
         panic!("seed {seed}: {object} {id} {name}: {held:?}, but {record}; {explained:#}");
     }
+}
+
+fn path_of(object: &str, id: u64) -> String {
+    let kind = match object {
+        "contacts" => "contact",
+        "companies" => "company",
+        _ => "deal",
+    };
+    format!("/v1/connections/acme/records/hubspot/{kind}/{id}")
 }
