@@ -140,6 +140,22 @@ pub struct Connection {
     pub salesforce: Salesforce,
     /// What is synchronised.
     pub sync: SyncOptions,
+    /// What no message told is looked for.
+    pub sweep: Sweep,
+}
+
+/// `[connections.sweep]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sweep {
+    /// How often both CRMs are asked what changed of late; 0 for never.
+    pub interval_seconds: u32,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { interval_seconds: 300 }
+    }
 }
 
 /// Whether a connection writes.
@@ -248,6 +264,9 @@ pub enum SalesforceAuth {
     },
 }
 
+/// The shortest time between two sweeps.
+const SWEEP_SECONDS_MIN: u32 = 10;
+
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, Error> {
@@ -347,6 +366,11 @@ impl Connection {
         }
         if self.salesforce.auth.is_none() {
             say("salesforce.auth is missing");
+        }
+        if (1..SWEEP_SECONDS_MIN).contains(&self.sweep.interval_seconds) {
+            say(
+                "sweep.interval_seconds must be at least 10, or 0 to look for nothing: a sweep costs calls even where nothing happened",
+            );
         }
         wrong
     }

@@ -3,6 +3,7 @@
 //! Answers are given record by record: one bad record never fails its neighbours, and one failed call fails only the records
 //! it carried. Nothing here retries or sleeps: what to do after a failure is the planner's decision (`plan::retry`).
 
+pub mod changes;
 pub mod error;
 pub mod hubspot;
 pub mod limiter;
@@ -11,9 +12,10 @@ pub mod transport;
 
 use async_trait::async_trait;
 
+pub use changes::{Asked, Deed, Place, Stream, Trace, Traces};
 pub use error::{Error, Refusal};
 
-use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System};
+use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System, Timestamp};
 use crate::plan::Schema;
 use crate::plan::owners::Owner;
 use crate::plan::resolve::ListKind;
@@ -77,6 +79,19 @@ pub trait Crm: Send + Sync {
 
     /// One page of all records of a kind, in the order of their ids: for resync and import.
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
+
+    /// What changed of late: one page of each stream asked for, with the named fields of the records. One answer for each, in their
+    /// order. Every trace is on one page only.
+    async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>>;
+
+    /// Whether somebody edited one of these fields of each record since then; for records whose trace does not tell. One answer for
+    /// each, in their order.
+    async fn edited(
+        &self,
+        keys: &[RecordKey],
+        fields: &FieldsByKind,
+        since: Timestamp,
+    ) -> Vec<Result<bool, Error>>;
 }
 
 /// The fields to read, kind by kind.

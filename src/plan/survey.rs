@@ -60,7 +60,7 @@ fn check_edition(edition: &str) -> Option<Finding> {
         let text = "this edition has no API that we could use (R-002): move to Professional or higher";
         return Some(finding(Severity::Error, edition, text));
     }
-    let text = "this edition sends no outbound messages: changes in Salesforce are seen when the HubSpot side moves or a person asks for a resync";
+    let text = "this edition sends no outbound messages: changes in Salesforce are seen by the sweep, every sweep.interval_seconds";
     starts(&["Professional"]).then(|| finding(Severity::Warning, edition, text))
 }
 

@@ -13,6 +13,7 @@ use crate::plan::resolve::{Resolved, Survey, resolve};
 use crate::plan::retry::rest_ms;
 use crate::plan::{Category, Rules, Schema, Schemas};
 use crate::worker::Error;
+use crate::worker::sweep::Due;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
 /// one call for each kind.
@@ -45,6 +46,8 @@ pub struct Connection {
     pub sync: SyncOptions,
     /// The Salesforce field that is to hold the HubSpot id; `None` where the organization may not add fields.
     pub external_id_field: Option<String>,
+    /// How often both CRMs are asked what no message told; 0 for never.
+    pub sweep_interval_ms: i64,
 }
 
 /// A connection together with what was learned of it since the start.
@@ -56,6 +59,7 @@ pub(super) struct Live {
     rests_until: AtomicI64,
     /// Rounds in a row in which a CRM answered nothing.
     silent_rounds: AtomicU32,
+    pub(super) sweep_due: Due,
 }
 
 impl Live {
@@ -66,6 +70,7 @@ impl Live {
             salesforce_author: Mutex::default(),
             rests_until: AtomicI64::new(0),
             silent_rounds: AtomicU32::new(0),
+            sweep_due: Due::default(),
         }
     }
 

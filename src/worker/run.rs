@@ -76,8 +76,10 @@ impl Worker {
         for family in Family::ALL {
             worked += self.round(live, family).await?;
         }
-        // Live changes go ahead of resyncs: a page is taken only when the round was not full.
-        if worked < self.round_limit() && self.advance_resyncs(live).await? {
+        // Live changes go ahead of resyncs and sweeps: a page is taken only when the round was not full.
+        if worked < self.round_limit()
+            && (self.advance_resyncs(live).await? || self.advance_sweeps(live).await?)
+        {
             return Ok(Turn::Worked);
         }
         if worked > 0 {
@@ -132,6 +134,7 @@ impl Worker {
                     worked |= self.round(live, family).await? > 0;
                 }
                 worked |= self.advance_resyncs(live).await?;
+                worked |= self.advance_sweeps(live).await?;
             }
             if !worked {
                 return Ok(());

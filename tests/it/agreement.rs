@@ -58,6 +58,8 @@ pub(crate) struct Quiet<'a> {
     pub(crate) hubspot: &'a HubspotEmulator,
     pub(crate) salesforce: &'a SalesforceEmulator,
     pub(crate) router: &'a Router,
+    /// Whether the service sweeps: then it knows of every record that is gone.
+    pub(crate) sweeps: bool,
 }
 
 impl Quiet<'_> {
@@ -69,10 +71,15 @@ impl Quiet<'_> {
                 let Some(twin) = self.hubspot.property_in(object, id, property) else { continue };
                 let before = twins.insert(twin.clone(), id);
                 assert_eq!(before, None, "I3: two {object} are linked to {twin}");
+                let is_there = self.salesforce.ids(twin_object).contains(&twin);
+                if self.sweeps && !is_there {
+                    let record = self.ask(&path_of(object, id)).await;
+                    assert_ne!(record["state"], "linked", "I3: {object} {id}, whose {twin} is gone");
+                }
                 for (name, field) in fields {
                     let here = self.hubspot.property_in(object, id, name);
                     let there = self.salesforce.field(twin_object, &twin, field);
-                    if here != there && self.salesforce.ids(twin_object).contains(&twin) {
+                    if here != there && is_there {
                         self.explained((object, id, name), (here, there)).await;
                     }
                 }
@@ -131,12 +138,7 @@ impl Quiet<'_> {
     /// Both sides differ: something visible must say why.
     async fn explained(&self, at: (&str, u64, &str), held: (Option<String>, Option<String>)) {
         let (object, id, name) = at;
-        let kind = match object {
-            "contacts" => "contact",
-            "companies" => "company",
-            _ => "deal",
-        };
-        let path = format!("/v1/connections/acme/records/hubspot/{kind}/{id}");
+        let path = path_of(object, id);
         let record = self.ask(&path).await;
         let state = record["state"].as_str().unwrap_or_default();
         if ["conflict", "failed", "stopped", "ambiguous"].contains(&state) || !record["last_error"].is_null()
@@ -157,4 +159,13 @@ impl Quiet<'_> {
         let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         serde_json::from_slice(&body).unwrap_or_default()
     }
+}
+
+fn path_of(object: &str, id: u64) -> String {
+    let kind = match object {
+        "contacts" => "contact",
+        "companies" => "company",
+        _ => "deal",
+    };
+    format!("/v1/connections/acme/records/hubspot/{kind}/{id}")
 }

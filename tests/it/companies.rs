@@ -223,7 +223,6 @@ async fn r_111_r_112_and_r_114_contacts_that_sync_with_leads_block_until_one_is_
 async fn r_036_and_r_113_a_company_without_a_listed_contact_gets_no_account() {
     let listed = format!("inclusion_list_id = \"77\"\n{CONTACTS}");
     let app = TestApp::with(&listed).await;
-    app.hubspot.set_list("77", &[]);
     let company = app.hubspot.create_in("companies", &ENGINES).unwrap();
     let ada = app.hubspot.create(&ADA).unwrap();
     app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();

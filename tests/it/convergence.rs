@@ -36,18 +36,33 @@ fn settings(seed: u64) -> String {
 
 #[tokio::test]
 async fn i_2_to_i_5_a_long_random_story_ends_in_agreement() {
-    let (first, seeds) =
-        (asked_for("HUBFORCE_FIRST_SEED").unwrap_or(1), asked_for("HUBFORCE_SEEDS").unwrap_or(SEEDS));
-    for seed in first..first + seeds {
-        let told = Told(seed);
-        let app = TestApp::with(&settings(seed)).await;
-        let people = People::new(&app.hubspot, &app.salesforce, Rng::with_seed(seed));
-        let mut story = Story { app, people };
-        story.play().await;
-        story.check().await;
-        story.app.stop().await;
-        std::mem::forget(told);
+    for seed in seeds() {
+        play(seed, TestApp::with(&settings(seed)).await, false).await;
     }
+}
+
+#[tokio::test]
+async fn i_2_to_i_5_so_does_one_in_which_most_messages_are_lost_and_the_sweep_finds_the_rest() {
+    for seed in seeds() {
+        play(seed, TestApp::sweeping(&settings(seed)).await, true).await;
+    }
+}
+
+fn seeds() -> std::ops::Range<u64> {
+    let first = asked_for("HUBFORCE_FIRST_SEED").unwrap_or(1);
+    first..first + asked_for("HUBFORCE_SEEDS").unwrap_or(SEEDS)
+}
+
+async fn play(seed: u64, app: TestApp, loses_messages: bool) {
+    let told = Told(seed);
+    let mut people = People::new(&app.hubspot, &app.salesforce, Rng::with_seed(seed));
+    // No message tells of a restored record: without a sweep, whoever restores it saves it, too.
+    people.save_what_they_restore = !loses_messages;
+    let mut story = Story { app, people, loses_messages };
+    story.play().await;
+    story.check().await;
+    story.app.stop().await;
+    std::mem::forget(told);
 }
 
 /// Says the seed when a story fails.
@@ -68,11 +83,16 @@ impl Drop for Told {
 struct Story {
     app: TestApp,
     people: People,
+    /// Whether messages get lost, most of the time and in stretches; a sweep is never far.
+    loses_messages: bool,
 }
 
 impl Story {
     async fn play(&mut self) {
         for _ in 0..STEPS {
+            if self.loses_messages {
+                self.lose_or_tell();
+            }
             self.people.act();
             match self.people.rng.u32(..12) {
                 0 => self.app.settle().await,
@@ -86,13 +106,25 @@ impl Story {
         // What waits for a while is due by then.
         for _ in 0..8 {
             self.app.settle_after(20 * 60_000).await;
+            if self.loses_messages {
+                self.app.sweep().await;
+            }
+        }
+    }
+
+    fn lose_or_tell(&mut self) {
+        match self.people.rng.u32(..30) {
+            0 => self.app.tell_messages(),
+            1 | 2 => self.app.lose_messages(),
+            3 => self.app.clock.advance_millis(100_000),
+            _ => {}
         }
     }
 
     async fn check(&self) {
         let app = &self.app;
         let (hubspot, salesforce, router) = (&*app.hubspot, &*app.salesforce, &app.router);
-        let quiet = Quiet { hubspot, salesforce, router };
+        let quiet = Quiet { hubspot, salesforce, router, sweeps: self.loses_messages };
         quiet.i_3_both_sides_agree_or_say_why_not().await;
         quiet.i_5_nothing_was_made_twice();
         app.forget_calls();

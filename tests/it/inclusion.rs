@@ -17,7 +17,6 @@ async fn r_020_without_a_list_every_contact_takes_part() {
 #[tokio::test]
 async fn r_021_and_r_032_only_members_of_the_list_sync_and_one_that_leaves_rests() {
     let app = TestApp::with(LISTED).await;
-    app.hubspot.set_list("77", &[]);
     let contact = app.hubspot.create(&ADA).unwrap();
     app.settle().await;
     assert!(app.salesforce.ids("Lead").is_empty());
@@ -41,7 +40,6 @@ async fn r_021_and_r_032_only_members_of_the_list_sync_and_one_that_leaves_rests
 #[tokio::test]
 async fn r_028_to_r_031_no_list_stops_a_salesforce_record_from_coming_to_hubspot() {
     let app = TestApp::with(LISTED).await;
-    app.hubspot.set_list("77", &[]);
     let fields = [("LastName", "Lovelace"), ("Company", "Engines"), ("Email", "ada@example.com")];
     let lead = app.salesforce.create("Lead", &fields).unwrap();
     app.settle().await;
@@ -114,7 +112,6 @@ async fn r_025_only_an_active_list_of_contacts_will_do() {
 #[tokio::test]
 async fn r_022_to_r_024_a_list_of_all_but_subscribers_is_the_older_default() {
     let app = TestApp::with(LISTED).await;
-    app.hubspot.set_list("77", &[]);
     let [(email, _), (last, _), ..] = ADA;
     let contact = app.hubspot.create(&[
         (email, "ada@example.com"),

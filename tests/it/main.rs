@@ -27,6 +27,9 @@ mod portals;
 mod refusals;
 mod rules;
 mod simulation;
+mod sweep;
+mod sweep_pages;
+mod sweep_steps;
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]
 fn asked_for(name: &str) -> Option<u64> {

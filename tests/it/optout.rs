@@ -80,7 +80,6 @@ async fn r_217_unticking_the_box_opts_nobody_in_and_is_a_conflict() {
 #[tokio::test]
 async fn r_034_and_r_218_what_does_not_sync_yet_is_not_transferred() {
     let app = TestApp::with(r#"inclusion_list_id = "77""#).await;
-    app.hubspot.set_list("77", &[]);
     let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com"), ("Company", "Engines")];
     let lead = app.salesforce.create("Lead", &fields).unwrap();
     app.settle().await;

@@ -25,6 +25,8 @@ pub(crate) struct People {
     pub(crate) hubspot: Arc<HubspotEmulator>,
     pub(crate) salesforce: Arc<SalesforceEmulator>,
     pub(crate) rng: Rng,
+    /// Whether whoever takes a Salesforce record out of the recycle bin saves it, too: no message tells of the first.
+    pub(crate) save_what_they_restore: bool,
     n: usize,
     said: String,
 }
@@ -45,6 +47,7 @@ impl People {
             hubspot: Arc::clone(hubspot),
             salesforce: Arc::clone(salesforce),
             rng,
+            save_what_they_restore: true,
             n: 0,
             said: String::new(),
         }
@@ -192,9 +195,12 @@ impl People {
             78..=81 if object != "Opportunity" && id != other => app.merge(object, &id, &other),
             82..=84 if object != "Account" => {
                 app.delete(object, &id);
-                // Nothing tells of a restored record: whoever restores it saves it, too.
                 let restored = self.rng.bool() && app.undelete(object, &id).is_ok();
-                if restored { app.update(object, &id, &[(field, &value)]) } else { Ok(()) }
+                if restored && self.save_what_they_restore {
+                    app.update(object, &id, &[(field, &value)])
+                } else {
+                    Ok(())
+                }
             }
             85 if is_person => app.update(object, &id, &[("HasOptedOutOfEmail", "true")]),
             _ => app.update(object, &id, &[(field, "")]),

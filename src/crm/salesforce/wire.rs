@@ -22,9 +22,12 @@ pub(super) fn into_record(kind: Kind, row: Row) -> Option<Record> {
     let text = |name: &str| row.get(name).and_then(Json::as_str);
     let modified_at = text("SystemModstamp").and_then(Timestamp::parse).unwrap_or_default();
     let modified_by = text("LastModifiedById").map(str::to_owned);
-    let fields: Fields =
-        row.into_iter().filter_map(|(name, value)| Some((name, into_value(value)?))).collect();
-    Some(Record { key, fields, modified_at, modified_by })
+    Some(Record { key, fields: into_fields(row), modified_at, modified_by })
+}
+
+/// The scalars of a row.
+pub(super) fn into_fields(row: Row) -> Fields {
+    row.into_iter().filter_map(|(name, value)| Some((name, into_value(value)?))).collect()
 }
 
 /// What a row of a record asked for says of it.

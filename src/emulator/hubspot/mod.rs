@@ -1,10 +1,11 @@
 //! HubSpot, emulated: contacts, companies and deals, their properties and associations, owners, pipelines, and signed webhooks.
 //!
 //! Built from HubSpot's documentation and public API specification. Both path styles are served, `/crm/v3/objects/...` and
-//! `/crm/objects/2026-09/...`. What is not here (search, engagements) answers 404, as an unknown call should.
+//! `/crm/objects/2026-09/...`. What is not here (engagements, imports) answers 404, as an unknown call should.
 
 mod associations;
 mod batches;
+mod history;
 mod lists;
 mod objects;
 mod owners;
@@ -12,6 +13,7 @@ mod portal;
 mod properties;
 mod records;
 mod rest;
+mod search;
 mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -45,6 +47,10 @@ pub struct Options {
     /// Whether batched reads list a record that was merged among the deleted ones. What they do is not documented; single reads
     /// answer with the survivor either way.
     pub batches_hide_merges: bool,
+    /// Searches in one second, whoever makes them.
+    pub searches_per_second: usize,
+    /// How far the results of one search can be paged.
+    pub search_window: usize,
 }
 
 impl Default for Options {
@@ -56,6 +62,8 @@ impl Default for Options {
             person_token: Secret::new("pat-person"),
             own_properties: true,
             batches_hide_merges: false,
+            searches_per_second: 5,
+            search_window: 10_000,
         }
     }
 }
@@ -252,12 +260,22 @@ impl HubspotEmulator {
 
     /// Lets a list hold these contacts and no others.
     pub fn set_list(&self, list: &str, members: &[u64]) {
-        self.state().lists.set(list, members.iter().copied().collect(), false);
+        self.set_list_of(list, members, false);
     }
 
     /// The same for a list that people keep by hand.
     pub fn set_manual_list(&self, list: &str, members: &[u64]) {
-        self.state().lists.set(list, members.iter().copied().collect(), true);
+        self.set_list_of(list, members, true);
+    }
+
+    fn set_list_of(&self, list: &str, members: &[u64], manual: bool) {
+        let now = self.now();
+        self.state().lists.set(list, &members.iter().copied().collect(), manual, now);
+    }
+
+    /// Lets the index that searches look into lag behind the records.
+    pub fn lag_search(&self, millis: i64) {
+        self.state().index.lag_ms = millis;
     }
 
     /// Takes its part of a seed file: `{"hubspot": {"owners": [...], "contacts": [{...}], "companies": [{...}], "deals": [{...}]}}`. Sends
@@ -339,7 +357,11 @@ impl Vendor for HubspotEmulator {
                 json!({})
             }),
             "list" => read(body).map(|ListControl { list, members }| {
-                state.lists.set(&list, members, false);
+                state.lists.set(&list, &members, false, act.now);
+                json!({})
+            }),
+            "search" => read(body).map(|SearchControl { lag_ms }| {
+                state.index.lag_ms = lag_ms;
                 json!({})
             }),
             "webhooks" => read(body).map(|control: WebhookControl<Target>| {
@@ -373,6 +395,12 @@ impl Vendor for HubspotEmulator {
 struct ListControl {
     list: String,
     members: std::collections::BTreeSet<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchControl {
+    lag_ms: i64,
 }
 
 #[derive(Deserialize)]

@@ -47,6 +47,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             None => refused("lists", &not_found()),
         },
         ("GET", "lists", [list, "memberships"]) => call.members(list),
+        ("GET", "lists", [list, "memberships", "join-order"]) => call.join_order(list),
         ("POST", "lists", ["records", "memberships", "batch", "read"]) => {
             match emulator.state().lists.memberships(asked.body) {
                 Ok(told) => Reply::json("lists/memberships", 200, &told),
@@ -60,6 +61,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             ("PATCH", [id]) => call.update(id),
             ("DELETE", [id]) => call.archive(id),
             ("POST", ["merge"]) => call.merge(),
+            ("POST", ["search"]) => call.search(),
             ("POST", ["batch", "read"]) => call.batch_read(),
             ("POST", ["batch", "create"]) => call.batch_write("batch/create"),
             ("POST", ["batch", "update"]) => call.batch_write("batch/update"),
@@ -102,7 +104,7 @@ pub(super) fn error(endpoint: &'static str, status: u16, category: &str, message
     )
 }
 
-const CORRELATION: &str = "019ce0f9-4f0b-7879-a277-7ee20ad9b92b";
+pub(super) const CORRELATION: &str = "019ce0f9-4f0b-7879-a277-7ee20ad9b92b";
 
 pub(super) fn refused(endpoint: &'static str, refused: &Refused) -> Reply {
     let body = json!({
@@ -194,7 +196,10 @@ impl Call<'_> {
         };
         let (names, state) = (self.asked_properties(), self.emulator.state());
         let table = state.table(self.object);
-        let page = table.page(after, limit);
+        let page = match self.asked.query_value("archived") {
+            Some("true") => table.archived_page(after, limit),
+            _ => table.page(after, limit),
+        };
         let results: Vec<Json> = page.iter().map(|record| shown(record, &names, table)).collect();
         let mut body = json!({ "results": results });
         if let Some(last) = page.last().filter(|_| page.len() == limit) {

@@ -67,6 +67,20 @@ impl SalesforceEmulator {
         written.map(|_| ()).map_err(|error| error.message)
     }
 
+    /// A person edits a record in a transaction that took this long: the record bears the time of its beginning.
+    pub fn update_slowly(
+        &self,
+        object: &str,
+        id: &str,
+        fields: &[(&str, &str)],
+        millis: i64,
+    ) -> Result<(), String> {
+        let mut state = self.state();
+        let row = typed(state.tables.get(object).map(|table| &table.schema), fields);
+        let act = Act { now: self.now().plus_millis(-millis), ..self.by_person(true) };
+        state.write(object, Some(id), &row, act).map(|_| ()).map_err(|error| error.message)
+    }
+
     /// A person deletes a record, and with it what hangs on it.
     pub fn delete(&self, object: &str, id: &str) -> bool {
         self.state().delete(object, id, self.by_person(true)).is_ok()
@@ -118,6 +132,19 @@ impl SalesforceEmulator {
     /// Sets the active assignment rule: it gives every lead that the API writes to this owner, unless the caller's header says no.
     pub fn assign_leads_to(&self, owner: &str) {
         self.state().assign_leads_to(owner, self.now());
+    }
+
+    /// A flow: whenever anybody saves a record of this object, this field gets this value. What it does carries the saver's name.
+    pub fn on_save_set(&self, object: &str, field: &str, value: &str) {
+        self.state().flow = Some((object.to_owned(), field.to_owned(), value.to_owned()));
+    }
+
+    /// A process touches a record and changes nothing that anybody sees.
+    pub fn touch(&self, object: &str, id: &str) {
+        let now = self.now();
+        if let Some(table) = self.state().tables.get_mut(object) {
+            table.touch(id, now);
+        }
     }
 
     /// A person names a contact on an opportunity; returns the role's id.

@@ -65,6 +65,8 @@ struct State {
     /// Formula fields, as `Options` has them.
     formulas: Vec<(String, String, String)>,
     lists_places: bool,
+    /// A flow: whenever a record of this object is saved, this field gets this value.
+    flow: Option<(String, String, String)>,
     calls: u64,
     last_session: u64,
 }
@@ -122,6 +124,7 @@ impl SalesforceEmulator {
             assignment: None,
             formulas: options.formulas.clone(),
             lists_places: options.lists_places,
+            flow: None,
             calls: 0,
             last_session: 0,
         };

@@ -177,6 +177,7 @@ impl SalesforceEmulator {
         state.validation = None;
         state.duplicates = None;
         state.assignment = None;
+        state.flow = None;
         state.hidden = super::write::Hidden::default();
     }
 }

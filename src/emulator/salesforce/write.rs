@@ -72,6 +72,9 @@ impl State {
         if let Some((_, owner)) = self.assignment.as_ref().filter(|_| object == "Lead" && act.assigns) {
             values.insert("OwnerId".to_owned(), json!(owner));
         }
+        if let Some((_, field, value)) = self.flow.as_ref().filter(|(of, ..)| of == object) {
+            values.insert(field.clone(), json!(value));
+        }
         self.check_places(object, id.as_deref(), &values)?;
         self.follow_stage(object, id.as_deref(), &mut values);
         let contact = self.check_person(object, id.as_deref(), &mut values)?;

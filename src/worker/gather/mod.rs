@@ -36,6 +36,8 @@ mod fates;
 mod membership;
 mod twins;
 
+pub(super) use around::company_of;
+
 /// A record to look at, with what memory says of it.
 #[derive(Clone, Debug)]
 pub(super) struct Subject {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use hubforce::cli::{Outside, assemble};
+use hubforce::cli::{Assembled, Outside, assemble};
 use hubforce::config::Config;
 use hubforce::domain::{Clock, ConnectionName, TestClock, Timestamp};
 use hubforce::emulator::hubspot::{self, HubspotEmulator};
@@ -30,11 +30,20 @@ pub(crate) const SECRET: &str = "client-secret";
 /// The path that the emulated Salesforce calls.
 pub(crate) const PATH_TOKEN: &str = "path-token";
 
+/// A list of contacts that the emulated portal has; it is empty.
+const LIST: &str = "77";
+
 /// The operator's token.
 pub(crate) const TOKEN: &str = "operator-token";
 
 /// The viewer's token.
 pub(crate) const VIEWER: &str = "viewer-token";
+
+/// Stands first in the settings of a service that sweeps, as those of other tests do not.
+const SWEEPING: &str = "# sweeping\n";
+
+/// How often it does.
+const SWEEP_MS: i64 = 300_000;
 
 /// An instant to begin with.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
@@ -48,8 +57,10 @@ pub(crate) struct TestApp {
     pub(crate) router: Router,
     pub(crate) clock: EmulatorClock,
     pub(crate) name: ConnectionName,
-    salesforce_url: String,
+    pub(crate) hubspot_url: String,
+    pub(crate) salesforce_url: String,
     shutdown: Shutdown,
+    config: Config,
     _directory: tempfile::TempDir,
 }
 
@@ -98,6 +109,8 @@ pub(crate) fn configuration(database: &std::path::Path, urls: (&str, &str), cont
         requests_per_day = 1000000
         path_tokens = ["{PATH_TOKEN}"]
         auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
+        [connections.sweep]
+        interval_seconds = 0
         [connections.sync.contacts]
         {contacts}
         "#,
@@ -121,7 +134,30 @@ impl TestApp {
         Self::between(contacts, portal, salesforce::Options::default()).await
     }
 
+    /// A service that sweeps every five minutes; its first sweep, which looks at nothing, has been.
+    pub(crate) async fn sweeping(contacts: &str) -> Self {
+        Self::sweeping_in(contacts, salesforce::Options::default()).await
+    }
+
     /// The same with an organization of another kind.
+    pub(crate) async fn sweeping_in(contacts: &str, organization: salesforce::Options) -> Self {
+        let app = Self::unswept(contacts, organization).await;
+        app.settle().await;
+        app.forget_calls();
+        app
+    }
+
+    /// The same before its first sweep.
+    pub(crate) async fn unswept(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::in_organization(&Self::swept_settings(contacts), organization).await
+    }
+
+    /// The settings of a service that sweeps.
+    pub(crate) fn swept_settings(contacts: &str) -> String {
+        format!("{SWEEPING}{contacts}")
+    }
+
+    /// A service with an organization of another kind.
     pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
         Self::between(contacts, hubspot::Options::default(), organization).await
     }
@@ -158,6 +194,7 @@ impl TestApp {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
+        hubspot.set_list(LIST, &[]);
         // Another portal's key stands apart from the lines of its contacts.
         let (contacts, key) =
             contacts.split_once("\n[connections.salesforce.more]\n").unwrap_or((contacts, ""));
@@ -165,6 +202,8 @@ impl TestApp {
             configuration(&directory.path().join("test.db"), (&hubspot_url, &salesforce_url), contacts);
         let keyed = format!("external_id_field = \"{key}\"\n        path_tokens");
         let text = if key.is_empty() { text } else { text.replace("path_tokens", &keyed) };
+        let sweeps = contacts.starts_with(SWEEPING);
+        let text = if sweeps { text.replace("interval_seconds = 0", "interval_seconds = 300") } else { text };
         let config = Config::parse(&text).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
         let outside = Outside { clock: Arc::new(clock.clone()), metrics, shutdown: shutdown.clone() };
@@ -179,10 +218,48 @@ impl TestApp {
             router,
             clock,
             name,
+            hubspot_url,
             salesforce_url,
             shutdown,
+            config,
             _directory: directory,
         }
+    }
+
+    /// Another instance of the service, on the same memory; it must go before the test ends.
+    pub(crate) async fn another(&self) -> Assembled {
+        let metrics = hubforce::telemetry::count().unwrap();
+        let clock = Arc::new(self.clock.clone());
+        assemble(&self.config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
+    }
+
+    /// Moves the clock on to the next sweep, and works until that and all that comes of it is done.
+    pub(crate) async fn sweep(&self) {
+        self.clock.advance_millis(SWEEP_MS);
+        // Searches have an allowance for each second.
+        for _ in 0..10 {
+            self.settle().await;
+            self.clock.advance_millis(1_000);
+        }
+    }
+
+    /// Sweeps until nothing of what happened so far is of interest any more.
+    pub(crate) async fn quiet(&self) {
+        self.sweep().await;
+        self.sweep().await;
+        self.forget_calls();
+    }
+
+    /// Nothing that happens from now on is told, on either side.
+    pub(crate) fn lose_messages(&self) {
+        self.hubspot.drop_events(u32::MAX);
+        self.salesforce.drop_notifications(u32::MAX);
+    }
+
+    /// What happens from now on is told again.
+    pub(crate) fn tell_messages(&self) {
+        self.hubspot.drop_events(0);
+        self.salesforce.drop_notifications(0);
     }
 
     /// Sends a request; returns status and body.

@@ -177,7 +177,7 @@ async fn until_quiet(town: &Arc<Town>) {
 
 async fn check(town: &Arc<Town>) {
     let (hubspot, salesforce, router) = (&*town.hubspot, &*town.salesforce, &town.router());
-    let quiet = Quiet { hubspot, salesforce, router };
+    let quiet = Quiet { hubspot, salesforce, router, sweeps: false };
     quiet.i_3_both_sides_agree_or_say_why_not().await;
     quiet.i_5_nothing_was_made_twice();
     let (writes, acts) = town.counted();
