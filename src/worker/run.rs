@@ -61,6 +61,7 @@ impl Worker {
 
     /// Does whatever is due for a connection.
     async fn turn(&self, live: &Live) -> Result<Turn, Error> {
+        self.begin_sweeps(live).await?;
         match self.store.connection_state(&live.settings.name).await? {
             ConnectionState::Running => {}
             ConnectionState::Paused | ConnectionState::Refused(_) => {
@@ -126,6 +127,7 @@ impl Worker {
         for _ in 0..DRAIN_ROUNDS_MAX {
             let mut worked = false;
             for live in self.connections.values() {
+                self.begin_sweeps(live).await?;
                 let state = self.store.connection_state(&live.settings.name).await?;
                 if state != ConnectionState::Running || live.rest_ms(self.clock.now()) > 0 {
                     continue;

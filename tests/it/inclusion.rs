@@ -94,7 +94,6 @@ async fn r_025_only_an_active_list_of_contacts_will_do() {
         [("77", None, ""), ("78", Some("warning"), "R-025"), ("79", Some("error"), "no such list")]
     {
         let app = TestApp::with(&format!("inclusion_list_id = \"{list}\"")).await;
-        app.hubspot.set_list("77", &[]);
         app.hubspot.set_manual_list("78", &[]);
         let findings = serde_json::to_value(app.worker.inspect(&app.name).await.unwrap()).unwrap();
         let of_list: Vec<_> = findings

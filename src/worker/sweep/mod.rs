@@ -14,16 +14,17 @@ mod judge;
 mod tests;
 
 use std::cmp::Reverse;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use tracing::{info, warn};
+use uuid::Uuid;
 
 use crate::crm::{self, FieldsByKind, Stream, Traces};
 use crate::domain::{Chain, Family, Kind, RecordKey, System, Timestamp};
 use crate::plan::options::SyncOptions;
 use crate::plan::retry::{self, Failure, Next};
 use crate::plan::{Pair, Rules};
-use crate::store::types::{Cause, Mark, TaskClaim, TaskNext, TaskProgress};
+use crate::store::types::{Cause, Mark, Task, TaskClaim, TaskNext, TaskProgress};
 use crate::worker::connection::{Live, fields_to_read};
 use crate::worker::gather::Sources;
 use crate::worker::{Error, Worker};
@@ -38,6 +39,8 @@ const FAILURES_MAX: u32 = 5;
 /// When this process looks next whether a CRM is to be swept.
 #[derive(Default)]
 pub(super) struct Due {
+    /// Whether every sweep of the connection has a beginning.
+    begun: AtomicBool,
     hubspot: AtomicI64,
     salesforce: AtomicI64,
 }
@@ -77,6 +80,45 @@ impl Worker {
         Ok(worked)
     }
 
+    /// Gives the sweeps of a new connection their beginning. That asks no CRM: one that does not answer today must not put off what
+    /// counts as missed.
+    pub(super) async fn begin_sweeps(&self, live: &Live) -> Result<(), Error> {
+        if live.settings.sweep_interval_ms <= 0 || live.sweep_due.begun.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        for system in [System::Hubspot, System::Salesforce] {
+            let (now, task) = (self.clock.now(), task_of(system));
+            if let Some(Task { cursor }) = self.store.claim_task(&self.claim_of(live, &task, now)).await? {
+                let first = || Sweep::first(&wanted(system, &live.settings.sync), now);
+                let (cursor, rests_ms) = match cursor {
+                    Some(cursor) => (cursor, 0),
+                    None => (written(&first()), live.settings.sweep_interval_ms),
+                };
+                let next = TaskNext::Rests(now.plus_millis(rests_ms));
+                let progress = self.progress_of((live, &task), &cursor, next, Cause::Sweep(Uuid::now_v7()));
+                self.store.advance_task(&progress).await?;
+            }
+        }
+        live.sweep_due.begun.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn claim_of<'a>(&self, live: &'a Live, task: &'a str, now: Timestamp) -> TaskClaim<'a> {
+        let lease_until = now.plus_millis(self.options.lease_ms.max(STEP_LEASE_MS));
+        TaskClaim { connection: &live.settings.name, task, worker: self.id, now, lease_until }
+    }
+
+    fn progress_of<'a>(
+        &self,
+        (live, task): (&'a Live, &'a str),
+        cursor: &'a str,
+        next: TaskNext,
+        cause: Cause,
+    ) -> TaskProgress<'a> {
+        let (connection, now) = (&live.settings.name, self.clock.now());
+        TaskProgress { connection, task, worker: self.id, now, cursor, next, marks: &[], cause }
+    }
+
     async fn advance_sweep(&self, live: &Live, system: System) -> Result<bool, Error> {
         let now = self.clock.now();
         let interval_ms = live.settings.sweep_interval_ms;
@@ -85,11 +127,8 @@ impl Worker {
         }
         // Before the claim: where the rules cannot be had, nobody holds a lease.
         let resolved = live.resolve(now).await?;
-        let task = format!("sweep.{system}");
-        let lease_until = now.plus_millis(self.options.lease_ms.max(STEP_LEASE_MS));
-        let connection = &live.settings.name;
-        let claim = TaskClaim { connection, task: &task, worker: self.id, now, lease_until };
-        let Some(claimed) = self.store.claim_task(&claim).await? else {
+        let task = task_of(system);
+        let Some(claimed) = self.store.claim_task(&self.claim_of(live, &task, now)).await? else {
             // It rests, or another instance is at it; if that one dies, its lease ends.
             live.sweep_due.set(system, now.plus_millis(self.options.lease_ms.min(interval_ms)));
             return Ok(false);
@@ -100,18 +139,9 @@ impl Worker {
             let sweep = Sweep::first(&wanted(system, &live.settings.sync), now);
             Step { sweep, marks: Vec::new(), next_at: now.plus_millis(interval_ms) }
         };
-        let cursor = serde_json::to_string(&step.sweep).unwrap_or_default();
-        let progress = TaskProgress {
-            connection,
-            task: &task,
-            worker: self.id,
-            now: self.clock.now(),
-            cursor: &cursor,
-            next: TaskNext::Rests(step.next_at),
-            marks: &step.marks,
-            cause: Cause::Sweep(step.sweep.id),
-        };
-        if self.store.advance_task(&progress).await? {
+        let (cursor, next) = (written(&step.sweep), TaskNext::Rests(step.next_at));
+        let progress = self.progress_of((live, &task), &cursor, next, Cause::Sweep(step.sweep.id));
+        if self.store.advance_task(&TaskProgress { marks: &step.marks, ..progress }).await? {
             count_found(live, &step.marks);
             live.sweep_due.set(system, step.next_at);
         }
@@ -208,6 +238,14 @@ async fn insist_on_access(live: &Live, system: System) -> Result<(), Error> {
         Err(error @ Error::Crm { source: crm::Error::Unauthorized { .. }, .. }) => Err(error),
         Ok(_) | Err(_) => Ok(()),
     }
+}
+
+fn task_of(system: System) -> String {
+    format!("sweep.{system}")
+}
+
+fn written(sweep: &Sweep) -> String {
+    serde_json::to_string(sweep).unwrap_or_default()
 }
 
 /// Reads a cursor; one that cannot be read is begun anew.

@@ -52,7 +52,7 @@ fn setting(seed: u64) -> Setting {
     );
     Setting {
         contacts,
-        loses_messages: false,
+        loses_messages: seed % 3 == 1,
         burst: if seed.is_multiple_of(5) { 60 } else { 1_000_000 },
         instances: if seed.is_multiple_of(4) { 1 } else { 2 },
     }
@@ -177,7 +177,7 @@ async fn until_quiet(town: &Arc<Town>) {
 
 async fn check(town: &Arc<Town>) {
     let (hubspot, salesforce, router) = (&*town.hubspot, &*town.salesforce, &town.router());
-    let quiet = Quiet { hubspot, salesforce, router, sweeps: false };
+    let quiet = Quiet { hubspot, salesforce, router, sweeps: town.setting.loses_messages };
     quiet.i_3_both_sides_agree_or_say_why_not().await;
     quiet.i_5_nothing_was_made_twice();
     let (writes, acts) = town.counted();

@@ -42,7 +42,7 @@ const BURST_MS: i64 = 10_000;
 pub(crate) struct Setting {
     /// The lines under `[connections.sync.contacts]`.
     pub(crate) contacts: String,
-    /// Whether messages may be lost for good.
+    /// Whether messages may be lost for good; then the service sweeps.
     pub(crate) loses_messages: bool,
     /// HubSpot's allowance in ten seconds.
     pub(crate) burst: u32,
@@ -71,7 +71,7 @@ pub(crate) struct Town {
     pub(crate) hubspot: Arc<HubspotEmulator>,
     pub(crate) salesforce: Arc<SalesforceEmulator>,
     pub(crate) clock: EmulatorClock,
-    setting: Setting,
+    pub(crate) setting: Setting,
     people: Mutex<People>,
     services: Mutex<BTreeMap<Instance, Service>>,
     /// Messages on their way, with the place of their sender.
@@ -199,7 +199,9 @@ impl Town {
         let urls = (format!("http://127.0.0.1:{HUBSPOT_PORT}"), "http://127.0.0.1:9102".to_owned());
         let text = configuration(&database, (&urls.0, &urls.1), &self.setting.contacts);
         let burst = format!("requests_per_10s = {}", self.setting.burst);
-        let config = Config::parse(&text.replace("requests_per_10s = 1000000", &burst)).unwrap();
+        let text = text.replace("requests_per_10s = 1000000", &burst);
+        let sweep = format!("interval_seconds = {}", if self.setting.loses_messages { 300 } else { 0 });
+        let config = Config::parse(&text.replace("interval_seconds = 0", &sweep)).unwrap();
         let options = store::Options { url: config.database.url.clone(), migrate: true };
         let inner = store::open(&options).await.unwrap();
         let between = Between(Arc::clone(self));
