@@ -2,10 +2,13 @@
 
 use super::*;
 
+#[rstest]
 #[tokio::test]
-async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays() {
+async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
     for (earlier, later) in [((1, 1), (1, 2)), ((1, 1), (2, 1))] {
-        let memory = Memory::new().await;
+        let Some(memory) = Memory::new(on).await else { return };
         let worker = Uuid::now_v7();
         memory.mark(&[contact(8), contact(9)]).await;
         let claimed = memory.claim_as(worker, 10).await;
@@ -25,9 +28,10 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_delivery_that_cannot_be_stored_fails_alone() {
-    let memory = Memory::new().await;
+async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (door, keeper) = Door::open(Arc::clone(&memory.store));
     let keeper = tokio::spawn(keeper);
     let first = memory.delivery(&[contact(1)]);
@@ -59,9 +63,10 @@ fn resync_of(memory: &Memory, total: u64) -> Resync {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry() {
-    let memory = Memory::new().await;
+async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let resync = marked_by_a_resync(&memory, contact(1)).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -92,9 +97,10 @@ async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
     (resync.done, resync.failed)
 }
 
+#[rstest]
 #[tokio::test]
-async fn every_resync_of_a_record_counts_it() {
-    let memory = Memory::new().await;
+async fn every_resync_of_a_record_counts_it(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let resyncs =
         [marked_by_a_resync(&memory, contact(1)).await, marked_by_a_resync(&memory, contact(1)).await];
@@ -106,9 +112,12 @@ async fn every_resync_of_a_record_counts_it() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed() {
-    let memory = Memory::new().await;
+async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let resync = marked_by_a_resync(&memory, contact(1)).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -125,9 +134,12 @@ async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed() {
     assert_eq!(counts_of(&memory, resync).await, (0, 1));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got() {
-    let memory = Memory::new().await;
+async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
     memory.mark(&[lead(1)]).await;
     let in_hand = memory.claim_as(one, 10).await;
@@ -142,9 +154,12 @@ async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got() {
     assert_eq!(memory.claim_as(other, 20).await.len(), 1);
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_a_lease_on_the_pair_holds_back_is_due_when_the_lease_ends() {
-    let memory = Memory::new().await;
+async fn what_a_lease_on_the_pair_holds_back_is_due_when_the_lease_ends(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -166,9 +181,10 @@ async fn asking_for_migrations_makes_no_file() {
     assert!(!path.exists());
 }
 
+#[rstest]
 #[tokio::test]
-async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
-    let memory = Memory::new().await;
+async fn retention_takes_the_oldest_first_and_no_more_than_asked(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     for n in 1..=3 {
         memory.mark(&[contact(n)]).await;
     }
@@ -185,9 +201,10 @@ async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_resync_counts_what_became_of_its_records() {
-    let memory = Memory::new().await;
+async fn a_resync_counts_what_became_of_its_records(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let mut resync = Resync {
         id: Uuid::now_v7(),
