@@ -2,6 +2,10 @@
 
 mod edges;
 mod groups;
+mod instances;
+mod locks;
+mod outages;
+mod texts;
 mod upkeep;
 
 use std::collections::BTreeMap;

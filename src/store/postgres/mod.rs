@@ -254,10 +254,16 @@ fn rows(rows: &[Json]) -> Result<String, Error> {
         return Ok(json);
     }
     let mut rows = rows.to_vec();
-    let columns = rows.iter_mut().filter_map(Json::as_array_mut).flatten();
-    for column in columns {
-        if let Json::String(column) = column {
-            *column = text(column).into_owned();
+    for row in &mut rows {
+        let columns: Vec<&mut Json> = match row {
+            Json::Array(columns) => columns.iter_mut().collect(),
+            Json::Object(columns) => columns.values_mut().collect(),
+            _ => Vec::new(),
+        };
+        for column in columns {
+            if let Json::String(column) = column {
+                *column = text(column).into_owned();
+            }
         }
     }
     to_json(&rows)

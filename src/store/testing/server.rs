@@ -72,17 +72,6 @@ impl TestServer {
             chown(directory.path(), Some(uid), Some(gid))?;
         }
         let data = directory.path().join("data");
-        let mut initdb = as_user(Command::new(programs.join("initdb")), user);
-        initdb.args([
-            "--username=hubforce",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--no-sync",
-            "--pgdata",
-        ]);
-        let made = initdb.arg(&data).stdin(Stdio::null()).output().context("initdb does not run")?;
-        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim());
         let mut guard = as_user(Command::new("/bin/sh"), user);
         guard.args(["-c", GUARD, "guard"]).arg(directory.path());
         guard
@@ -98,6 +87,10 @@ impl TestServer {
         let said = Mutex::new(listen(&mut guard)?);
         // From here on the guard removes the directory.
         let server = Self { directory: directory.keep(), guard, orders, said };
+        let mut initdb = as_user(Command::new(programs.join("initdb")), user);
+        initdb.args(["--username=hubforce", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+        let made = initdb.arg(&data).stdin(Stdio::null()).output().context("initdb does not run")?;
+        ensure!(made.status.success(), "initdb failed: {}", String::from_utf8_lossy(&made.stderr).trim());
         server.restart()?;
         Ok(server)
     }

@@ -46,7 +46,7 @@ async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)
     keeper.await.unwrap();
 }
 
-fn resync_of(memory: &Memory, total: u64) -> Resync {
+pub(super) fn resync_of(memory: &Memory, total: u64) -> Resync {
     Resync {
         id: Uuid::now_v7(),
         connection: memory.name.clone(),
@@ -92,7 +92,7 @@ async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
     resync.id
 }
 
-async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
+pub(super) async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
     let resync = memory.store.resync(resync).await.unwrap().unwrap();
     (resync.done, resync.failed)
 }

@@ -69,17 +69,17 @@ async fn missing_migrations_are_insisted_on_and_named(#[values(Sqlite, Postgres)
 }
 
 /// Does something behind the store's back.
-async fn execute(memory: &Memory, sql: &'static str) {
+pub(super) async fn execute(memory: &Memory, sql: &'static str) {
     let url = memory.database.url();
     match memory.database {
         TestDatabase::Sqlite(_) => {
             let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-            sqlx::query(sql).execute(&pool).await.unwrap();
+            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
             pool.close().await;
         }
         TestDatabase::Postgres(_) => {
             let pool = sqlx::PgPool::connect(&url).await.unwrap();
-            sqlx::query(sql).execute(&pool).await.unwrap();
+            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
             pool.close().await;
         }
     }
@@ -109,12 +109,17 @@ async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten(
     assert_eq!(memory.store.reserve_calls(&other).await.unwrap(), 9);
 }
 
-fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {
+pub(super) fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {
     let lease_until = at(now + LEASE);
     TaskClaim { connection: &memory.name, task: "sweep", worker, now: at(now), lease_until }
 }
 
-fn progress<'a>(memory: &'a Memory, worker: Uuid, cursor: &'a str, next: TaskNext) -> TaskProgress<'a> {
+pub(super) fn progress<'a>(
+    memory: &'a Memory,
+    worker: Uuid,
+    cursor: &'a str,
+    next: TaskNext,
+) -> TaskProgress<'a> {
     let cause = Cause::Sweep(Uuid::nil());
     TaskProgress {
         connection: &memory.name,
