@@ -150,7 +150,7 @@ async fn i_1_a_mark_that_meets_a_finish_is_never_lost(#[values(Sqlite, Postgres)
     let other = open_at(&memory.database.url()).await;
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
-    for outcome in [Outcome::Done, parked(), Outcome::Release].into_iter().cycle().take(150) {
+    for outcome in [Outcome::Done, parked(), Outcome::Release].into_iter().cycle().take(90) {
         let claimed = memory.claim_as(worker, 60).await;
         assert_eq!(claimed.len(), 1, "it was marked while it was worked on: {outcome:?}");
         let outcome = [finished(&claimed[0], outcome)];
@@ -235,7 +235,7 @@ async fn a_notification_told_to_several_instances_at_once_marks_once(
 async fn i_6_several_instances_together_never_take_more_than_an_allowance(
     #[values(Sqlite, Postgres)] on: Database,
 ) {
-    const LIMIT: u32 = 500;
+    const LIMIT: u32 = 250;
     let Some(memory) = Memory::new(on).await else { return };
     let stores = instances(&memory).await;
     let taken = Arc::new(AtomicU32::new(0));
@@ -243,7 +243,7 @@ async fn i_6_several_instances_together_never_take_more_than_an_allowance(
         let (name, taken) = (memory.name.clone(), Arc::clone(&taken));
         async move {
             // Instances disagree about the slot: their clocks do.
-            for slot in 0..60 {
+            for slot in 0..30 {
                 let reserve = Reserve {
                     connection: &name,
                     allowance: "hubspot.day",
