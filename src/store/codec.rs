@@ -142,12 +142,18 @@ pub(crate) fn pair_json(pair: &Pair) -> Result<Json, Error> {
 pub(crate) fn latest_pairs<'a>(finished: &[&'a Finished]) -> Vec<&'a Pair> {
     let mut taken = HashSet::new();
     let mut pairs = Vec::new();
-    for pair in finished.iter().rev().filter_map(|finished| finished.pair.as_ref()) {
-        if taken.contains(&pair.hubspot) || taken.contains(&pair.salesforce) {
-            continue;
+    for pair in all_pairs(finished).rev() {
+        // One that was replaced had itself replaced what shares a record with it.
+        let (hubspot_is_free, salesforce_is_free) =
+            (taken.insert(pair.hubspot), taken.insert(pair.salesforce));
+        if hubspot_is_free && salesforce_is_free {
+            pairs.push(pair);
         }
-        taken.extend([pair.hubspot, pair.salesforce]);
-        pairs.push(pair);
     }
     pairs
+}
+
+/// Every pair of one commit; each ends those that its records were in.
+pub(crate) fn all_pairs<'a>(finished: &[&'a Finished]) -> impl DoubleEndedIterator<Item = &'a Pair> {
+    finished.iter().filter_map(|finished| finished.pair.as_ref())
 }

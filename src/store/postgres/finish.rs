@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{key_json, latest_pairs, pair_json};
+use crate::store::codec::{all_pairs, key_json, latest_pairs, pair_json};
 use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
 
@@ -79,8 +79,12 @@ async fn put_pairs(
     name: &ConnectionName,
     finished: &[&Finished],
 ) -> Result<(), Error> {
+    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
     let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
-    if pairs.is_empty() || update_pairs(connection, name, &pairs).await? {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    if pairs.len() == all.len() && update_pairs(connection, name, &pairs).await? {
         return Ok(());
     }
     // Two instances that pair the same record at once would each see neither the other's pair nor a conflict. So those who make
@@ -115,9 +119,9 @@ async fn put_pairs(
                   JOIN pairs p ON p.connection = $1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
                        AND p.hubspot_id = wanted.value ->> 'hubspot_id'
                 ON CONFLICT DO NOTHING";
-    let pairs = rows(&pairs)?;
-    for sql in [broken, put, link] {
-        connection.query(sql).bind(name.as_str()).bind(&pairs).execute(&mut **connection).await?;
+    let (all, pairs) = (rows(&all)?, rows(&pairs)?);
+    for (sql, pairs) in [(broken, &all), (put, &pairs), (link, &pairs)] {
+        connection.query(sql).bind(name.as_str()).bind(pairs).execute(&mut **connection).await?;
     }
     Ok(())
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{key_json, latest_pairs, pair_json, to_json};
+use crate::store::codec::{all_pairs, key_json, latest_pairs, pair_json, to_json};
 use crate::store::sqlite::{audit, deliveries, resyncs};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
 
@@ -80,6 +80,7 @@ async fn put_pairs(
     name: &ConnectionName,
     finished: &[&Finished],
 ) -> Result<(), Error> {
+    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
     let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
     if pairs.is_empty() {
         return Ok(());
@@ -115,9 +116,9 @@ async fn put_pairs(
                        AND p.hubspot_id = wanted.value ->> 'hubspot_id'
                  WHERE true
                 ON CONFLICT DO NOTHING";
-    let pairs = to_json(&pairs)?;
-    for sql in [broken, put, link] {
-        sqlx::query(sql).bind(name.as_str()).bind(&pairs).execute(&mut *connection).await?;
+    let (all, pairs) = (to_json(&all)?, to_json(&pairs)?);
+    for (sql, pairs) in [(broken, &all), (put, &pairs), (link, &pairs)] {
+        sqlx::query(sql).bind(name.as_str()).bind(pairs).execute(&mut *connection).await?;
     }
     Ok(())
 }

@@ -30,6 +30,39 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
 
 #[rstest]
 #[tokio::test]
+async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let (Some(at_once), Some(one_by_one)) = (Memory::new(on).await, Memory::new(on).await) else { return };
+    let (mut chance, worker) = (fastrand::Rng::with_seed(7), Uuid::now_v7());
+    for round in 0..15 {
+        let mut any_pair = |place: u64| {
+            let city = Agreed::new(Value::text(format!("{round} {place}")));
+            let base = Base(BTreeMap::from([("city".to_owned(), city)]));
+            Pair { base, ..pair(contact(chance.u64(1..=5)), lead(chance.u32(1..=5))) }
+        };
+        let found: Vec<Pair> = (0..4).map(&mut any_pair).collect();
+        for (memory, commit_size) in [(&at_once, 4), (&one_by_one, 1)] {
+            // The pairs are found while others are worked.
+            memory.mark(&[contact(11), contact(12), contact(13), contact(14)]).await;
+            let claimed = memory.claim_as(worker, 10).await;
+            let put = |(claimed, pair): (&Claimed, &Pair)| Finished {
+                pair: Some(pair.clone()),
+                ..finished(claimed, Outcome::Done)
+            };
+            let outcomes: Vec<Finished> = claimed.iter().zip(&found).map(put).collect();
+            for commit in outcomes.chunks(commit_size) {
+                memory.finish_as(worker, commit).await;
+            }
+        }
+        let keys: Vec<RecordKey> = (1..=5).flat_map(|n| [contact(n.into()), lead(n)]).collect();
+        let pairs = at_once.store.pairs_of(&at_once.name, &keys).await.unwrap();
+        assert_eq!(pairs, one_by_one.store.pairs_of(&one_by_one.name, &keys).await.unwrap(), "{found:#?}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     let (door, keeper) = Door::open(Arc::clone(&memory.store));

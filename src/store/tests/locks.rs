@@ -45,6 +45,19 @@ impl Meeting {
     }
 }
 
+/// Looks until somebody waits for a lock of this connection's.
+async fn until_somebody_waits_for(other: &mut PgConnection) {
+    const LOOKS_MAX: usize = 50_000;
+    let waiting =
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))";
+    for _ in 0..LOOKS_MAX {
+        if other.fetch_optional(waiting).await.unwrap().is_some() {
+            return;
+        }
+    }
+    panic!("nobody waits");
+}
+
 #[tokio::test]
 async fn a_claim_passes_over_what_another_instance_has_in_hand() {
     let Some(mut meeting) = Meeting::new().await else { return };
@@ -104,13 +117,9 @@ async fn a_finish_waits_for_a_mark_under_way_and_leaves_its_record_due() {
     let claimed = meeting.memory.claim_as(meeting.worker, 10).await;
     meeting.meanwhile("UPDATE jobs SET dirty = dirty + 1").await;
     let outcome = [finished(&claimed[0], Outcome::Done)];
-    let waiting =
-        "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     let Meeting { memory, other, worker } = &mut meeting;
     let (finishing, ()) = tokio::join!(memory.store.finish(&memory.name, *worker, &outcome, at(50)), async {
-        while other.fetch_optional(waiting).await.unwrap().is_none() {
-            tokio::task::yield_now().await;
-        }
+        until_somebody_waits_for(other).await;
         other.execute("COMMIT").await.unwrap();
     });
     finishing.unwrap();
@@ -126,17 +135,12 @@ async fn a_transaction_that_loses_a_race_is_done_again() {
         .await;
     let Meeting { memory, other, worker } = &mut meeting;
     // It locks 1 and waits for 2, which the other holds; the other then waits for 1.
-    let (accepted, ()) = tokio::join!(
-        memory.store.accept([memory.delivery(&[contact(1), contact(2)])].into()),
-        async {
-            let waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-            while other.fetch_optional(waiting).await.unwrap().is_none() {
-                tokio::task::yield_now().await;
-            }
+    let (accepted, ()) =
+        tokio::join!(memory.store.accept([memory.delivery(&[contact(1), contact(2)])].into()), async {
+            until_somebody_waits_for(other).await;
             other.execute("SELECT FROM jobs WHERE record_id = '1' FOR UPDATE").await.unwrap();
             other.execute("COMMIT").await.unwrap();
-        }
-    );
+        });
     accepted.unwrap();
     let claimed = memory.claim_as(*worker, 10).await;
     assert!(claimed.iter().all(|claimed| claimed.jobs[0].dirty == 2), "{claimed:?}");
