@@ -1,5 +1,6 @@
 //! The contract of [`Store`], told as stories over the trait alone; every database runs them all.
 
+mod alike;
 mod edges;
 mod groups;
 mod instances;

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use hubforce::store::Database;
 
 use crate::harness::TestApp;
 
@@ -76,13 +77,23 @@ async fn i_2_to_i_5_a_long_random_story_ends_in_agreement() {
     let (first, seeds) =
         (asked_for("HUBFORCE_FIRST_SEED").unwrap_or(1), asked_for("HUBFORCE_SEEDS").unwrap_or(SEEDS));
     for seed in first..first + seeds {
-        let told = Told(seed);
-        let mut story = Story { app: TestApp::with(&settings(seed)).await, rng: Rng::with_seed(seed), n: 0 };
-        story.play().await;
-        story.check(seed).await;
-        story.app.stop().await;
-        std::mem::forget(told);
+        play(TestApp::with(&settings(seed)).await, seed).await;
     }
+}
+
+#[tokio::test]
+async fn i_2_to_i_5_the_same_story_ends_in_agreement_on_postgres() {
+    let Some(app) = TestApp::on(Database::Postgres, &settings(1)).await else { return };
+    play(app, 1).await;
+}
+
+async fn play(app: TestApp, seed: u64) {
+    let told = Told(seed);
+    let mut story = Story { app, rng: Rng::with_seed(seed), n: 0 };
+    story.play().await;
+    story.check(seed).await;
+    story.app.stop().await;
+    std::mem::forget(told);
 }
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]

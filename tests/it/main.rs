@@ -22,3 +22,4 @@ mod people;
 mod portals;
 mod refusals;
 mod rules;
+mod stores;

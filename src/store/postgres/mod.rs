@@ -31,7 +31,7 @@ use serde_json::Value as Json;
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::query::Query;
-use sqlx::{Connection, Executor, Postgres};
+use sqlx::{Executor, Postgres};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
@@ -54,8 +54,8 @@ const CONNECTIONS_MAX: u32 = 10;
 /// How long to wait for a connection, a new one included. HubSpot gives up on a webhook after 5 seconds.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 
-/// A connection that rested longer is asked whether it still lives before it is used.
-const TRUSTED_IDLE: Duration = Duration::from_secs(1);
+/// How long a server may take to begin a transaction, which is no work; one that takes longer is not there any more.
+const BEGIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long one transaction may take. The server ends it after [`BEGIN`]'s limits; this is for a server that is silent.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -172,15 +172,8 @@ impl PostgresStore {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            // Beginning a transaction is test enough.
             .test_before_acquire(false)
-            .before_acquire(|connection, known| {
-                Box::pin(async move {
-                    if known.idle_for > TRUSTED_IDLE {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
-                })
-            })
             .connect_with(options)
             .await?;
         Ok(Self { pool, named })
@@ -198,11 +191,23 @@ impl PostgresStore {
         Err(Error::Url { text: format!("its database is encoded in {encoding}; create one in UTF8") })
     }
 
+    /// Begins a transaction. A connection that died while it rested is replaced: nothing happened on it yet.
     async fn begin(&self) -> Result<Transaction, Error> {
-        let connection = self.pool.acquire().await?;
-        let mut transaction = Transaction { connection, named: self.named, open: true };
-        transaction.execute(BEGIN).await?;
-        Ok(transaction)
+        let mut tries = 0;
+        loop {
+            let connection = self.pool.acquire().await?;
+            let mut transaction = Transaction { connection, named: self.named, open: true };
+            let dead: Error = match tokio::time::timeout(BEGIN_TIMEOUT, transaction.execute(BEGIN)).await {
+                Ok(Ok(_)) => return Ok(transaction),
+                Ok(Err(error)) => error.into(),
+                Err(silent) => Error::Unavailable(Box::new(silent)),
+            };
+            // All that rested may have died together, as they do when a server fails over.
+            tries += 1;
+            if tries > CONNECTIONS_MAX {
+                return Err(dead);
+            }
+        }
     }
 }
 

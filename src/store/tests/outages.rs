@@ -32,6 +32,15 @@ async fn a_check_fails_while_the_server_is_down_and_passes_when_it_is_back() {
     memory.store.check(at(3)).await.unwrap();
 }
 
+#[tokio::test]
+async fn connections_that_died_while_they_rested_are_replaced_unseen() {
+    let Some((server, memory)) = on_a_server().await else { return };
+    // More than one rests.
+    futures::future::join_all((1..=5).map(|n| memory.store.check(at(n)))).await;
+    server.restart().unwrap();
+    memory.store.check(at(6)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_1_what_is_acknowledged_survives_a_server_that_is_killed_in_the_middle() {
     const KILLS: usize = 3;

@@ -16,8 +16,9 @@ use hubforce::emulator::salesforce::{self, SalesforceEmulator};
 use hubforce::emulator::{Answer, Caller, EmulatorClock, Outgoing, Vendor, router};
 use hubforce::http;
 use hubforce::shutdown::Shutdown;
-use hubforce::store::Store;
+use hubforce::store::testing::TestDatabase;
 use hubforce::store::types::{Job, JobQuery, JobState};
+use hubforce::store::{Database, Store};
 use hubforce::worker::Worker;
 use tower::ServiceExt;
 
@@ -50,7 +51,26 @@ pub(crate) struct TestApp {
     pub(crate) name: ConnectionName,
     salesforce_url: String,
     shutdown: Shutdown,
-    _directory: tempfile::TempDir,
+    config: Config,
+    _database: TestDatabase,
+}
+
+/// Names the database that stories are told on where they do not choose themselves: `sqlite` or `postgres`.
+const STORE_VARIABLE: &str = "HUBFORCE_TEST_STORE";
+
+/// The database that whoever runs the tests chose.
+pub(crate) fn chosen() -> Database {
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says on what")]
+    match std::env::var(STORE_VARIABLE).as_deref() {
+        Ok("postgres") => Database::Postgres,
+        Ok("sqlite" | "") | Err(_) => Database::Sqlite,
+        Ok(other) => panic!("{STORE_VARIABLE} is sqlite or postgres, not {other}"),
+    }
+}
+
+/// A database of the chosen kind. What was asked for is not passed over.
+pub(crate) async fn database() -> TestDatabase {
+    TestDatabase::new(chosen()).await.unwrap().expect("the chosen database is there")
 }
 
 /// Serves an emulator on a free port; returns its address.
@@ -68,7 +88,7 @@ pub(crate) async fn serve(
 }
 
 /// The configuration of a service between two emulators.
-pub(crate) fn configuration(database: &std::path::Path, urls: (&str, &str), contacts: &str) -> String {
+pub(crate) fn configuration(database: &TestDatabase, urls: (&str, &str), contacts: &str) -> String {
     let (hubspot, salesforce) = urls;
     format!(
         r#"
@@ -76,7 +96,7 @@ pub(crate) fn configuration(database: &std::path::Path, urls: (&str, &str), cont
         listen = "127.0.0.1:0"
         public_url = "{PUBLIC_URL}"
         [database]
-        url = "sqlite://{}"
+        url = "{}"
         [admin]
         tokens = [
             {{ name = "ops", token = "{TOKEN}", role = "operator" }},
@@ -101,7 +121,7 @@ pub(crate) fn configuration(database: &std::path::Path, urls: (&str, &str), cont
         [connections.sync.contacts]
         {contacts}
         "#,
-        database.display()
+        database.url()
     )
 }
 
@@ -116,8 +136,18 @@ impl TestApp {
         Self::in_organization(contacts, salesforce::Options::default()).await
     }
 
+    /// The same on a database of a story's own choice; `None` where this machine has no server for it.
+    pub(crate) async fn on(database: Database, contacts: &str) -> Option<Self> {
+        let database = TestDatabase::new(database).await.unwrap()?;
+        Some(Self::start_on(database, contacts, salesforce::Options::default()).await)
+    }
+
     /// The same with an organization of another kind.
     pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::start_on(database().await, contacts, organization).await
+    }
+
+    async fn start_on(database: TestDatabase, contacts: &str, organization: salesforce::Options) -> Self {
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -126,23 +156,31 @@ impl TestApp {
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
         salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
-        Self::around(contacts, (salesforce, salesforce_url), clock, shutdown).await
+        Self::around(database, contacts, (salesforce, salesforce_url), clock, shutdown).await
     }
 
     /// A service of its own for another portal on the same organization; it must end first.
     pub(crate) async fn beside(&self, contacts: &str, external_id_field: &str) -> Self {
         let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone());
         let contacts = format!("{contacts}\n[connections.salesforce.more]\n{external_id_field}");
-        Self::around(&contacts, organization, self.clock.clone(), Shutdown::default()).await
+        Self::around(database().await, &contacts, organization, self.clock.clone(), Shutdown::default()).await
+    }
+
+    /// One more instance of this service, on the same database.
+    pub(crate) async fn another_instance(&self) -> Arc<Worker> {
+        let metrics = hubforce::telemetry::count().unwrap();
+        let clock = Arc::new(self.clock.clone());
+        let outside = Outside { clock, metrics, shutdown: self.shutdown.clone() };
+        assemble(&self.config, &outside).await.unwrap().worker
     }
 
     async fn around(
+        database: TestDatabase,
         contacts: &str,
         (salesforce, salesforce_url): (Arc<SalesforceEmulator>, String),
         clock: EmulatorClock,
         shutdown: Shutdown,
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
         let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
@@ -150,8 +188,7 @@ impl TestApp {
         // Another portal's key stands apart from the lines of its contacts.
         let (contacts, key) =
             contacts.split_once("\n[connections.salesforce.more]\n").unwrap_or((contacts, ""));
-        let text =
-            configuration(&directory.path().join("test.db"), (&hubspot_url, &salesforce_url), contacts);
+        let text = configuration(&database, (&hubspot_url, &salesforce_url), contacts);
         let keyed = format!("external_id_field = \"{key}\"\n        path_tokens");
         let text = if key.is_empty() { text } else { text.replace("path_tokens", &keyed) };
         let config = Config::parse(&text).unwrap();
@@ -170,7 +207,8 @@ impl TestApp {
             name,
             salesforce_url,
             shutdown,
-            _directory: directory,
+            config,
+            _database: database,
         }
     }
 
