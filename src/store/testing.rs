@@ -66,7 +66,7 @@ pub struct PostgresDatabase {
     /// Where it is.
     pub url: String,
     name: String,
-    server: PgConnectOptions,
+    server: Box<PgConnectOptions>,
 }
 
 impl PostgresDatabase {
@@ -83,7 +83,7 @@ impl PostgresDatabase {
         connection.execute(AssertSqlSafe(sql)).await.context("no database can be created for a test")?;
         connection.close().await?;
         let url = server.clone().database(&name).to_url_lossy().to_string();
-        Ok(Self { url, name, server })
+        Ok(Self { url, name, server: Box::new(server) })
     }
 }
 

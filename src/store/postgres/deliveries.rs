@@ -3,7 +3,7 @@
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::cause_parts;
-use crate::store::postgres::dirty::{Dirty, Jobs};
+use crate::store::postgres::dirty::{Jobs, Marked};
 use crate::store::postgres::{Transaction, resyncs};
 use crate::store::types::{Cause, Mark, Retention};
 
@@ -77,9 +77,9 @@ pub(super) async fn mark(
     let mut jobs = Jobs::default();
     for mark in marks {
         let occurred_at = mark.occurred_at.as_millis();
-        let dirty = Dirty {
+        let marked = Marked {
             family: mark.key.kind().family().as_str(),
-            dirty: 1,
+            n_marks: 1,
             state: "due",
             due_at: now,
             dirty_since: if occurred_at == 0 { now } else { occurred_at.min(now) },
@@ -88,7 +88,7 @@ pub(super) async fn mark(
             cause: *cause_id,
             told: mark.told.as_ref(),
         };
-        jobs.add((name.as_str(), mark.key.kind().as_str(), mark.key.id().to_string()), dirty);
+        jobs.add((name.as_str(), mark.key.kind().as_str(), mark.key.id().to_string()), marked);
     }
     upsert_jobs(connection, &jobs, cause_kind).await?;
     match cause {

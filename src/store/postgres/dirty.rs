@@ -17,10 +17,10 @@ use crate::store::codec::to_json;
 type Key<'a> = (&'a str, &'static str, String);
 
 /// A job to be made dirty.
-pub(super) struct Dirty<'a> {
+pub(super) struct Marked<'a> {
     pub(super) family: &'static str,
     /// How many marks it stands for.
-    pub(super) dirty: i64,
+    pub(super) n_marks: i64,
     pub(super) state: &'static str,
     pub(super) due_at: i64,
     pub(super) dirty_since: i64,
@@ -30,13 +30,13 @@ pub(super) struct Dirty<'a> {
     pub(super) told: Option<&'a Fields>,
 }
 
-impl Dirty<'_> {
+impl Marked<'_> {
     /// What `UPSERT_JOBS` makes of this job when a later mark meets it. Marks of one call have one kind of cause, so that the say
     /// of a resync is nothing that is decided here.
-    fn then(&mut self, later: Self) {
+    fn then(&mut self, later: &Self) {
         self.due_at = if self.state == "parked" { later.due_at } else { self.due_at.min(later.due_at) };
         self.state = "due";
-        self.dirty += later.dirty;
+        self.n_marks += later.n_marks;
         self.dirty_since = self.dirty_since.min(later.dirty_since);
         self.occurred_at = self.occurred_at.max(later.occurred_at);
         self.cause = later.cause;
@@ -47,17 +47,17 @@ impl Dirty<'_> {
 /// Jobs to be made dirty, one row each.
 #[derive(Default)]
 pub(super) struct Jobs<'a> {
-    rows: BTreeMap<Key<'a>, Dirty<'a>>,
+    rows: BTreeMap<Key<'a>, Marked<'a>>,
 }
 
 impl<'a> Jobs<'a> {
     /// Adds a job.
-    pub(super) fn add(&mut self, key: Key<'a>, dirty: Dirty<'a>) {
+    pub(super) fn add(&mut self, key: Key<'a>, marked: Marked<'a>) {
         match self.rows.entry(key) {
             Entry::Vacant(row) => {
-                row.insert(dirty);
+                row.insert(marked);
             }
-            Entry::Occupied(mut row) => row.get_mut().then(dirty),
+            Entry::Occupied(mut row) => row.get_mut().then(&marked),
         }
     }
 
@@ -69,20 +69,20 @@ impl<'a> Jobs<'a> {
     /// The rows, column by column.
     pub(super) fn columns(&self) -> Result<Columns<'_>, Error> {
         let mut columns = Columns::default();
-        for ((connection, kind, record_id), dirty) in &self.rows {
+        for ((connection, kind, record_id), marked) in &self.rows {
             columns.connection.push(connection);
-            columns.family.push(dirty.family);
+            columns.family.push(marked.family);
             columns.kind.push(kind);
             columns.record_id.push(record_id);
-            columns.dirty.push(dirty.dirty);
-            columns.state.push(dirty.state);
-            columns.due_at.push(dirty.due_at);
-            columns.dirty_since.push(dirty.dirty_since);
-            columns.occurred_at.push(dirty.occurred_at);
-            columns.category.push(dirty.error.map(|(category, _)| category));
-            columns.message.push(dirty.error.map(|(_, message)| super::text(message).into_owned()));
-            columns.cause.push(dirty.cause);
-            columns.told.push(dirty.told.map(to_json).transpose()?);
+            columns.dirty.push(marked.n_marks);
+            columns.state.push(marked.state);
+            columns.due_at.push(marked.due_at);
+            columns.dirty_since.push(marked.dirty_since);
+            columns.occurred_at.push(marked.occurred_at);
+            columns.category.push(marked.error.map(|(category, _)| category));
+            columns.message.push(marked.error.map(|(_, message)| super::text(message).into_owned()));
+            columns.cause.push(marked.cause);
+            columns.told.push(marked.told.map(to_json).transpose()?);
         }
         Ok(columns)
     }

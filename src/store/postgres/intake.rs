@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use sqlx::Row;
 
+use crate::domain::ConnectionName;
 use crate::store::Error;
 use crate::store::codec::outcome_text;
 use crate::store::postgres::Transaction;
 use crate::store::postgres::deliveries::upsert_jobs;
-use crate::store::postgres::dirty::{Dirty, Jobs};
+use crate::store::postgres::dirty::{Jobs, Marked};
 use crate::store::types::{Mark, NewDelivery, Unreadable};
 
 /// A notification: its connection and the sender's own id of it.
@@ -28,7 +29,7 @@ pub(super) async fn store(connection: &mut Transaction, deliveries: &[NewDeliver
             // One that is told twice within the group is fresh once.
             if notification(delivery, mark).is_none_or(|notification| fresh.remove(&notification)) {
                 let record_id = mark.key.id().to_string();
-                jobs.add((name.as_str(), mark.key.kind().as_str(), record_id), dirty(delivery, mark));
+                jobs.add((name.as_str(), mark.key.kind().as_str(), record_id), marked(delivery, mark));
             }
         }
         for part in &delivery.unreadable {
@@ -48,7 +49,9 @@ async fn insert(connection: &mut Transaction, deliveries: &[NewDelivery]) -> Res
         .query(sql)
         .bind(all().map(|delivery| delivery.id).collect::<Vec<_>>())
         .bind(
-            all().map(|delivery| delivery.connection.as_ref().map(|name| name.as_str())).collect::<Vec<_>>(),
+            all()
+                .map(|delivery| delivery.connection.as_ref().map(ConnectionName::as_str))
+                .collect::<Vec<_>>(),
         )
         .bind(all().map(|delivery| delivery.source.as_str()).collect::<Vec<_>>())
         .bind(all().map(|delivery| delivery.received_at.as_millis()).collect::<Vec<_>>())
@@ -97,12 +100,12 @@ fn notification(delivery: &NewDelivery, mark: &Mark) -> Option<Notification> {
     Some((delivery.connection.as_ref()?.to_string(), id.clone()))
 }
 
-fn dirty<'a>(delivery: &NewDelivery, mark: &'a Mark) -> Dirty<'a> {
+fn marked<'a>(delivery: &NewDelivery, mark: &'a Mark) -> Marked<'a> {
     let now = delivery.received_at.as_millis();
     let occurred_at = mark.occurred_at.as_millis();
-    Dirty {
+    Marked {
         family: mark.key.kind().family().as_str(),
-        dirty: 1,
+        n_marks: 1,
         state: "due",
         due_at: now,
         dirty_since: occurred_at.min(now),
@@ -114,11 +117,11 @@ fn dirty<'a>(delivery: &NewDelivery, mark: &'a Mark) -> Dirty<'a> {
 }
 
 /// Keeps an unreadable part as a parked job, for a person to see.
-fn parked<'a>(delivery: &NewDelivery, part: &'a Unreadable) -> Dirty<'a> {
+fn parked<'a>(delivery: &NewDelivery, part: &'a Unreadable) -> Marked<'a> {
     let now = delivery.received_at.as_millis();
-    Dirty {
+    Marked {
         family: "",
-        dirty: 1,
+        n_marks: 1,
         state: "parked",
         due_at: now,
         dirty_since: now,

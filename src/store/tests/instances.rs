@@ -55,17 +55,19 @@ impl Hands {
         }
     }
 
-    fn take(&self, claimed: &Claimed) {
+    fn take(&self, claimed: &[Claimed]) {
         let mut records = self.records.lock().unwrap();
-        for key in Self::keys(claimed) {
-            assert!(records.insert(key), "{key} is in two hands");
+        for claimed in claimed {
+            for key in Self::keys(claimed) {
+                assert!(records.insert(key), "{key} is in two hands");
+            }
+            self.n_pairs.fetch_add(usize::from(claimed.pair.is_some()), Ordering::Relaxed);
         }
-        self.n_pairs.fetch_add(usize::from(claimed.pair.is_some()), Ordering::Relaxed);
     }
 
-    fn give_back(&self, claimed: &Claimed) {
+    fn give_back(&self, claimed: &[Claimed]) {
         let mut records = self.records.lock().unwrap();
-        for key in Self::keys(claimed) {
+        for key in claimed.iter().flat_map(Self::keys) {
             assert!(records.remove(&key));
         }
     }
@@ -99,7 +101,7 @@ async fn mark_and_work(store: Arc<dyn Store>, name: ConnectionName, seed: u64, h
             limit: 4,
         };
         let claimed = store.claim(&claim).await.unwrap();
-        claimed.iter().for_each(|claimed| hands.take(claimed));
+        hands.take(&claimed);
         tokio::task::yield_now().await;
         let mut outcomes = Vec::new();
         for claimed in &claimed {
@@ -114,7 +116,7 @@ async fn mark_and_work(store: Arc<dyn Store>, name: ConnectionName, seed: u64, h
             outcomes.push(outcome);
         }
         // Given back before the lease is, so that nobody is accused who takes it up at once.
-        claimed.iter().for_each(|claimed| hands.give_back(claimed));
+        hands.give_back(&claimed);
         store.finish(&name, worker, &outcomes, at(10)).await.unwrap();
     }
 }

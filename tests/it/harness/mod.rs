@@ -70,7 +70,9 @@ pub(crate) fn chosen() -> Database {
 
 /// A database of the chosen kind. What was asked for is not passed over.
 pub(crate) async fn database() -> TestDatabase {
-    TestDatabase::new(chosen()).await.unwrap().expect("the chosen database is there")
+    let database = TestDatabase::new(chosen()).await.unwrap();
+    assert!(database.is_some(), "{STORE_VARIABLE} names a database that this machine does not have");
+    database.unwrap()
 }
 
 /// Serves an emulator on a free port; returns its address.
