@@ -14,6 +14,8 @@
 mod agreement;
 mod ingest;
 mod load;
+mod queue;
+mod raw;
 mod service;
 
 use std::process::ExitCode;
@@ -31,13 +33,16 @@ fn main() -> ExitCode {
     // Cargo adds `--bench`.
     let parts: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|argument| *argument != "--bench").collect();
-    if let Some(unknown) = parts.iter().find(|part| !["ingest", "agreement"].contains(*part)) {
-        eprintln!("there is no part {unknown}; the parts are ingest and agreement");
+    if let Some(unknown) = parts.iter().find(|part| !["ingest", "queue", "agreement"].contains(*part)) {
+        eprintln!("there is no part {unknown}; the parts are ingest, queue and agreement");
         return ExitCode::from(2);
     }
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
     if wanted("ingest") {
         ingest::run();
+    }
+    if wanted("queue") {
+        runtime.block_on(queue::run());
     }
     if wanted("agreement") {
         runtime.block_on(agreement::run());

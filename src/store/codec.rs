@@ -1,5 +1,7 @@
 //! Between rows and types: the forms in which values stand in the database.
 
+use std::collections::HashSet;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -7,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
 use crate::plan::{Category, Pair, State};
 use crate::store::Error;
-use crate::store::types::{AllOf, Cause};
+use crate::store::types::{AllOf, Cause, DeliveryOutcome, Finished};
 
 /// Where a value stood that could not be read.
 pub(crate) type Place = (&'static str, &'static str);
@@ -107,7 +109,28 @@ pub(crate) const fn cause_parts(cause: &Cause) -> (&'static str, &Uuid) {
     }
 }
 
-/// A UUID as SQLite's `unhex` reads it.
+/// A count that is small, whatever the column could hold.
+pub(crate) fn count(n: i64) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+/// The delivery and the position that name an unreadable part.
+pub(crate) fn part(text: &str) -> Result<(Uuid, u32), Error> {
+    let parsed =
+        text.split_once('#').and_then(|(id, position)| Some((id.parse().ok()?, position.parse().ok()?)));
+    parsed.ok_or_else(|| corrupt(("jobs", "record_id"), "part of a delivery"))
+}
+
+/// The word for what became of a delivery.
+pub(crate) const fn outcome_text(outcome: DeliveryOutcome) -> &'static str {
+    match outcome {
+        DeliveryOutcome::Accepted => "accepted",
+        DeliveryOutcome::Unknown => "unknown",
+        DeliveryOutcome::Refused => "refused",
+    }
+}
+
+/// A UUID as both databases read it within JSON.
 pub(crate) fn hex(id: &Uuid) -> String {
     id.simple().to_string()
 }
@@ -129,4 +152,25 @@ pub(crate) fn pair_json(pair: &Pair) -> Result<Json, Error> {
         "stopped": pair.stopped,
         "base": to_json(&pair.base)?,
     }))
+}
+
+/// The pairs to remember: where two of one commit share a record, the later one replaces the earlier, as it would in a commit
+/// of its own. Left to the statement, one pair would take the other's base.
+pub(crate) fn latest_pairs<'a>(finished: &[&'a Finished]) -> Vec<&'a Pair> {
+    let mut taken = HashSet::new();
+    let mut pairs = Vec::new();
+    for pair in all_pairs(finished).rev() {
+        // One that was replaced had itself replaced what shares a record with it.
+        let (hubspot_is_free, salesforce_is_free) =
+            (taken.insert(pair.hubspot), taken.insert(pair.salesforce));
+        if hubspot_is_free && salesforce_is_free {
+            pairs.push(pair);
+        }
+    }
+    pairs
+}
+
+/// Every pair of one commit; each ends those that its records were in.
+pub(crate) fn all_pairs<'a>(finished: &[&'a Finished]) -> impl DoubleEndedIterator<Item = &'a Pair> {
+    finished.iter().filter_map(|finished| finished.pair.as_ref())
 }

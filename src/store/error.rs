@@ -1,5 +1,7 @@
 //! What can go wrong with memory, named for what the caller does next.
 
+use crate::store::{postgres, sqlite};
+
 /// A failed transaction: nothing of it happened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -32,4 +34,27 @@ pub enum Error {
     /// A bug of ours: a statement did not fit the schema.
     #[error("a statement failed")]
     Statement(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::Database(database) if blames_statement(&**database) => {
+                Self::Statement(Box::new(error))
+            }
+            sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnDecode { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::Encode(_) => Self::Statement(Box::new(error)),
+            _ => Self::Unavailable(Box::new(error)),
+        }
+    }
+}
+
+/// Whether the database blames the statement or its values, not its own condition. The type of its answer says which one it is.
+fn blames_statement(error: &dyn sqlx::error::DatabaseError) -> bool {
+    if let Some(error) = error.try_downcast_ref::<sqlx::postgres::PgDatabaseError>() {
+        return postgres::blames_statement(error.code());
+    }
+    error.code().and_then(|code| code.parse().ok()).is_some_and(sqlite::blames_statement)
 }

@@ -6,7 +6,11 @@
 mod codec;
 pub mod door;
 pub mod error;
+pub mod migrations;
+pub mod postgres;
 pub mod sqlite;
+#[doc(hidden)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 pub mod types;
@@ -17,6 +21,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 pub use error::Error;
+pub use migrations::MigrationStatus;
 
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use types::{
@@ -28,7 +33,7 @@ use types::{
 /// How memory is opened.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where the database is: `sqlite://hubforce.db`.
+    /// Where the database is: `sqlite://hubforce.db`, `postgres://user:password@host/database`.
     pub url: String,
     /// Whether missing migrations are applied; otherwise they are insisted on.
     pub migrate: bool,
@@ -36,25 +41,45 @@ pub struct Options {
 
 /// Opens memory.
 pub async fn open(options: &Options) -> Result<Arc<dyn Store>, Error> {
-    check_scheme(&options.url)?;
-    Ok(Arc::new(sqlite::SqliteStore::open(&options.url, options.migrate).await?))
+    let (url, migrate) = (options.url.as_str(), options.migrate);
+    Ok(match database(url)? {
+        Database::Sqlite => Arc::new(sqlite::SqliteStore::open(url, migrate).await?),
+        Database::Postgres => Arc::new(postgres::PostgresStore::open(url, migrate).await?),
+    })
 }
 
 /// Says which migrations a database has and which it lacks, and changes nothing.
-pub async fn migrations(url: &str) -> Result<Vec<sqlite::MigrationStatus>, Error> {
-    check_scheme(url)?;
-    sqlite::SqliteStore::migrations(url).await
+pub async fn migrations(url: &str) -> Result<Vec<MigrationStatus>, Error> {
+    match database(url)? {
+        Database::Sqlite => sqlite::SqliteStore::migrations(url).await,
+        Database::Postgres => postgres::PostgresStore::migrations(url).await,
+    }
 }
 
-fn check_scheme(url: &str) -> Result<(), Error> {
-    // An in-memory database would forget what was acknowledged; the rest of the URL is kept out of the message, because it may
-    // hold a password.
-    if url.starts_with("sqlite:") && !url.contains(":memory:") {
-        return Ok(());
-    }
+/// The kinds of database behind a URL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Database {
+    /// A file.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+fn database(url: &str) -> Result<Database, Error> {
     let scheme = url.split_once(':').map_or("none", |(scheme, _)| scheme);
-    let text = format!("its scheme is {scheme}; this version stores in a file, such as sqlite://hubforce.db");
-    Err(Error::Url { text })
+    match scheme {
+        // An in-memory database would forget what was acknowledged.
+        "sqlite" if !url.contains(":memory:") => Ok(Database::Sqlite),
+        "postgres" | "postgresql" => Ok(Database::Postgres),
+        // The rest of the URL is kept out of the message, because it may hold a password.
+        _ => {
+            let text = format!(
+                "its scheme is {scheme}; this version stores in a file, such as sqlite://hubforce.db, or in PostgreSQL, \
+                 such as postgres://user:password@host/database"
+            );
+            Err(Error::Url { text })
+        }
+    }
 }
 
 /// Memory, whatever database is behind it.

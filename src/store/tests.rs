@@ -1,16 +1,24 @@
 //! The contract of [`Store`], told as stories over the trait alone; every database runs them all.
 
+mod alike;
 mod edges;
 mod groups;
+mod instances;
+mod locks;
+mod outages;
+mod texts;
 mod upkeep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use rstest::rstest;
 use uuid::Uuid;
 
+use super::Database::{self, Postgres, Sqlite};
 use super::door::Door;
+use super::testing::TestDatabase;
 use super::types::*;
 use super::{Options, Store, open};
 use crate::domain::{
@@ -19,21 +27,22 @@ use crate::domain::{
 use crate::plan::{Agreed, Base, Category, Pair, State};
 
 struct Memory {
-    directory: tempfile::TempDir,
+    database: TestDatabase,
     store: Arc<dyn Store>,
     name: ConnectionName,
 }
 
 impl Memory {
-    async fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let store = open_in(&directory).await;
-        Self { directory, store, name: ConnectionName::parse("acme").unwrap() }
+    /// Memory on a new database; `None` where this machine has no server for it.
+    async fn new(on: Database) -> Option<Self> {
+        let database = TestDatabase::new(on).await.unwrap()?;
+        let store = open_at(&database.url()).await;
+        Some(Self { database, store, name: ConnectionName::parse("acme").unwrap() })
     }
 
     async fn restart(&mut self) {
         self.store.close().await;
-        self.store = open_in(&self.directory).await;
+        self.store = open_at(&self.database.url()).await;
     }
 
     async fn mark(&self, keys: &[RecordKey]) {
@@ -81,9 +90,8 @@ impl Memory {
 
 const LEASE: i64 = 1_000;
 
-async fn open_in(directory: &tempfile::TempDir) -> Arc<dyn Store> {
-    let url = format!("sqlite://{}/test.db", directory.path().display());
-    open(&Options { url, migrate: true }).await.unwrap()
+async fn open_at(url: &str) -> Arc<dyn Store> {
+    open(&Options { url: url.to_owned(), migrate: true }).await.unwrap()
 }
 
 const fn at(millis: i64) -> Timestamp {
@@ -120,9 +128,10 @@ fn parked() -> Outcome {
     Outcome::Park { category: Category::Validation, message: "no".to_owned() }
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_is_accepted_survives_a_restart_and_is_claimed_once() {
-    let mut memory = Memory::new().await;
+async fn what_is_accepted_survives_a_restart_and_is_claimed_once(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(mut memory) = Memory::new(on).await else { return };
     memory.mark(&[contact(1), contact(2)]).await;
     memory.mark(&[contact(1)]).await;
     memory.restart().await;
@@ -136,9 +145,10 @@ async fn what_is_accepted_survives_a_restart_and_is_claimed_once() {
     assert_eq!(memory.store.next_due(&memory.name).await.unwrap(), None);
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_event_during_the_work_makes_the_record_due_again() {
-    let memory = Memory::new().await;
+async fn an_event_during_the_work_makes_the_record_due_again(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     memory.mark(&[contact(1)]).await;
     let worker = Uuid::now_v7();
     for outcome in [Outcome::Done, parked(), Outcome::Release] {
@@ -153,9 +163,10 @@ async fn an_event_during_the_work_makes_the_record_due_again() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_stolen_lease_makes_the_first_workers_results_void() {
-    let memory = Memory::new().await;
+async fn a_stolen_lease_makes_the_first_workers_results_void(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     memory.mark(&[contact(1)]).await;
     let (slow, quick) = (Uuid::now_v7(), Uuid::now_v7());
     let first = memory.claim_as(slow, 10).await;
@@ -174,9 +185,12 @@ async fn a_stolen_lease_makes_the_first_workers_results_void() {
     );
 }
 
+#[rstest]
 #[tokio::test]
-async fn both_records_of_a_pair_are_claimed_together_and_by_one_worker() {
-    let memory = Memory::new().await;
+async fn both_records_of_a_pair_are_claimed_together_and_by_one_worker(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -199,9 +213,10 @@ async fn both_records_of_a_pair_are_claimed_together_and_by_one_worker() {
     assert_eq!(claimed[0].jobs.len(), 2);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_new_pair_ends_the_pairs_its_records_were_in() {
-    let memory = Memory::new().await;
+async fn a_new_pair_ends_the_pairs_its_records_were_in(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     for (hubspot, salesforce) in [(1, 1), (2, 2), (1, 2)] {
         memory.mark(&[contact(hubspot)]).await;
@@ -218,9 +233,10 @@ async fn a_new_pair_ends_the_pairs_its_records_were_in() {
     assert_eq!(pairs, [last.clone(), None, None, last]);
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_repeated_notification_marks_nothing() {
-    let memory = Memory::new().await;
+async fn a_repeated_notification_marks_nothing(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let mut delivery = memory.delivery(&[lead(1)]);
     delivery.marks[0].notification = Some("04l1I000000fztEQAQ".to_owned());
@@ -232,9 +248,12 @@ async fn a_repeated_notification_marks_nothing() {
     assert!(memory.claim_as(worker, 10).await.is_empty());
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_retry_waits_and_a_parked_job_wakes_when_its_record_changes() {
-    let memory = Memory::new().await;
+async fn a_retry_waits_and_a_parked_job_wakes_when_its_record_changes(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -257,9 +276,10 @@ async fn a_retry_waits_and_a_parked_job_wakes_when_its_record_changes() {
     assert_eq!(memory.claim_as(worker, 600).await[0].jobs[0].attempts, 0);
 }
 
+#[rstest]
 #[tokio::test]
-async fn people_can_retry_and_discard() {
-    let memory = Memory::new().await;
+async fn people_can_retry_and_discard(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -272,9 +292,10 @@ async fn people_can_retry_and_discard() {
     assert_eq!(memory.store.job(id, at(60)).await.unwrap(), None);
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_unreadable_part_is_parked_and_cannot_be_retried() {
-    let memory = Memory::new().await;
+async fn an_unreadable_part_is_parked_and_cannot_be_retried(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let mut delivery = memory.delivery(&[contact(1)]);
     delivery.unreadable = vec![Unreadable { position: 3, reason: "no id".to_owned() }];
     memory.store.accept([delivery.clone()].into()).await.unwrap();
@@ -306,9 +327,10 @@ fn intent(key: RecordKey, claimed: &Claimed) -> Intent {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn i_7_an_intent_left_open_comes_back_with_the_next_claim() {
-    let mut memory = Memory::new().await;
+async fn i_7_an_intent_left_open_comes_back_with_the_next_claim(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(mut memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -337,9 +359,10 @@ async fn i_7_an_intent_left_open_comes_back_with_the_next_claim() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn values_told_count_only_while_every_mark_carries_them() {
-    let memory = Memory::new().await;
+async fn values_told_count_only_while_every_mark_carries_them(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let told = Fields::from([("City".to_owned(), Value::text("Köln"))]);
     let mut by_us = memory.delivery(&[lead(1)]);
     by_us.marks[0].told = Some(told.clone());
@@ -356,9 +379,10 @@ async fn values_told_count_only_while_every_mark_carries_them() {
     assert_eq!(memory.claim_as(worker, 60).await[0].jobs[0].told, None);
 }
 
+#[rstest]
 #[tokio::test]
-async fn conflicts_are_listed_until_they_are_settled() {
-    let memory = Memory::new().await;
+async fn conflicts_are_listed_until_they_are_settled(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let conflict = |property: &str| Conflict {
         key: contact(1),
@@ -380,9 +404,10 @@ async fn conflicts_are_listed_until_they_are_settled() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn an_ending_worker_gives_everything_back() {
-    let memory = Memory::new().await;
+async fn an_ending_worker_gives_everything_back(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     assert_eq!(memory.claim_as(worker, 10).await.len(), 1);
@@ -394,45 +419,65 @@ async fn an_ending_worker_gives_everything_back() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
-    /// Whatever the order of marks, claims, finishes and lost leases: a record marked after its last claim is claimed again.
     #[test]
-    fn i_1_no_mark_is_ever_lost(steps in proptest::collection::vec((0u8..4, 1u64..4), 1..40)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let memory = Memory::new().await;
-            let worker = Uuid::now_v7();
-            let mut dirty = std::collections::BTreeSet::new();
-            let mut in_hand: Vec<Claimed> = Vec::new();
-            let mut now = 10;
-            for (step, id) in steps {
-                match step {
-                    0 => {
-                        memory.mark(&[contact(id)]).await;
-                        dirty.insert(contact(id));
+    fn i_1_no_mark_is_ever_lost_on_sqlite(steps in steps()) {
+        no_mark_is_lost(Sqlite, steps);
+    }
+
+    #[test]
+    fn i_1_no_mark_is_ever_lost_on_postgres(steps in steps()) {
+        no_mark_is_lost(Postgres, steps);
+    }
+}
+
+fn steps() -> impl Strategy<Value = Vec<(u8, u64)>> {
+    proptest::collection::vec((0u8..4, 1u64..4), 1..40)
+}
+
+/// Whatever the order of marks, claims, finishes and lost leases: a record marked after its last claim is claimed again.
+fn no_mark_is_lost(on: Database, steps: Vec<(u8, u64)>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let Some(memory) = Memory::new(on).await else { return };
+        let worker = Uuid::now_v7();
+        let mut dirty = std::collections::BTreeSet::new();
+        let mut in_hand: Vec<Claimed> = Vec::new();
+        let mut now = 10;
+        for (step, id) in steps {
+            match step {
+                0 => {
+                    memory.mark(&[contact(id)]).await;
+                    dirty.insert(contact(id));
+                }
+                1 => {
+                    let claimed = memory.claim_as(worker, now).await;
+                    for job in claimed.iter().flat_map(|claimed| &claimed.jobs) {
+                        dirty.remove(&job.key);
                     }
-                    1 => {
-                        let claimed = memory.claim_as(worker, now).await;
-                        for job in claimed.iter().flat_map(|claimed| &claimed.jobs) {
-                            dirty.remove(&job.key);
-                        }
-                        in_hand.extend(claimed);
-                    }
-                    2 => {
-                        let done: Vec<Finished> = in_hand.drain(..).map(|claimed| finished(&claimed, Outcome::Done)).collect();
-                        memory.finish_as(worker, &done).await;
-                    }
-                    _ => {
-                        // The process ends: its leases run out, and what it had in hand is dirty still.
-                        dirty.extend(in_hand.drain(..).flat_map(|claimed| claimed.jobs).map(|job| job.key));
-                        now += 2 * LEASE;
-                    }
+                    in_hand.extend(claimed);
+                }
+                2 => {
+                    let done: Vec<Finished> =
+                        in_hand.drain(..).map(|claimed| finished(&claimed, Outcome::Done)).collect();
+                    memory.finish_as(worker, &done).await;
+                }
+                _ => {
+                    // The process ends: its leases run out, and what it had in hand is dirty still.
+                    dirty.extend(in_hand.drain(..).flat_map(|claimed| claimed.jobs).map(|job| job.key));
+                    now += 2 * LEASE;
                 }
             }
-            let done: Vec<Finished> = in_hand.drain(..).map(|claimed| finished(&claimed, Outcome::Done)).collect();
-            memory.finish_as(worker, &done).await;
-            let left: std::collections::BTreeSet<RecordKey> =
-                memory.claim_as(Uuid::now_v7(), now + 5 * LEASE).await.iter().flat_map(|claimed| &claimed.jobs).map(|job| job.key).collect();
-            assert_eq!(left, dirty);
-        });
-    }
+        }
+        let done: Vec<Finished> =
+            in_hand.drain(..).map(|claimed| finished(&claimed, Outcome::Done)).collect();
+        memory.finish_as(worker, &done).await;
+        let left: std::collections::BTreeSet<RecordKey> = memory
+            .claim_as(Uuid::now_v7(), now + 5 * LEASE)
+            .await
+            .iter()
+            .flat_map(|claimed| &claimed.jobs)
+            .map(|job| job.key)
+            .collect();
+        assert_eq!(left, dirty);
+    });
 }

@@ -2,6 +2,12 @@
 
 use std::process::{Command, Output};
 
+use hubforce::store::Database;
+use hubforce::store::testing::TestDatabase;
+use rstest::rstest;
+
+use crate::harness::chosen;
+
 fn hubforce(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_hubforce"))
         .args(arguments)
@@ -18,8 +24,14 @@ fn with_configuration(text: &str) -> (tempfile::TempDir, String) {
     (directory, path)
 }
 
-fn good(directory: &std::path::Path) -> String {
-    crate::harness::configuration(&directory.join("x.db"), ("http://127.0.0.1:1", "http://127.0.0.1:1"), "")
+fn good(database: &TestDatabase) -> String {
+    crate::harness::Setup::default().configuration(database, ("http://127.0.0.1:1", "http://127.0.0.1:1"))
+}
+
+/// A database of a kind, for tests that wait for nothing else.
+fn database(on: Database) -> Option<TestDatabase> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(TestDatabase::new(on)).unwrap()
 }
 
 #[test]
@@ -39,8 +51,8 @@ fn wrong_usage_exits_2() {
 
 #[test]
 fn check_offline_passes_what_is_right_and_fails_what_contradicts_itself() {
-    let directory = tempfile::tempdir().unwrap();
-    let right = good(directory.path());
+    let database = database(Database::Sqlite).unwrap();
+    let right = good(&database);
     let (_one, path) = with_configuration(&right);
     let output = hubforce(&["check", "--offline", "--config", &path]);
     assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -53,10 +65,10 @@ fn check_offline_passes_what_is_right_and_fails_what_contradicts_itself() {
     assert!(String::from_utf8(output.stdout).unwrap().contains("mapped twice"));
 }
 
-#[test]
-fn migrate_applies_what_check_misses() {
-    let directory = tempfile::tempdir().unwrap();
-    let (_one, path) = with_configuration(&good(directory.path()));
+#[rstest]
+fn migrate_applies_what_check_misses(#[values(Database::Sqlite, Database::Postgres)] on: Database) {
+    let Some(database) = database(on) else { return };
+    let (_one, path) = with_configuration(&good(&database));
     assert_eq!(hubforce(&["migrate", "--check", "--config", &path]).status.code(), Some(1));
     assert_eq!(hubforce(&["migrate", "--config", &path]).status.code(), Some(0));
     assert_eq!(hubforce(&["migrate", "--check", "--config", &path]).status.code(), Some(0));
@@ -65,8 +77,8 @@ fn migrate_applies_what_check_misses() {
 #[test]
 fn a_port_that_is_taken_is_said_so() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let text = good(directory.path()).replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
+    let database = database(chosen()).unwrap();
+    let text = good(&database).replace("127.0.0.1:0", &taken.local_addr().unwrap().to_string());
     let (_one, path) = with_configuration(&text);
     let output = hubforce(&["serve", "--config", &path]);
     assert_eq!(output.status.code(), Some(1));
@@ -76,8 +88,8 @@ fn a_port_that_is_taken_is_said_so() {
 #[test]
 fn serve_lives_until_it_is_told_to_stop() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let directory = tempfile::tempdir().unwrap();
-    let text = good(directory.path()).replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
+    let database = database(chosen()).unwrap();
+    let text = good(&database).replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
     let (_one, path) = with_configuration(&text);
     let mut process =
         Command::new(env!("CARGO_BIN_EXE_hubforce")).args(["serve", "--config", &path]).spawn().unwrap();
@@ -97,4 +109,17 @@ fn the_demo_comes_out_as_it_should() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert_eq!(said.matches("as it should be").count(), 10, "{said}");
+}
+
+#[test]
+fn what_a_database_says_names_no_password() {
+    let text = good(&database(Database::Sqlite).unwrap());
+    let url = text.lines().find(|line| line.trim().starts_with("url = ")).unwrap();
+    let (_one, path) =
+        with_configuration(&text.replace(url, "url = \"postgres://ops:secret@%2Fnowhere/hubforce\""));
+    for arguments in [&["serve"][..], &["migrate"], &["migrate", "--check"], &["check"]] {
+        let output = hubforce(&[arguments, &["--config", &path]].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert!(!format!("{output:?}").contains("secret"), "{arguments:?}: {output:?}");
+    }
 }

@@ -5,6 +5,7 @@
 //! printed on failure. `HUBFORCE_SEEDS=200 cargo test --release --test it convergence` tells how many seeds are played.
 
 use fastrand::Rng;
+use hubforce::store::Database;
 
 use crate::agreement::Quiet;
 use crate::asked_for;
@@ -46,6 +47,12 @@ async fn i_2_to_i_5_so_does_one_in_which_most_messages_are_lost_and_the_sweep_fi
     for seed in seeds() {
         play(seed, TestApp::sweeping(&settings(seed)).await, true).await;
     }
+}
+
+#[tokio::test]
+async fn i_2_to_i_5_the_same_story_ends_in_agreement_on_postgres() {
+    let Some(app) = TestApp::on(Database::Postgres, &settings(1)).await else { return };
+    play(1, app, false).await;
 }
 
 fn seeds() -> std::ops::Range<u64> {

@@ -10,8 +10,11 @@ use hubforce::emulator::hubspot::{self, HubspotEmulator};
 use hubforce::emulator::salesforce::{self, SalesforceEmulator};
 use hubforce::emulator::{EmulatorClock, Vendor, courier};
 use hubforce::shutdown::Shutdown;
+use hubforce::store::Database;
+use hubforce::store::testing::TestDatabase;
+use rstest::rstest;
 
-use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, configuration, serve};
+use crate::harness::{self, PATH_TOKEN, PUBLIC_URL, SECRET, Setup, serve};
 
 /// How many contacts are born while the process is killed.
 const CONTACTS: usize = 300;
@@ -29,6 +32,7 @@ struct Outside {
     port: u16,
     shutdown: Shutdown,
     _directory: tempfile::TempDir,
+    _database: TestDatabase,
 }
 
 /// The process; it does not outlive its test.
@@ -51,7 +55,7 @@ impl Drop for Process {
 }
 
 impl Outside {
-    async fn start() -> Self {
+    async fn start(database: TestDatabase) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(SystemClock));
@@ -72,13 +76,22 @@ impl Outside {
             let stop = shutdown.stop.clone();
             shutdown.tasks.spawn(async move { courier::carry(vendor, stop).await.unwrap() });
         }
-        let text = configuration(&directory.path().join("crash.db"), (&hubspot_url, &salesforce_url), "")
+        let text = Setup::default()
+            .configuration(&database, (&hubspot_url, &salesforce_url))
             .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))
             .replace(PUBLIC_URL, &base)
             .replace("[[connections]]", "[worker]\nlease_seconds = 5\n[[connections]]");
         let path = directory.path().join("hubforce.toml");
         std::fs::write(&path, text).unwrap();
-        Self { hubspot, salesforce, configuration: path, port, shutdown, _directory: directory }
+        Self {
+            hubspot,
+            salesforce,
+            configuration: path,
+            port,
+            shutdown,
+            _directory: directory,
+            _database: database,
+        }
     }
 
     fn spawn(&self) -> Process {
@@ -117,8 +130,8 @@ impl Outside {
     }
 }
 
-async fn killed_at_random(seed: u64) {
-    let outside = Outside::start().await;
+async fn killed_at_random(database: TestDatabase, seed: u64) {
+    let outside = Outside::start(database).await;
     let mut chance = fastrand::Rng::with_seed(seed);
     let mut process = outside.spawn();
     outside.until_it_listens().await;
@@ -150,16 +163,20 @@ async fn killed_at_random(seed: u64) {
     outside.shutdown.stop.cancel();
 }
 
+#[rstest]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn i_1_and_i_5_killed_at_random_moments_of_300_creates() {
+async fn i_1_and_i_5_killed_at_random_moments_of_300_creates(
+    #[values(Database::Sqlite, Database::Postgres)] on: Database,
+) {
     for seed in [1, 2, 3] {
-        killed_at_random(seed).await;
+        let Some(database) = TestDatabase::new(on).await.unwrap() else { return };
+        killed_at_random(database, seed).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn i_1_killed_right_after_its_200() {
-    let outside = Outside::start().await;
+    let outside = Outside::start(harness::database().await).await;
     let mut process = outside.spawn();
     outside.until_it_listens().await;
     // Salesforce does not answer for a while, so that nothing is worked before the kill.

@@ -27,6 +27,7 @@ mod portals;
 mod refusals;
 mod rules;
 mod simulation;
+mod stores;
 mod sweep;
 mod sweep_pages;
 mod sweep_steps;

@@ -5,7 +5,7 @@ use hubforce::emulator::Fault;
 use hubforce::store::types::TaskClaim;
 use uuid::Uuid;
 
-use crate::harness::TestApp;
+use crate::harness::{Setup, TestApp};
 use crate::people::{ADA, linked};
 
 /// Everything that is swept.
@@ -353,7 +353,9 @@ async fn r_008_what_another_portal_creates_without_a_word_is_picked_up() {
         ..Default::default()
     };
     let first = TestApp::in_organization("", organization).await;
-    let second = first.beside(&TestApp::swept_settings(""), "Hubforce_Second_Id__c").await;
+    let second = first
+        .beside(&Setup { external_id_field: Some("Hubforce_Second_Id__c"), sweeps: true, ..Setup::default() })
+        .await;
     second.worker.drain().await.unwrap();
     first.hubspot.create(&ADA).unwrap();
     first.settle().await;

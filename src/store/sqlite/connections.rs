@@ -55,8 +55,10 @@ pub(super) async fn reserve_calls(
     connection: &mut SqliteConnection,
     reserve: &Reserve<'_>,
 ) -> Result<Reserved, Error> {
-    // A slot still to come was written before the clock went back; it would count for ever.
-    let forget = "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND (slot < ?3 OR slot > ?4)";
+    // Clocks of instances differ, so slots somewhat ahead count. One further ahead than the whole allowance reaches back was written
+    // before the clock went back; it would count for ever.
+    let forget =
+        "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND (slot < ?3 OR slot > 2 * ?4 - ?3)";
     sqlx::query(forget)
         .bind(reserve.connection.as_str())
         .bind(reserve.allowance)

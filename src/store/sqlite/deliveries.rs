@@ -7,7 +7,7 @@ use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{cause_parts, hex, to_json};
 use crate::store::sqlite::resyncs;
-use crate::store::types::{Cause, DeliveryOutcome, Mark, Retention};
+use crate::store::types::{Cause, Mark, Retention};
 
 /// Inserts one delivery.
 pub(super) const INSERT_DELIVERY: &str =
@@ -84,15 +84,6 @@ pub(super) async fn mark(
     match cause {
         Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
         Cause::Delivery(_) | Cause::Follow(_) | Cause::Sweep(_) => Ok(()),
-    }
-}
-
-/// The word for what became of a delivery.
-pub(super) const fn outcome_text(outcome: DeliveryOutcome) -> &'static str {
-    match outcome {
-        DeliveryOutcome::Accepted => "accepted",
-        DeliveryOutcome::Unknown => "unknown",
-        DeliveryOutcome::Refused => "refused",
     }
 }
 

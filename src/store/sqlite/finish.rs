@@ -1,15 +1,14 @@
 //! Committing what working some claims came to.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value as Json, json};
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Timestamp};
-use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{key_json, pair_json, to_json};
+use crate::store::codec::{all_pairs, key_json, latest_pairs, pair_json, to_json};
 use crate::store::sqlite::{audit, deliveries, resyncs};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
 
@@ -82,6 +81,7 @@ async fn put_pairs(
     name: &ConnectionName,
     finished: &[&Finished],
 ) -> Result<(), Error> {
+    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
     let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
     if pairs.is_empty() {
         return Ok(());
@@ -117,26 +117,11 @@ async fn put_pairs(
                        AND p.hubspot_id = wanted.value ->> 'hubspot_id'
                  WHERE true
                 ON CONFLICT DO NOTHING";
-    let pairs = to_json(&pairs)?;
-    for sql in [broken, put, link] {
-        sqlx::query(sql).bind(name.as_str()).bind(&pairs).execute(&mut *connection).await?;
+    let (all, pairs) = (to_json(&all)?, to_json(&pairs)?);
+    for (sql, pairs) in [(broken, &all), (put, &pairs), (link, &pairs)] {
+        sqlx::query(sql).bind(name.as_str()).bind(pairs).execute(&mut *connection).await?;
     }
     Ok(())
-}
-
-/// The pairs to remember: where two of one commit share a record, the later one replaces the earlier, as it would in a commit
-/// of its own. Left to the statement, one pair would take the other's base.
-fn latest_pairs<'a>(finished: &[&'a Finished]) -> Vec<&'a Pair> {
-    let mut taken = HashSet::new();
-    let mut pairs = Vec::new();
-    for pair in finished.iter().rev().filter_map(|finished| finished.pair.as_ref()) {
-        if taken.contains(&pair.hubspot) || taken.contains(&pair.salesforce) {
-            continue;
-        }
-        taken.extend([pair.hubspot, pair.salesforce]);
-        pairs.push(pair);
-    }
-    pairs
 }
 
 async fn put_states(

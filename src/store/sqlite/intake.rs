@@ -13,8 +13,8 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::to_json;
-use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB, outcome_text};
+use crate::store::codec::{outcome_text, to_json};
+use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB};
 use crate::store::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, blames_statement};
 use crate::store::types::{Mark, NewDelivery, Unreadable};
 

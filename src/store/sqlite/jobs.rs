@@ -39,7 +39,7 @@ pub(super) async fn job(pool: &SqlitePool, id: JobId, now: Timestamp) -> Result<
 fn row_to_job(row: &SqliteRow) -> Result<Job, Error> {
     let (kind, record_id): (&str, &str) = (row.get("kind"), row.get("record_id"));
     let (key, part) = if kind == "part" {
-        (None, Some(part(record_id)?))
+        (None, Some(codec::part(record_id)?))
     } else {
         (Some(codec::key(kind, record_id, ("jobs", "record_id"))?), None)
     };
@@ -54,12 +54,6 @@ fn row_to_job(row: &SqliteRow) -> Result<Job, Error> {
         dirty_since: at(row.get("dirty_since")),
         error: error(row.get("category"), row.get("message"), ("jobs", "category"))?,
     })
-}
-
-fn part(text: &str) -> Result<(uuid::Uuid, u32), Error> {
-    let parsed =
-        text.split_once('#').and_then(|(id, position)| Some((id.parse().ok()?, position.parse().ok()?)));
-    parsed.ok_or_else(|| corrupt(("jobs", "record_id"), "part of a delivery"))
 }
 
 /// Makes a waiting or parked job due at once. An unreadable part stays what it is.

@@ -31,6 +31,7 @@ use uuid::Uuid;
 
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
+use crate::store::migrations::{MigrationStatus, none_applied};
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
@@ -39,7 +40,7 @@ use crate::store::types::{
 use crate::store::{Error, Store};
 use intake::Intake;
 
-pub use migrations::MigrationStatus;
+pub(super) use migrations::MIGRATIONS;
 
 /// How long a statement waits for another process that writes (a backup, a shell) before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -103,7 +104,7 @@ impl SqliteStore {
     /// Says which migrations are applied and which are missing, and changes nothing.
     pub async fn migrations(url: &str) -> Result<Vec<MigrationStatus>, Error> {
         if !connect_options(url)?.get_filename().exists() {
-            return Ok(migrations::none_applied());
+            return Ok(none_applied(&MIGRATIONS));
         }
         let (writer, readers) = connect(url).await?;
         let status = migrations::status(&writer).await;
@@ -152,25 +153,9 @@ fn connect_options(url: &str) -> Result<SqliteConnectOptions, Error> {
 const STATEMENT_CODES: [i32; 5] = [1, 18, 19, 20, 25];
 
 /// Whether the database blames the statement or its values, not its own condition.
-fn blames_statement(extended_code: i32) -> bool {
+pub(super) fn blames_statement(extended_code: i32) -> bool {
     // The low byte of an extended result code is the primary one.
     STATEMENT_CODES.contains(&(extended_code & 0xff))
-}
-
-impl From<sqlx::Error> for Error {
-    fn from(error: sqlx::Error) -> Self {
-        let code = |database: &dyn sqlx::error::DatabaseError| database.code()?.parse().ok();
-        match &error {
-            sqlx::Error::Database(database) if code(&**database).is_some_and(blames_statement) => {
-                Self::Statement(Box::new(error))
-            }
-            sqlx::Error::ColumnNotFound(_)
-            | sqlx::Error::ColumnDecode { .. }
-            | sqlx::Error::Decode(_)
-            | sqlx::Error::Encode(_) => Self::Statement(Box::new(error)),
-            _ => Self::Unavailable(Box::new(error)),
-        }
-    }
 }
 
 #[async_trait]

@@ -2,10 +2,13 @@
 
 use super::*;
 
+#[rstest]
 #[tokio::test]
-async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays() {
+async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
     for (earlier, later) in [((1, 1), (1, 2)), ((1, 1), (2, 1))] {
-        let memory = Memory::new().await;
+        let Some(memory) = Memory::new(on).await else { return };
         let worker = Uuid::now_v7();
         memory.mark(&[contact(8), contact(9)]).await;
         let claimed = memory.claim_as(worker, 10).await;
@@ -25,9 +28,43 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_delivery_that_cannot_be_stored_fails_alone() {
-    let memory = Memory::new().await;
+async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let (Some(at_once), Some(one_by_one)) = (Memory::new(on).await, Memory::new(on).await) else { return };
+    let (mut chance, worker) = (fastrand::Rng::with_seed(7), Uuid::now_v7());
+    for round in 0..15 {
+        let mut any_pair = |place: u64| {
+            let city = Agreed::new(Value::text(format!("{round} {place}")));
+            let base = Base(BTreeMap::from([("city".to_owned(), city)]));
+            Pair { base, ..pair(contact(chance.u64(1..=5)), lead(chance.u32(1..=5))) }
+        };
+        let found: Vec<Pair> = (0..4).map(&mut any_pair).collect();
+        for (memory, commit_size) in [(&at_once, 4), (&one_by_one, 1)] {
+            // The pairs are found while others are worked.
+            memory.mark(&[contact(11), contact(12), contact(13), contact(14)]).await;
+            let claimed = memory.claim_as(worker, 10).await;
+            let put = |(claimed, pair): (&Claimed, &Pair)| Finished {
+                pair: Some(pair.clone()),
+                ..finished(claimed, Outcome::Done)
+            };
+            let outcomes: Vec<Finished> = claimed.iter().zip(&found).map(put).collect();
+            for commit in outcomes.chunks(commit_size) {
+                memory.finish_as(worker, commit).await;
+            }
+        }
+        let keys: Vec<RecordKey> = (1..=5).flat_map(|n| [contact(n.into()), lead(n)]).collect();
+        let pairs = at_once.store.pairs_of(&at_once.name, &keys).await.unwrap();
+        assert_eq!(pairs, one_by_one.store.pairs_of(&one_by_one.name, &keys).await.unwrap(), "{found:#?}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (door, keeper) = Door::open(Arc::clone(&memory.store));
     let keeper = tokio::spawn(keeper);
     let first = memory.delivery(&[contact(1)]);
@@ -42,7 +79,7 @@ async fn a_delivery_that_cannot_be_stored_fails_alone() {
     keeper.await.unwrap();
 }
 
-fn resync_of(memory: &Memory, total: u64) -> Resync {
+pub(super) fn resync_of(memory: &Memory, total: u64) -> Resync {
     Resync {
         id: Uuid::now_v7(),
         connection: memory.name.clone(),
@@ -59,9 +96,10 @@ fn resync_of(memory: &Memory, total: u64) -> Resync {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry() {
-    let memory = Memory::new().await;
+async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let resync = marked_by_a_resync(&memory, contact(1)).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -87,14 +125,15 @@ async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
     resync.id
 }
 
-async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
+pub(super) async fn counts_of(memory: &Memory, resync: Uuid) -> (u64, u64) {
     let resync = memory.store.resync(resync).await.unwrap().unwrap();
     (resync.done, resync.failed)
 }
 
+#[rstest]
 #[tokio::test]
-async fn every_resync_of_a_record_counts_it() {
-    let memory = Memory::new().await;
+async fn every_resync_of_a_record_counts_it(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let resyncs =
         [marked_by_a_resync(&memory, contact(1)).await, marked_by_a_resync(&memory, contact(1)).await];
@@ -106,9 +145,12 @@ async fn every_resync_of_a_record_counts_it() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed() {
-    let memory = Memory::new().await;
+async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let resync = marked_by_a_resync(&memory, contact(1)).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -125,9 +167,12 @@ async fn a_resync_counts_a_record_once_and_a_discarded_one_as_failed() {
     assert_eq!(counts_of(&memory, resync).await, (0, 1));
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got() {
-    let memory = Memory::new().await;
+async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (one, other) = (Uuid::now_v7(), Uuid::now_v7());
     memory.mark(&[lead(1)]).await;
     let in_hand = memory.claim_as(one, 10).await;
@@ -142,9 +187,12 @@ async fn a_record_waits_while_somebody_works_on_the_twin_it_just_got() {
     assert_eq!(memory.claim_as(other, 20).await.len(), 1);
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_a_lease_on_the_pair_holds_back_is_due_when_the_lease_ends() {
-    let memory = Memory::new().await;
+async fn what_a_lease_on_the_pair_holds_back_is_due_when_the_lease_ends(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;
@@ -166,9 +214,10 @@ async fn asking_for_migrations_makes_no_file() {
     assert!(!path.exists());
 }
 
+#[rstest]
 #[tokio::test]
-async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
-    let memory = Memory::new().await;
+async fn retention_takes_the_oldest_first_and_no_more_than_asked(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     for n in 1..=3 {
         memory.mark(&[contact(n)]).await;
     }
@@ -185,9 +234,10 @@ async fn retention_takes_the_oldest_first_and_no_more_than_asked() {
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_resync_counts_what_became_of_its_records() {
-    let memory = Memory::new().await;
+async fn a_resync_counts_what_became_of_its_records(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     let mut resync = Resync {
         id: Uuid::now_v7(),

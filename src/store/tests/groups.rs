@@ -2,9 +2,10 @@
 
 use super::*;
 
+#[rstest]
 #[tokio::test]
-async fn the_door_answers_each_caller_after_its_own_commit() {
-    let memory = Memory::new().await;
+async fn the_door_answers_each_caller_after_its_own_commit(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (door, keeper) = Door::open(Arc::clone(&memory.store));
     let keeper = tokio::spawn(keeper);
     let accept = |n: u64| door.accept(vec![memory.delivery(&[contact(n)])]);
@@ -16,9 +17,10 @@ async fn the_door_answers_each_caller_after_its_own_commit() {
     keeper.await.unwrap();
 }
 
+#[rstest]
 #[tokio::test]
-async fn a_store_that_cannot_write_says_so_to_all_who_wait() {
-    let memory = Memory::new().await;
+async fn a_store_that_cannot_write_says_so_to_all_who_wait(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (door, keeper) = Door::open(Arc::clone(&memory.store));
     let keeper = tokio::spawn(keeper);
     memory.store.close().await;

@@ -2,9 +2,10 @@
 
 use super::*;
 
+#[rstest]
 #[tokio::test]
-async fn connections_figures_and_retention() {
-    let memory = Memory::new().await;
+async fn connections_figures_and_retention(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let name = &memory.name;
     assert_eq!(memory.store.connection_state(name).await.unwrap(), ConnectionState::Running);
     let state = ConnectionState::Unauthorized("token expired".to_owned());
@@ -25,27 +26,71 @@ async fn connections_figures_and_retention() {
 }
 
 #[tokio::test]
-async fn only_a_file_can_be_opened_and_a_newer_schema_is_refused() {
-    for url in ["postgres://u:secret@h/d", "sqlite::memory:", "nonsense"] {
+async fn what_cannot_be_opened_is_refused_without_naming_the_password() {
+    for url in [
+        "mysql://u:secret@h/d",
+        "sqlite::memory:",
+        "nonsense",
+        "postgres://u:secret@h:port/d",
+        "postgresql://u:secret@h/d?sslmode=maybe",
+        "postgres://u:secret@%2Fnowhere/d",
+    ] {
         let error = open(&Options { url: url.to_owned(), migrate: true }).await.err().unwrap();
-        assert!(!error.to_string().contains("secret"), "{error}");
+        let said = format!("{error:?} {}", crate::domain::Chain(&error));
+        assert!(!said.contains("secret"), "{said}");
     }
-    let memory = Memory::new().await;
-    let url = format!("sqlite://{}/test.db", memory.directory.path().display());
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_newer_schema_is_refused(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let url = memory.database.url();
     assert!(crate::store::migrations(&url).await.unwrap().iter().all(|status| status.applied));
     memory.store.close().await;
-    let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
-    sqlx::query("UPDATE _sqlx_migrations SET version = 9999 WHERE version = 5").execute(&pool).await.unwrap();
-    pool.close().await;
+    execute(&memory, "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 5").await;
     for migrate in [true, false] {
         let error = open(&Options { url: url.clone(), migrate }).await.err().unwrap();
         assert!(error.to_string().contains("migrations"), "{error}");
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten() {
-    let memory = Memory::new().await;
+async fn missing_migrations_are_insisted_on_and_named(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(database) = TestDatabase::new(on).await.unwrap() else { return };
+    let url = database.url();
+    let listed = crate::store::migrations(&url).await.unwrap();
+    assert!(!listed.is_empty() && listed.iter().all(|status| !status.applied));
+    let error = open(&Options { url: url.clone(), migrate: false }).await.err().unwrap();
+    assert!(error.to_string().contains("missing: deliveries, pairs"), "{error}");
+    open_at(&url).await.close().await;
+    open(&Options { url, migrate: false }).await.unwrap();
+}
+
+/// Does something behind the store's back.
+pub(super) async fn execute(memory: &Memory, sql: &'static str) {
+    let url = memory.database.url();
+    match memory.database {
+        TestDatabase::Sqlite(_) => {
+            let pool = sqlx::SqlitePool::connect(&url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+        TestDatabase::Postgres(_) => {
+            let pool = sqlx::PgPool::connect(&url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+            pool.close().await;
+        }
+    }
+}
+
+#[rstest]
+#[tokio::test]
+async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let reserve = |slot, wanted| Reserve {
         connection: &memory.name,
         allowance: "hubspot.burst",
@@ -67,12 +112,17 @@ async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten() {
     assert_eq!(back.calls, 10, "the clock went back: what is written of later is no reason to stand still");
 }
 
-fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {
+pub(super) fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {
     let lease_until = at(now + LEASE);
     TaskClaim { connection: &memory.name, task: "sweep", worker, now: at(now), lease_until }
 }
 
-fn progress<'a>(memory: &'a Memory, worker: Uuid, cursor: &'a str, next: TaskNext) -> TaskProgress<'a> {
+pub(super) fn progress<'a>(
+    memory: &'a Memory,
+    worker: Uuid,
+    cursor: &'a str,
+    next: TaskNext,
+) -> TaskProgress<'a> {
     let cause = Cause::Sweep(Uuid::nil());
     TaskProgress {
         connection: &memory.name,
@@ -86,9 +136,12 @@ fn progress<'a>(memory: &'a Memory, worker: Uuid, cursor: &'a str, next: TaskNex
     }
 }
 
+#[rstest]
 #[tokio::test]
-async fn scheduled_work_is_done_by_one_at_a_time_and_goes_on_where_it_was_left() {
-    let memory = Memory::new().await;
+async fn scheduled_work_is_done_by_one_at_a_time_and_goes_on_where_it_was_left(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
     let (one, two) = (Uuid::now_v7(), Uuid::now_v7());
     let task = |cursor: Option<&str>| Some(Task { cursor: cursor.map(str::to_owned) });
     let claim = async |worker, now| memory.store.claim_task(&task_claim(&memory, worker, now)).await.unwrap();
@@ -107,9 +160,10 @@ async fn scheduled_work_is_done_by_one_at_a_time_and_goes_on_where_it_was_left()
     assert_eq!(claim(one, 900).await, task(Some("c")));
 }
 
+#[rstest]
 #[tokio::test]
-async fn what_scheduled_work_found_is_marked_with_its_progress() {
-    let memory = Memory::new().await;
+async fn what_scheduled_work_found_is_marked_with_its_progress(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();
     memory.store.claim_task(&task_claim(&memory, worker, 1)).await.unwrap();
     let told = Fields::from([("city".to_owned(), Value::text("Bonn"))]);

@@ -16,8 +16,9 @@ use hubforce::emulator::salesforce::{self, SalesforceEmulator};
 use hubforce::emulator::{Answer, Caller, EmulatorClock, Outgoing, Vendor, router};
 use hubforce::http;
 use hubforce::shutdown::Shutdown;
-use hubforce::store::Store;
+use hubforce::store::testing::TestDatabase;
 use hubforce::store::types::{Job, JobQuery, JobState};
+use hubforce::store::{Database, Store};
 use hubforce::worker::Worker;
 use tower::ServiceExt;
 
@@ -39,10 +40,7 @@ pub(crate) const TOKEN: &str = "operator-token";
 /// The viewer's token.
 pub(crate) const VIEWER: &str = "viewer-token";
 
-/// Stands first in the settings of a service that sweeps, as those of other tests do not.
-const SWEEPING: &str = "# sweeping\n";
-
-/// How often it does.
+/// How often a service sweeps that does.
 const SWEEP_MS: i64 = 300_000;
 
 /// An instant to begin with.
@@ -61,7 +59,99 @@ pub(crate) struct TestApp {
     pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
-    _directory: tempfile::TempDir,
+    _database: TestDatabase,
+}
+
+/// What a story begins with.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    /// The lines under `[connections.sync.contacts]`, and whatever tables follow.
+    pub(crate) contacts: String,
+    /// Further lines of the connection itself.
+    pub(crate) connection: String,
+    /// The portal.
+    pub(crate) portal: hubspot::Options,
+    /// The organization.
+    pub(crate) organization: salesforce::Options,
+    /// The field that holds the HubSpot id, where it is not the usual one.
+    pub(crate) external_id_field: Option<&'static str>,
+    /// Whether the service sweeps.
+    pub(crate) sweeps: bool,
+}
+
+impl Setup {
+    /// These lines under `[connections.sync.contacts]`, and nothing out of the ordinary.
+    pub(crate) fn with(contacts: &str) -> Self {
+        Self { contacts: contacts.to_owned(), ..Self::default() }
+    }
+
+    /// The configuration of a service between two emulators.
+    pub(crate) fn configuration(
+        &self,
+        database: &TestDatabase,
+        (hubspot, salesforce): (&str, &str),
+    ) -> String {
+        let Self { contacts, connection, .. } = self;
+        let key = self.external_id_field.unwrap_or("Hubforce_HubSpot_Id__c");
+        let sweep_s = if self.sweeps { SWEEP_MS / 1_000 } else { 0 };
+        format!(
+            r#"
+        [server]
+        listen = "127.0.0.1:0"
+        public_url = "{PUBLIC_URL}"
+        [database]
+        url = "{}"
+        [admin]
+        tokens = [
+            {{ name = "ops", token = "{TOKEN}", role = "operator" }},
+            {{ name = "eyes", token = "{VIEWER}", role = "viewer" }},
+        ]
+        [[connections]]
+        name = "acme"
+        {connection}
+        [connections.hubspot]
+        portal_id = 1234567
+        app_id = 998877
+        client_secrets = ["older-secret", "{SECRET}"]
+        api_url = "{hubspot}"
+        requests_per_10s = 1000000
+        requests_per_day = 1000000
+        auth = {{ type = "access_token", access_token = "pat-integration" }}
+        [connections.salesforce]
+        org_id = "00D000000000001"
+        login_url = "{salesforce}"
+        requests_per_day = 1000000
+        external_id_field = "{key}"
+        path_tokens = ["{PATH_TOKEN}"]
+        auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
+        [connections.sweep]
+        interval_seconds = {sweep_s}
+        [connections.sync.contacts]
+        {contacts}
+        "#,
+            database.url()
+        )
+    }
+}
+
+/// Names the database that stories are told on where they do not choose themselves: `sqlite` or `postgres`.
+const STORE_VARIABLE: &str = "HUBFORCE_TEST_STORE";
+
+/// The database that whoever runs the tests chose.
+pub(crate) fn chosen() -> Database {
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says on what")]
+    match std::env::var(STORE_VARIABLE).as_deref() {
+        Ok("postgres") => Database::Postgres,
+        Ok("sqlite" | "") | Err(_) => Database::Sqlite,
+        Ok(other) => panic!("{STORE_VARIABLE} is sqlite or postgres, not {other}"),
+    }
+}
+
+/// A database of the chosen kind. What was asked for is not passed over.
+pub(crate) async fn database() -> TestDatabase {
+    let database = TestDatabase::new(chosen()).await.unwrap();
+    assert!(database.is_some(), "{STORE_VARIABLE} names a database that this machine does not have");
+    database.unwrap()
 }
 
 /// Serves an emulator on a free port; returns its address.
@@ -78,46 +168,6 @@ pub(crate) async fn serve(
     url
 }
 
-/// The configuration of a service between two emulators.
-pub(crate) fn configuration(database: &std::path::Path, urls: (&str, &str), contacts: &str) -> String {
-    let (hubspot, salesforce) = urls;
-    format!(
-        r#"
-        [server]
-        listen = "127.0.0.1:0"
-        public_url = "{PUBLIC_URL}"
-        [database]
-        url = "sqlite://{}"
-        [admin]
-        tokens = [
-            {{ name = "ops", token = "{TOKEN}", role = "operator" }},
-            {{ name = "eyes", token = "{VIEWER}", role = "viewer" }},
-        ]
-        [[connections]]
-        name = "acme"
-        [connections.hubspot]
-        portal_id = 1234567
-        app_id = 998877
-        client_secrets = ["older-secret", "{SECRET}"]
-        api_url = "{hubspot}"
-        requests_per_10s = 1000000
-        requests_per_day = 1000000
-        auth = {{ type = "access_token", access_token = "pat-integration" }}
-        [connections.salesforce]
-        org_id = "00D000000000001"
-        login_url = "{salesforce}"
-        requests_per_day = 1000000
-        path_tokens = ["{PATH_TOKEN}"]
-        auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
-        [connections.sweep]
-        interval_seconds = 0
-        [connections.sync.contacts]
-        {contacts}
-        "#,
-        database.display()
-    )
-}
-
 impl TestApp {
     /// A service with default settings.
     pub(crate) async fn start() -> Self {
@@ -126,12 +176,23 @@ impl TestApp {
 
     /// A service with these lines under `[connections.sync.contacts]`.
     pub(crate) async fn with(contacts: &str) -> Self {
-        Self::in_organization(contacts, salesforce::Options::default()).await
+        Self::set_up(Setup::with(contacts)).await
     }
 
     /// The same with a portal of another kind.
     pub(crate) async fn in_portal(contacts: &str, portal: hubspot::Options) -> Self {
-        Self::between(contacts, portal, salesforce::Options::default()).await
+        Self::set_up(Setup { portal, ..Setup::with(contacts) }).await
+    }
+
+    /// The same with an organization of another kind.
+    pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::set_up(Setup { organization, ..Setup::with(contacts) }).await
+    }
+
+    /// The same on a database of a story's own choice; `None` where this machine has no server for it.
+    pub(crate) async fn on(database: Database, contacts: &str) -> Option<Self> {
+        let database = TestDatabase::new(database).await.unwrap()?;
+        Some(Self::set_up_on(database, Setup::with(contacts)).await)
     }
 
     /// A service that sweeps every five minutes; its first sweep, which looks at nothing, has been.
@@ -149,62 +210,45 @@ impl TestApp {
 
     /// The same before its first sweep.
     pub(crate) async fn unswept(contacts: &str, organization: salesforce::Options) -> Self {
-        Self::in_organization(&Self::swept_settings(contacts), organization).await
+        Self::set_up(Setup { organization, sweeps: true, ..Setup::with(contacts) }).await
     }
 
-    /// The settings of a service that sweeps.
-    pub(crate) fn swept_settings(contacts: &str) -> String {
-        format!("{SWEEPING}{contacts}")
+    /// A service that begins with all this.
+    pub(crate) async fn set_up(setup: Setup) -> Self {
+        Self::set_up_on(database().await, setup).await
     }
 
-    /// A service with an organization of another kind.
-    pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
-        Self::between(contacts, hubspot::Options::default(), organization).await
-    }
-
-    async fn between(contacts: &str, portal: hubspot::Options, organization: salesforce::Options) -> Self {
+    async fn set_up_on(database: TestDatabase, setup: Setup) -> Self {
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let instance_url = format!("http://{}", listener.local_addr().unwrap());
+        let organization = setup.organization.clone();
         let options = salesforce::Options { instance_url, calls_max: 1_000_000, ..organization };
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
         salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
-        let hubspot = Arc::new(HubspotEmulator::new(portal, clock.clone()));
-        Self::around(contacts, hubspot, (salesforce, salesforce_url), shutdown).await
+        Self::around(database, &setup, (salesforce, salesforce_url, clock), shutdown).await
     }
 
     /// A service of its own for another portal on the same organization; it must end first.
-    pub(crate) async fn beside(&self, contacts: &str, external_id_field: &str) -> Self {
-        let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone());
-        let contacts = format!("{contacts}\n[connections.salesforce.more]\n{external_id_field}");
-        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), self.clock.clone()));
-        Self::around(&contacts, hubspot, organization, Shutdown::default()).await
+    pub(crate) async fn beside(&self, setup: &Setup) -> Self {
+        let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone(), self.clock.clone());
+        Self::around(database().await, setup, organization, Shutdown::default()).await
     }
 
     async fn around(
-        contacts: &str,
-        hubspot: Arc<HubspotEmulator>,
-        (salesforce, salesforce_url): (Arc<SalesforceEmulator>, String),
+        database: TestDatabase,
+        setup: &Setup,
+        (salesforce, salesforce_url, clock): (Arc<SalesforceEmulator>, String, EmulatorClock),
         shutdown: Shutdown,
     ) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let clock = hubspot.control().clock().clone();
+        let hubspot = Arc::new(HubspotEmulator::new(setup.portal.clone(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
         hubspot.set_list(LIST, &[]);
-        // Another portal's key stands apart from the lines of its contacts.
-        let (contacts, key) =
-            contacts.split_once("\n[connections.salesforce.more]\n").unwrap_or((contacts, ""));
-        let text =
-            configuration(&directory.path().join("test.db"), (&hubspot_url, &salesforce_url), contacts);
-        let keyed = format!("external_id_field = \"{key}\"\n        path_tokens");
-        let text = if key.is_empty() { text } else { text.replace("path_tokens", &keyed) };
-        let sweeps = contacts.starts_with(SWEEPING);
-        let text = if sweeps { text.replace("interval_seconds = 0", "interval_seconds = 300") } else { text };
-        let config = Config::parse(&text).unwrap();
+        let config = Config::parse(&setup.configuration(&database, (&hubspot_url, &salesforce_url))).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
         let outside = Outside { clock: Arc::new(clock.clone()), metrics, shutdown: shutdown.clone() };
         let assembled = assemble(&config, &outside).await.unwrap();
@@ -222,7 +266,7 @@ impl TestApp {
             salesforce_url,
             shutdown,
             config,
-            _directory: directory,
+            _database: database,
         }
     }
 

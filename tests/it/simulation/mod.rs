@@ -12,8 +12,12 @@ mod world;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hubforce::store::Database;
+use hubforce::store::testing::TestDatabase;
+
 use crate::agreement::Quiet;
 use crate::asked_for;
+use crate::harness::{self, Setup};
 use town::{Setting, Town, millis};
 use world::Weather;
 
@@ -51,8 +55,7 @@ fn setting(seed: u64) -> Setting {
          opportunity_transitions = true"
     );
     Setting {
-        contacts,
-        loses_messages: seed % 3 == 1,
+        setup: Setup { sweeps: seed % 3 == 1, ..Setup::with(&contacts) },
         burst: if seed.is_multiple_of(5) { 60 } else { 1_000_000 },
         instances: if seed.is_multiple_of(4) { 1 } else { 2 },
     }
@@ -86,8 +89,8 @@ fn a_run_is_a_function_of_its_seed() {
 fn run(seed: u64) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     fastrand::seed(seed);
-    let town = Town::new(seed, setting(seed));
-    let told = Told { seed, town: Arc::clone(&town) };
+    let town = Town::new(seed, setting(seed), runtime.block_on(memory()));
+    let _told = Told { seed, town: Arc::clone(&town) };
     let whole = async {
         play(&town).await;
         calm(&town).await;
@@ -96,9 +99,18 @@ fn run(seed: u64) -> Vec<String> {
     };
     let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, whole).await });
     assert!(ended.is_ok(), "a run does not end");
-    let trace = town.world.trace();
-    std::mem::forget(told);
-    trace
+    town.world.trace()
+}
+
+/// Where the database is. A file is in memory, where the machine has a file system for that: only processes end here, not the machine.
+async fn memory() -> TestDatabase {
+    match harness::chosen() {
+        Database::Sqlite => {
+            let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+            TestDatabase::Sqlite(directory.unwrap())
+        }
+        Database::Postgres => harness::database().await,
+    }
 }
 
 /// Says the seed and the last effects when a run fails.
@@ -109,6 +121,9 @@ struct Told {
 
 impl Drop for Told {
     fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
         #[expect(clippy::print_stderr, reason = "whoever sees the failure needs the seed")]
         {
             eprintln!("{}", self.town.world.last());
@@ -177,7 +192,7 @@ async fn until_quiet(town: &Arc<Town>) {
 
 async fn check(town: &Arc<Town>) {
     let (hubspot, salesforce, router) = (&*town.hubspot, &*town.salesforce, &town.router());
-    let quiet = Quiet { hubspot, salesforce, router, sweeps: town.setting.loses_messages };
+    let quiet = Quiet { hubspot, salesforce, router, sweeps: town.setting.setup.sweeps };
     quiet.i_3_both_sides_agree_or_say_why_not().await;
     quiet.i_5_nothing_was_made_twice();
     let (writes, acts) = town.counted();

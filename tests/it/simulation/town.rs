@@ -18,11 +18,12 @@ use hubforce::emulator::salesforce::{self, SalesforceEmulator};
 use hubforce::emulator::{Answer, EmulatorClock, Outgoing, Vendor};
 use hubforce::http;
 use hubforce::shutdown::Shutdown;
+use hubforce::store::testing::TestDatabase;
 use hubforce::store::{self, Store};
 use hubforce::worker::Worker;
 use tower::ServiceExt;
 
-use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, configuration};
+use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup};
 use crate::people_at_work::People;
 use crate::simulation::memory::Memory;
 use crate::simulation::network::Network;
@@ -38,12 +39,10 @@ const LONGER_THAN_A_LEASE_MS: i64 = 31_000;
 const BURST_MS: i64 = 10_000;
 
 /// How one simulation differs from the next.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Setting {
-    /// The lines under `[connections.sync.contacts]`.
-    pub(crate) contacts: String,
-    /// Whether messages may be lost for good; then the service sweeps.
-    pub(crate) loses_messages: bool,
+    /// What the instances begin with. Where they sweep, messages may be lost for good.
+    pub(crate) setup: Setup,
     /// HubSpot's allowance in ten seconds.
     pub(crate) burst: u32,
     /// How many instances share the database.
@@ -79,7 +78,7 @@ pub(crate) struct Town {
     /// Every message that was delivered.
     delivered: Mutex<Vec<Outgoing>>,
     counted: Mutex<Counted>,
-    directory: tempfile::TempDir,
+    database: TestDatabase,
 }
 
 /// What may happen between two effects of an instance.
@@ -132,7 +131,7 @@ fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Town {
-    pub(crate) fn new(seed: u64, setting: Setting) -> Arc<Self> {
+    pub(crate) fn new(seed: u64, setting: Setting, database: TestDatabase) -> Arc<Self> {
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let instance_url = "http://127.0.0.1:9102".to_owned();
@@ -155,7 +154,7 @@ impl Town {
             on_the_way: Mutex::default(),
             delivered: Mutex::default(),
             counted: Mutex::default(),
-            directory: memory_directory(),
+            database,
         })
     }
 
@@ -195,13 +194,11 @@ impl Town {
     }
 
     async fn started(self: &Arc<Self>, instance: Instance) -> Service {
-        let database = self.directory.path().join("simulation.db");
         let urls = (format!("http://127.0.0.1:{HUBSPOT_PORT}"), "http://127.0.0.1:9102".to_owned());
-        let text = configuration(&database, (&urls.0, &urls.1), &self.setting.contacts);
+        let text = self.setting.setup.configuration(&self.database, (&urls.0, &urls.1));
         let burst = format!("requests_per_10s = {}", self.setting.burst);
         let text = text.replace("requests_per_10s = 1000000", &burst);
-        let sweep = format!("interval_seconds = {}", if self.setting.loses_messages { 300 } else { 0 });
-        let config = Config::parse(&text.replace("interval_seconds = 0", &sweep)).unwrap();
+        let config = Config::parse(&text).unwrap();
         let options = store::Options { url: config.database.url.clone(), migrate: true };
         let inner = store::open(&options).await.unwrap();
         let between = Between(Arc::clone(self));
@@ -273,7 +270,7 @@ impl Town {
             let next = held(&self.on_the_way).get(place).cloned();
             let Some((vendor, outgoing)) = next else { break };
             match self.world.below(10) {
-                0 if stormy && self.setting.loses_messages => {
+                0 if stormy && self.setting.setup.sweeps => {
                     self.world.note("a message is lost".to_owned());
                     self.arrived(vendor, &outgoing, &told(&outgoing));
                 }
@@ -378,9 +375,4 @@ fn told(outgoing: &Outgoing) -> Answer {
     let soap = outgoing.body.starts_with(b"<");
     let ack = "<soapenv:Envelope xmlns:soapenv=\"http://schemas.xmlsoap.org/soap/envelope/\"><soapenv:Body><notificationsResponse xmlns=\"http://soap.sforce.com/2005/09/outbound\"><Ack>true</Ack></notificationsResponse></soapenv:Body></soapenv:Envelope>";
     Answer::Status(200, if soap { ack.as_bytes().to_vec() } else { Vec::new() })
-}
-
-/// Where the database is: in memory, where the machine has a file system for that, because only processes end here, not the machine.
-fn memory_directory() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap())
 }

@@ -1,0 +1,177 @@
+//! The queue alone: pairs claimed and finished, in batches as a worker takes them, beside plain statements that write the same rows.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use comfy_table::Table;
+use hubforce::domain::{ConnectionName, Family, HubspotId, RecordKey, SalesforceId, Timestamp, Value};
+use hubforce::plan::{Agreed, Base, Pair, State};
+use hubforce::store::testing::{Durability, PostgresDatabase, TestDatabase, TestServer, pass_over};
+use hubforce::store::types::{Cause, Claim, Claimed, Finished, Mark, Outcome};
+use hubforce::store::{Options, Store, open};
+use uuid::Uuid;
+
+use crate::raw::Raw;
+
+/// Pairs that are dirty at the beginning of a measurement.
+const PAIRS: u32 = 20_000;
+
+/// Pairs in a batch, as `worker.batch_size` has it.
+pub(crate) const BATCH: usize = 100;
+
+/// Fields that a pair agrees on: as many as the default mappings of a contact.
+const FIELDS: usize = 20;
+
+/// The present instant; nothing here depends on it.
+const NOW: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+
+/// When leases end: after every measurement.
+const LATER: Timestamp = NOW.plus_millis(600_000);
+
+struct Bench {
+    store: Arc<dyn Store>,
+    raw: Raw,
+    name: ConnectionName,
+    /// The last so many pairs were dirtied this often; each time something else is agreed on.
+    round: u32,
+}
+
+/// Prints one line for each database and number of workers.
+pub(crate) async fn run() {
+    println!(
+        "Queue: {PAIRS} pairs claimed and finished, {BATCH} at a time, beside plain statements that write the same rows"
+    );
+    let mut table = Table::new();
+    table.set_header(["database", "workers", "pairs/s", "plain statements, pairs/s", "ratio"]);
+    let directory = TestDatabase::Sqlite(tempfile::tempdir().expect("a temporary directory can be made"));
+    measure(&mut table, "SQLite", &directory).await;
+    match TestServer::start(Durability::Full) {
+        Ok(server) => {
+            let database =
+                PostgresDatabase::create(&server.url()).await.expect("the server takes a database");
+            measure(&mut table, "PostgreSQL", &TestDatabase::Postgres(database)).await;
+        }
+        Err(reason) => pass_over(&format!("{reason:#}")),
+    }
+    println!("{table}");
+}
+
+async fn measure(table: &mut Table, label: &str, database: &TestDatabase) {
+    let mut bench = Bench::open(&database.url()).await;
+    bench.pair_up().await;
+    for workers in [1, 4] {
+        bench.dirty().await;
+        let through_store = rate(bench.work(workers).await);
+        bench.dirty().await;
+        let plain = rate(bench.raw.work(workers).await);
+        table.add_row([
+            label.to_owned(),
+            workers.to_string(),
+            format!("{through_store:.0}"),
+            format!("{plain:.0}"),
+            format!("{:.2}", through_store / plain),
+        ]);
+    }
+    bench.store.close().await;
+    bench.raw.close().await;
+}
+
+fn rate(took: Duration) -> f64 {
+    f64::from(PAIRS) / took.as_secs_f64()
+}
+
+impl Bench {
+    async fn open(url: &str) -> Self {
+        let options = Options { url: url.to_owned(), migrate: true };
+        let store = open(&options).await.expect("the database opens");
+        let name = ConnectionName::parse("bench").expect("a name");
+        Self { store, raw: Raw::open(url).await, name, round: 0 }
+    }
+
+    async fn pair_up(&mut self) {
+        self.dirty().await;
+        self.work(1).await;
+    }
+
+    /// Marks every contact.
+    async fn dirty(&mut self) {
+        self.round += 1;
+        let marks: Vec<Mark> = (0..PAIRS)
+            .map(|n| Mark { key: contact(n), occurred_at: NOW, notification: None, told: None })
+            .collect();
+        for marks in marks.chunks(1_000) {
+            let cause = Cause::Sweep(Uuid::now_v7());
+            self.store.mark(&self.name, marks, cause, NOW).await.expect("marks are stored");
+        }
+        self.raw.settle().await;
+    }
+
+    /// Claims and finishes until nothing is due.
+    async fn work(&self, workers: usize) -> Duration {
+        let began = Instant::now();
+        let work = |_| work_as(Arc::clone(&self.store), self.name.clone(), self.round);
+        let tasks: Vec<_> = (0..workers).map(work).map(tokio::spawn).collect();
+        let mut done = 0;
+        for task in tasks {
+            done += task.await.expect("a worker works");
+        }
+        assert_eq!(done, PAIRS as usize, "every pair was worked once");
+        began.elapsed()
+    }
+}
+
+async fn work_as(store: Arc<dyn Store>, name: ConnectionName, round: u32) -> usize {
+    let worker = Uuid::now_v7();
+    let mut done = 0;
+    loop {
+        let claim = Claim {
+            connection: &name,
+            family: Family::People,
+            worker,
+            now: NOW,
+            lease_until: LATER,
+            limit: BATCH,
+        };
+        let claimed = store.claim(&claim).await.expect("pairs are claimed");
+        if claimed.is_empty() {
+            return done;
+        }
+        done += claimed.len();
+        let finished: Vec<Finished> = claimed.iter().map(|claimed| finished(claimed, round)).collect();
+        store.finish(&name, worker, &finished, NOW).await.expect("pairs are finished");
+    }
+}
+
+fn finished(claimed: &Claimed, round: u32) -> Finished {
+    let hubspot = claimed.jobs[0].key;
+    let salesforce = match &claimed.pair {
+        Some((_, pair)) => pair.salesforce,
+        None => lead_of(&hubspot),
+    };
+    Finished {
+        jobs: claimed.jobs.iter().map(|job| (job.id, job.dirty)).collect(),
+        outcome: Outcome::Done,
+        states: vec![(hubspot, State::Linked), (salesforce, State::Linked)],
+        pair: Some(Pair { hubspot, salesforce, stopped: None, base: base(round) }),
+        conflicts: Vec::new(),
+        conflicts_settled: vec![hubspot],
+        settled: Vec::new(),
+        looks: Vec::new(),
+    }
+}
+
+/// What both sides agree on after a round.
+pub(crate) fn base(round: u32) -> Base {
+    let field =
+        |n: usize| (format!("property_{n}"), Agreed::new(Value::text(format!("value {n} of {round}"))));
+    Base((0..FIELDS).map(field).collect())
+}
+
+fn contact(n: u32) -> RecordKey {
+    RecordKey::hubspot_contact(HubspotId::new(u64::from(n) + 1))
+}
+
+fn lead_of(contact: &RecordKey) -> RecordKey {
+    let id = format!("00Q{:0>12}", contact.id().to_string());
+    RecordKey::lead(SalesforceId::parse(&id).expect("an id"))
+}

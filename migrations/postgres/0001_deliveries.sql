@@ -1,0 +1,19 @@
+-- What the CRMs sent, as it came, for inspection and replay.
+CREATE TABLE deliveries (
+    id          UUID    NOT NULL PRIMARY KEY, -- UUID version 7, so that rows are appended in the order of their arrival
+    connection  TEXT,                         -- the connection; NULL where the call names an account that no connection has
+    source      TEXT    NOT NULL,             -- 'hubspot' or 'salesforce'
+    received_at BIGINT  NOT NULL,             -- milliseconds since 1970
+    outcome     TEXT    NOT NULL,             -- 'accepted', 'unknown' or 'refused'
+    n_events    BIGINT  NOT NULL,             -- events or notifications in it
+    n_echoes    BIGINT  NOT NULL,             -- how many of them were the echo of our own writes
+    body        BYTEA   NOT NULL              -- the raw bytes
+);
+
+-- Notifications seen, because Salesforce repeats one even after it was acknowledged.
+CREATE TABLE notifications (
+    connection   TEXT COLLATE "C" NOT NULL,
+    notification TEXT COLLATE "C" NOT NULL,   -- the sender's own id of it
+    seen_at      BIGINT           NOT NULL,   -- milliseconds since 1970
+    PRIMARY KEY (connection, notification)
+);

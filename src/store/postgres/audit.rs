@@ -1,0 +1,142 @@
+//! The audit: what was about to be written, and what became of it.
+
+use serde_json::{Value as Json, json};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, Kind, System};
+use crate::store::Error;
+use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, to_json};
+use crate::store::postgres::{Transaction, rows};
+use crate::store::types::{AuditQuery, AuditRow, Finished, Intent, Retention, Settled};
+
+/// Records writes before they are made.
+pub(super) async fn intend(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    intents: &[Intent],
+) -> Result<(), Error> {
+    let intended: Result<Vec<Json>, Error> = intents.iter().map(intent_json).collect();
+    let sql = "INSERT INTO audit (id, connection, at, kind, record_id, creates, field, old, new, rule, cause_kind, cause)
+               SELECT (value ->> 0)::uuid, $1, (value ->> 1)::bigint, value ->> 2, value ->> 3, value ->> 4, value ->> 5,
+                      value ->> 6, value ->> 7, value ->> 8, value ->> 9, (value ->> 10)::uuid
+                 FROM jsonb_array_elements($2::jsonb)";
+    connection.query(sql).bind(name.as_str()).bind(rows(&intended?)?).execute(&mut **connection).await?;
+    Ok(())
+}
+
+fn intent_json(intent: &Intent) -> Result<Json, Error> {
+    let (cause_kind, cause) = cause_parts(&intent.cause);
+    Ok(json!([
+        hex(&intent.id),
+        intent.at.as_millis(),
+        intent.key.kind().as_str(),
+        intent.key.id().to_string(),
+        intent.creates.map(Kind::as_str),
+        intent.field,
+        to_json(&intent.old)?,
+        to_json(&intent.new)?,
+        intent.rule,
+        cause_kind,
+        hex(cause),
+    ]))
+}
+
+/// Notes what became of intents.
+pub(super) async fn settle(connection: &mut Transaction, finished: &[Finished]) -> Result<(), Error> {
+    let mut settlements = Vec::new();
+    for (id, settled) in finished.iter().flat_map(|finished| &finished.settled) {
+        let (written, record) = match settled {
+            Settled::Written(record) => (true, *record),
+            Settled::NotWritten => (false, None),
+        };
+        settlements.push(json!([
+            hex(id),
+            written,
+            record.map(|key| key.kind().as_str()),
+            record.map(|key| key.id().to_string())
+        ]));
+    }
+    if settlements.is_empty() {
+        return Ok(());
+    }
+    let sql = "UPDATE audit SET written = f.written, created_kind = f.kind, created_id = f.record_id
+                 FROM (SELECT (value ->> 0)::uuid AS id, (value ->> 1)::boolean AS written, value ->> 2 AS kind,
+                              value ->> 3 AS record_id
+                         FROM jsonb_array_elements($1::jsonb)) f
+                WHERE audit.id = f.id";
+    connection.query(sql).bind(rows(&settlements)?).execute(&mut **connection).await?;
+    Ok(())
+}
+
+/// Reads an intent from the columns of `audit`.
+pub(super) fn intent(row: &PgRow) -> Result<Intent, Error> {
+    let creates: Option<&str> = row.get("creates");
+    let creates = creates
+        .map(|kind| Kind::parse(kind).ok_or_else(|| corrupt(("audit", "creates"), "kind of record")))
+        .transpose()?;
+    let cause: Uuid = row.get("cause");
+    Ok(Intent {
+        id: row.get("id"),
+        at: at(row.get("at")),
+        key: codec::key(row.get("kind"), row.get("record_id"), ("audit", "record_id"))?,
+        creates,
+        field: row.get("field"),
+        old: from_json(row.get("old"), ("audit", "old"))?,
+        new: from_json(row.get("new"), ("audit", "new"))?,
+        rule: row.get("rule"),
+        cause: codec::cause(row.get("cause_kind"), cause.as_bytes(), ("audit", "cause"))?,
+    })
+}
+
+/// Lists audit rows, oldest first.
+pub(super) async fn audit(
+    connection: &mut Transaction,
+    query: &AuditQuery<'_>,
+) -> Result<Vec<AuditRow>, Error> {
+    // A question about one record uses its index; the others walk the connection's rows in the order of their ids.
+    let sql = "SELECT * FROM audit
+                WHERE connection = $1
+                  AND ($2 IS NULL OR (kind = 'contact') = ($2 = 'hubspot'))
+                  AND ($3 IS NULL OR (kind = $3 AND record_id = $4) OR (created_kind = $3 AND created_id = $4))
+                  AND at >= $5 AND id > $6
+                ORDER BY id
+                LIMIT $7";
+    let rows = connection
+        .query(sql)
+        .bind(query.connection.as_str())
+        .bind(query.system.map(System::as_str))
+        .bind(query.key.map(|key| key.kind().as_str()))
+        .bind(query.key.map(|key| key.id().to_string()))
+        .bind(query.since.map_or(i64::MIN, crate::domain::Timestamp::as_millis))
+        .bind(query.after.unwrap_or(Uuid::nil()))
+        .bind(i64::from(query.limit))
+        .fetch_all(&mut **connection)
+        .await?;
+    rows.iter().map(audit_row).collect()
+}
+
+fn audit_row(row: &PgRow) -> Result<AuditRow, Error> {
+    let created: Option<&str> = row.get("created_kind");
+    let created =
+        created.map(|kind| codec::key(kind, row.get("created_id"), ("audit", "created_id"))).transpose()?;
+    Ok(AuditRow { intent: intent(row)?, written: row.get("written"), created })
+}
+
+/// Deletes audit rows that were kept long enough.
+pub(super) async fn retain(connection: &mut Transaction, retention: &Retention) -> Result<u64, Error> {
+    // Ids are in the order of writing, so only the first rows need a look. Open ones stay: their outcome is still to be found.
+    // What another instance deletes at the same time is left to it.
+    let sql = "DELETE FROM audit
+                WHERE id = ANY (ARRAY (SELECT id FROM (SELECT id, at FROM audit WHERE written IS NOT NULL ORDER BY id LIMIT $2
+                                                          FOR UPDATE SKIP LOCKED) oldest
+                                        WHERE at < $1))";
+    let done = connection
+        .query(sql)
+        .bind(retention.audit_before.as_millis())
+        .bind(i64::from(retention.rows_max))
+        .execute(&mut **connection)
+        .await?;
+    Ok(done.rows_affected())
+}

@@ -1,0 +1,254 @@
+//! Claims: which work is whose, and until when.
+//!
+//! A claim takes its rows with `FOR UPDATE SKIP LOCKED`, so that instances share the work and none waits for another. Two races are
+//! decided here, of which SQLite, with its one writer, knows nothing:
+//!
+//! - *Both records of a pair are due, and two instances look at once.* Only the job that is due first stands for its pair, so both
+//!   reach for the same row and one gets it.
+//! - *A record was taken while it had no pair, and gets one.* Whoever takes a pair locks the jobs of both its records. One that is
+//!   locked by somebody else, or leased, makes the claim leave the pair for this time.
+
+use std::collections::{HashMap, HashSet};
+
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::plan::Pair;
+use crate::store::Error;
+use crate::store::codec::{self, at, from_json, key_json};
+use crate::store::postgres::{Transaction, audit, rows};
+use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
+
+/// Claims due work.
+pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
+    let due = due_jobs(connection, claim).await?;
+    if due.is_empty() {
+        return Ok(Vec::new());
+    }
+    let pair_ids: Vec<i64> = due.iter().filter_map(|row| row.get("pair_id")).collect();
+    let twins =
+        if pair_ids.is_empty() { Vec::new() } else { twin_jobs(connection, claim, &pair_ids).await? };
+    let claimed = Claims::of(claim.now, &due, &twins)?;
+    take_leases(connection, claim, &claimed).await?;
+    let intents = open_intents(connection, claim.connection, &claimed).await?;
+    Ok(claimed.with_intents(intents))
+}
+
+/// The oldest due jobs that nobody works on, one for each pair: the one that is due first.
+const DUE_JOBS: &str = "
+    SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
+           j.told, l.pair_id
+      FROM jobs j
+      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+      LEFT JOIN pairs p ON p.id = l.pair_id
+     WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3
+       AND j.lease_until <= $3 AND coalesce(p.lease_until, 0) <= $3
+       -- A twin that was claimed before the two were a pair is leased by itself.
+       AND NOT EXISTS (SELECT 1 FROM links tl
+                         JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+                        WHERE tl.pair_id = l.pair_id
+                          AND (t.lease_until > $3
+                               OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)))
+     ORDER BY j.due_at, j.id
+     LIMIT $4
+       FOR UPDATE OF j SKIP LOCKED";
+
+async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec<PgRow>, Error> {
+    let rows = connection
+        .query(DUE_JOBS)
+        .bind(claim.connection.as_str())
+        .bind(claim.family.as_str())
+        .bind(claim.now.as_millis())
+        .bind(i64::try_from(claim.limit).unwrap_or(i64::MAX))
+        .fetch_all(&mut **connection)
+        .await?;
+    Ok(rows)
+}
+
+/// The pairs of due jobs, as far as nobody works on them, each with the jobs of both its records: whatever waits for one side is
+/// answered by working the pair. A job that somebody has in hand comes without its columns.
+const TWIN_JOBS: &str = "
+    WITH free AS MATERIALIZED (
+         SELECT id AS pair_id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
+           FROM pairs
+          WHERE id = ANY ($2) AND lease_until <= $1
+            FOR UPDATE SKIP LOCKED),
+         twins AS MATERIALIZED (
+         SELECT f.pair_id, j.id AS job_id
+           FROM free f
+           JOIN links l ON l.pair_id = f.pair_id
+           JOIN jobs j ON j.connection = l.connection AND j.kind = l.kind AND j.record_id = l.record_id),
+         held AS MATERIALIZED (
+         SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told, lease_until
+           FROM jobs
+          WHERE id = ANY (ARRAY (SELECT job_id FROM twins))
+            FOR UPDATE SKIP LOCKED)
+    SELECT *
+      FROM twins
+      JOIN free USING (pair_id)
+      LEFT JOIN held ON held.id = twins.job_id";
+
+async fn twin_jobs(
+    connection: &mut Transaction,
+    claim: &Claim<'_>,
+    pair_ids: &[i64],
+) -> Result<Vec<PgRow>, Error> {
+    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(pair_ids);
+    Ok(query.fetch_all(&mut **connection).await?)
+}
+
+async fn take_leases(connection: &mut Transaction, claim: &Claim<'_>, claims: &Claims) -> Result<(), Error> {
+    let jobs: Vec<i64> =
+        claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
+    let pairs: Vec<i64> =
+        claims.claimed.iter().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
+    let of_jobs = "UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)";
+    let of_pairs = "UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)";
+    for (sql, ids) in [(of_jobs, jobs), (of_pairs, pairs)] {
+        if ids.is_empty() {
+            continue;
+        }
+        connection
+            .query(sql)
+            .bind(claim.worker)
+            .bind(claim.lease_until.as_millis())
+            .bind(ids)
+            .execute(&mut **connection)
+            .await?;
+    }
+    Ok(())
+}
+
+async fn open_intents(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    claims: &Claims,
+) -> Result<Vec<Intent>, Error> {
+    let keys: Vec<_> = claims.claimed.iter().flat_map(keys_of).map(|key| key_json(&key)).collect();
+    let sql = "SELECT a.* FROM jsonb_array_elements($2::jsonb) wanted (value)
+                 JOIN audit a ON a.connection = $1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
+                WHERE a.written IS NULL";
+    let rows =
+        connection.query(sql).bind(name.as_str()).bind(rows(&keys)?).fetch_all(&mut **connection).await?;
+    rows.iter().map(audit::intent).collect()
+}
+
+fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
+    match &claimed.pair {
+        Some((_, pair)) => vec![pair.hubspot, pair.salesforce],
+        None => claimed.jobs.iter().map(|job| job.key).collect(),
+    }
+}
+
+/// Claims in the making: one for each pair, and one for each record without one.
+struct Claims {
+    claimed: Vec<Claimed>,
+}
+
+impl Claims {
+    fn of(now: Timestamp, due: &[PgRow], twins: &[PgRow]) -> Result<Self, Error> {
+        let mut by_pair: HashMap<i64, Vec<&PgRow>> = HashMap::new();
+        let mut busy = HashSet::new();
+        for row in twins {
+            let pair_id: i64 = row.get("pair_id");
+            by_pair.entry(pair_id).or_default().push(row);
+            let lease_until: Option<i64> = row.get("lease_until");
+            if lease_until.is_none_or(|until| until > now.as_millis()) {
+                busy.insert(pair_id);
+            }
+        }
+        let mut claimed = Vec::with_capacity(due.len());
+        for row in due {
+            let first = job(row)?;
+            let pair_id: Option<i64> = row.get("pair_id");
+            let Some(pair_id) = pair_id else {
+                claimed.push(Claimed { pair: None, jobs: vec![first], open_intents: Vec::new() });
+                continue;
+            };
+            // A pair that is not there is in other hands, or another one took its place.
+            let Some(of_pair) = by_pair.get(&pair_id).filter(|_| !busy.contains(&pair_id)) else { continue };
+            let first_id = first.id.0;
+            let mut jobs = vec![first];
+            for twin in of_pair.iter().filter(|twin| twin.get::<i64, _>("id") != first_id) {
+                jobs.push(job(twin)?);
+            }
+            let pair = Some((PairId(pair_id), pair(of_pair[0])?));
+            claimed.push(Claimed { pair, jobs, open_intents: Vec::new() });
+        }
+        Ok(Self { claimed })
+    }
+
+    fn with_intents(mut self, intents: Vec<Intent>) -> Vec<Claimed> {
+        for intent in intents {
+            let of_record = self.claimed.iter_mut().find(|claimed| keys_of(claimed).contains(&intent.key));
+            if let Some(claimed) = of_record {
+                claimed.open_intents.push(intent);
+            }
+        }
+        self.claimed
+    }
+}
+
+fn job(row: &PgRow) -> Result<ClaimedJob, Error> {
+    let told: Option<String> = row.get("told");
+    let cause: Uuid = row.get("cause");
+    Ok(ClaimedJob {
+        id: JobId(row.get("id")),
+        key: codec::key(row.get("kind"), row.get("record_id"), ("jobs", "record_id"))?,
+        dirty: row.get("dirty"),
+        attempts: codec::count(row.get("attempts")),
+        occurred_at: at(row.get("occurred_at")),
+        dirty_since: at(row.get("dirty_since")),
+        cause: codec::cause(row.get("cause_kind"), cause.as_bytes(), ("jobs", "cause"))?,
+        told: told.map(|told| from_json(&told, ("jobs", "told"))).transpose()?,
+    })
+}
+
+/// A pair, from the columns of `pairs`.
+pub(super) fn pair(row: &PgRow) -> Result<Pair, Error> {
+    Ok(Pair {
+        hubspot: codec::key(row.get("hubspot_kind"), row.get("hubspot_id"), ("pairs", "hubspot_id"))?,
+        salesforce: codec::key(
+            row.get("salesforce_kind"),
+            row.get("salesforce_id"),
+            ("pairs", "salesforce_id"),
+        )?,
+        stopped: row.get("stopped"),
+        base: from_json(row.get("base"), ("pairs", "base"))?,
+    })
+}
+
+/// When the next job can be claimed. One that a lease on its pair or its twin holds back counts from the end of that lease.
+const NEXT_DUE: &str = "
+    SELECT min(greatest(j.due_at, j.lease_until, coalesce(p.lease_until, 0),
+                        coalesce((SELECT max(t.lease_until) FROM links tl
+                                    JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+                                   WHERE tl.pair_id = l.pair_id), 0)))
+      FROM jobs j
+      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+      LEFT JOIN pairs p ON p.id = l.pair_id
+     WHERE j.connection = $1 AND j.state <> 'parked'";
+
+/// When the next job is or becomes due.
+pub(super) async fn next_due(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+) -> Result<Option<Timestamp>, Error> {
+    let row = connection.query(NEXT_DUE).bind(name.as_str()).fetch_one(&mut **connection).await?;
+    Ok(row.get::<Option<i64>, _>(0).map(at))
+}
+
+/// Gives back every lease of a worker.
+pub(super) async fn release_all(connection: &mut Transaction, worker: Uuid) -> Result<(), Error> {
+    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0
+                    WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE worker = $1
+                                            ORDER BY connection, kind, record_id FOR UPDATE))";
+    let of_pairs = "UPDATE pairs SET worker = NULL, lease_until = 0
+                     WHERE id = ANY (ARRAY (SELECT id FROM pairs WHERE worker = $1 ORDER BY id FOR UPDATE))";
+    for sql in [of_jobs, of_pairs] {
+        connection.query(sql).bind(worker).execute(&mut **connection).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,328 @@
+//! Committing what working some claims came to.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Value as Json, json};
+use sqlx::Row;
+use uuid::Uuid;
+
+use crate::domain::{ConnectionName, Timestamp};
+use crate::store::Error;
+use crate::store::codec::{all_pairs, key_json, latest_pairs, pair_json};
+use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows};
+use crate::store::types::{Cause, Finished, Mark, Outcome};
+
+/// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
+pub(super) async fn finish(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    worker: Uuid,
+    finished: &[Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    audit::settle(connection, finished).await?;
+    let held = held_jobs(connection, worker, finished).await?;
+    let ours = |finished: &&Finished| finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0));
+    let finished: Vec<&Finished> = finished.iter().filter(ours).collect();
+    if finished.is_empty() {
+        return Ok(());
+    }
+    put_pairs(connection, name, &finished).await?;
+    put_states(connection, name, &finished, now).await?;
+    put_conflicts(connection, name, &finished).await?;
+    count_for_resyncs(connection, &finished, &held).await?;
+    close_jobs(connection, &finished, &held, now).await?;
+    mark_looks(connection, name, &finished, now).await?;
+    release_pairs(connection, name, worker, &finished).await
+}
+
+/// Marks the other records that are to be looked at.
+async fn mark_looks(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    finished: &[&Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    // In the order of the causes, so that what is done does not depend on chance.
+    let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
+    for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
+        let occurred_at = Timestamp::default();
+        let mark = Mark { key: *key, occurred_at, notification: None, told: None };
+        by_cause.entry(*cause).or_default().push(mark);
+    }
+    for (cause, marks) in by_cause {
+        deliveries::mark(connection, name, &marks, Cause::Follow(cause), now).await?;
+    }
+    Ok(())
+}
+
+/// The dirty counters, as they are now, of the jobs that are still ours. They are locked: until this commits, nobody marks them or
+/// takes them over.
+async fn held_jobs(
+    connection: &mut Transaction,
+    worker: Uuid,
+    finished: &[Finished],
+) -> Result<HashMap<i64, i64>, Error> {
+    let ids: Vec<i64> =
+        finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
+    let sql = "SELECT id, dirty
+                 FROM jobs
+                WHERE id = ANY ($2) AND worker = $1
+                ORDER BY connection, kind, record_id
+                  FOR UPDATE";
+    let rows = connection.query(sql).bind(worker).bind(ids).fetch_all(&mut **connection).await?;
+    Ok(rows.iter().map(|row| (row.get("id"), row.get("dirty"))).collect())
+}
+
+/// Remembers pairs. A pair that either record was in with somebody else is gone with that.
+async fn put_pairs(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
+    let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    if pairs.len() == all.len() && update_pairs(connection, name, &pairs).await? {
+        return Ok(());
+    }
+    // Two instances that pair the same record at once would each see neither the other's pair nor a conflict. So those who make
+    // pairs of a connection take turns, until they commit.
+    let turn = "SELECT pg_advisory_xact_lock(hashtextextended('pairs ' || $1, 0))";
+    connection.query(turn).bind(name.as_str()).execute(&mut **connection).await?;
+    let broken = "DELETE FROM pairs
+                   WHERE id IN (
+                         SELECT l.pair_id
+                           FROM jsonb_array_elements($2::jsonb) wanted (value)
+                           JOIN links l ON l.connection = $1
+                                AND (l.kind, l.record_id) IN (
+                                    (wanted.value ->> 'hubspot_kind', wanted.value ->> 'hubspot_id'),
+                                    (wanted.value ->> 'salesforce_kind', wanted.value ->> 'salesforce_id'))
+                           JOIN pairs p ON p.id = l.pair_id
+                          WHERE p.hubspot_id <> wanted.value ->> 'hubspot_id'
+                             OR p.salesforce_id <> wanted.value ->> 'salesforce_id')";
+    let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)
+               SELECT $1, value ->> 'hubspot_kind', value ->> 'hubspot_id', value ->> 'salesforce_kind',
+                      value ->> 'salesforce_id', value ->> 'stopped', value ->> 'base'
+                 FROM jsonb_array_elements($2::jsonb)
+               ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
+                      stopped = excluded.stopped, base = excluded.base, worker = NULL, lease_until = 0";
+    let link = "INSERT INTO links (connection, kind, record_id, pair_id)
+                SELECT p.connection, p.hubspot_kind, p.hubspot_id, p.id
+                  FROM jsonb_array_elements($2::jsonb) wanted (value)
+                  JOIN pairs p ON p.connection = $1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
+                       AND p.hubspot_id = wanted.value ->> 'hubspot_id'
+                UNION ALL
+                SELECT p.connection, p.salesforce_kind, p.salesforce_id, p.id
+                  FROM jsonb_array_elements($2::jsonb) wanted (value)
+                  JOIN pairs p ON p.connection = $1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
+                       AND p.hubspot_id = wanted.value ->> 'hubspot_id'
+                ON CONFLICT DO NOTHING";
+    let (all, pairs) = (rows(&all)?, rows(&pairs)?);
+    for (sql, pairs) in [(broken, &all), (put, &pairs), (link, &pairs)] {
+        connection.query(sql).bind(name.as_str()).bind(pairs).execute(&mut **connection).await?;
+    }
+    Ok(())
+}
+
+/// Remembers pairs that are there already, which is the rule; says whether all were.
+async fn update_pairs(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    pairs: &[Json],
+) -> Result<bool, Error> {
+    let sql = "UPDATE pairs p SET
+                      stopped = value ->> 'stopped', base = value ->> 'base', worker = NULL, lease_until = 0
+                 FROM jsonb_array_elements($2::jsonb)
+                WHERE p.connection = $1 AND p.hubspot_kind = value ->> 'hubspot_kind' AND p.hubspot_id = value ->> 'hubspot_id'
+                  AND p.salesforce_kind = value ->> 'salesforce_kind' AND p.salesforce_id = value ->> 'salesforce_id'";
+    let done =
+        connection.query(sql).bind(name.as_str()).bind(rows(pairs)?).execute(&mut **connection).await?;
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == pairs.len()))
+}
+
+async fn put_states(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    finished: &[&Finished],
+    now: Timestamp,
+) -> Result<(), Error> {
+    // One row a record, as one statement may not touch a row twice: the last word counts, and the last time of agreement. In the
+    // order of their keys, so that two instances never wait for each other in a ring.
+    let mut states: BTreeMap<(&str, String), Json> = BTreeMap::new();
+    for finished in finished {
+        let (done, error) = match &finished.outcome {
+            Outcome::Done => (true, None),
+            Outcome::Retry { category, message, .. } | Outcome::Park { category, message } => {
+                (false, Some((category.as_str(), message)))
+            }
+            Outcome::Release => continue,
+        };
+        for (key, state) in &finished.states {
+            let record = (key.kind().as_str(), key.id().to_string());
+            let known = states.remove(&record).map_or(Json::Null, |row| row[3].clone());
+            let row = json!([
+                record.0,
+                record.1,
+                state.as_str(),
+                if done { json!(now.as_millis()) } else { known },
+                error.map(|(category, _)| category),
+                error.map(|(_, message)| message),
+            ]);
+            states.insert(record, row);
+        }
+    }
+    if states.is_empty() {
+        return Ok(());
+    }
+    let states: Vec<Json> = states.into_values().collect();
+    let sql = "INSERT INTO records (connection, kind, record_id, state, last_synced_at, category, message)
+               SELECT $1, value ->> 0, value ->> 1, value ->> 2, (value ->> 3)::bigint, value ->> 4, value ->> 5
+                 FROM jsonb_array_elements($2::jsonb)
+               ON CONFLICT (connection, kind, record_id) DO UPDATE SET
+                      state = excluded.state, last_synced_at = coalesce(excluded.last_synced_at, records.last_synced_at),
+                      category = excluded.category, message = excluded.message";
+    connection.query(sql).bind(name.as_str()).bind(rows(&states)?).execute(&mut **connection).await?;
+    Ok(())
+}
+
+async fn put_conflicts(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    let settled: Vec<Json> =
+        finished.iter().flat_map(|finished| &finished.conflicts_settled).map(key_json).collect();
+    // One row a conflict, for the reason given above: the first time it was seen, the last words for it.
+    let mut listed: BTreeMap<(&str, String, &str), Json> = BTreeMap::new();
+    for conflict in finished.iter().flat_map(|finished| &finished.conflicts) {
+        let (kind, id) = (conflict.key.kind().as_str(), conflict.key.id().to_string());
+        let property = conflict.property.as_str();
+        let known = listed.remove(&(kind, id.clone(), property));
+        let at = known.map_or(json!(conflict.at.as_millis()), |row| row[4].clone());
+        let row = json!([kind, id, property, conflict.text, at]);
+        listed.insert((kind, id, property), row);
+    }
+    let listed = rows(&listed.into_values().collect::<Vec<_>>())?;
+    let settle = "DELETE FROM conflicts
+                   WHERE (connection, kind, record_id) IN (SELECT $1, value ->> 0, value ->> 1
+                                                             FROM jsonb_array_elements($2::jsonb))
+                     AND NOT EXISTS (SELECT 1 FROM jsonb_array_elements($3::jsonb) kept (value)
+                                      WHERE kept.value ->> 0 = kind AND kept.value ->> 1 = record_id
+                                        AND kept.value ->> 2 = property)";
+    if !settled.is_empty() {
+        connection
+            .query(settle)
+            .bind(name.as_str())
+            .bind(rows(&settled)?)
+            .bind(&listed)
+            .execute(&mut **connection)
+            .await?;
+    }
+    let list = "INSERT INTO conflicts (connection, kind, record_id, property, text, at)
+                SELECT $1, value ->> 0, value ->> 1, value ->> 2, value ->> 3, (value ->> 4)::bigint
+                  FROM jsonb_array_elements($2::jsonb)
+                -- The time stays: a conflict is as old as its first sight.
+                ON CONFLICT (connection, kind, record_id, property) DO UPDATE SET text = excluded.text";
+    if finished.iter().any(|finished| !finished.conflicts.is_empty()) {
+        connection.query(list).bind(name.as_str()).bind(&listed).execute(&mut **connection).await?;
+    }
+    Ok(())
+}
+
+/// Adds the jobs that end here to the resyncs that wait for them; one that became dirty meanwhile does not end.
+async fn count_for_resyncs(
+    connection: &mut Transaction,
+    finished: &[&Finished],
+    held: &HashMap<i64, i64>,
+) -> Result<(), Error> {
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for finished in finished {
+        let ended = match finished.outcome {
+            Outcome::Done => &mut done,
+            Outcome::Park { .. } => &mut failed,
+            Outcome::Retry { .. } | Outcome::Release => continue,
+        };
+        let unmoved = finished.jobs.iter().filter(|(id, dirty)| held.get(&id.0) == Some(dirty));
+        ended.extend(unmoved.map(|(id, _)| *id));
+    }
+    resyncs::count_ended(connection, &done, &failed).await
+}
+
+async fn close_jobs(
+    connection: &mut Transaction,
+    finished: &[&Finished],
+    held: &HashMap<i64, i64>,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let (mut done, mut kept) = (Vec::new(), Vec::new());
+    for finished in finished {
+        let (outcome, due_at, counts, error) = match &finished.outcome {
+            Outcome::Done => ("done", now, 0, None),
+            Outcome::Retry { at, counts, category, message } => {
+                ("retry", *at, i64::from(*counts), Some((category, message)))
+            }
+            Outcome::Park { category, message } => ("park", now, 1, Some((category, message))),
+            Outcome::Release => ("release", now, 0, None),
+        };
+        for (id, dirty) in &finished.jobs {
+            // The counters are locked, so what ends is known beforehand, and most finishes need but one of the statements.
+            if outcome == "done" && held.get(&id.0) == Some(dirty) {
+                done.push(id.0);
+                continue;
+            }
+            let category = error.map(|(category, _)| category.as_str());
+            kept.push(json!([
+                id.0,
+                dirty,
+                outcome,
+                due_at.as_millis(),
+                counts,
+                category,
+                error.map(|(_, message)| message)
+            ]));
+        }
+    }
+    let close = "DELETE FROM jobs WHERE id = ANY ($1)";
+    if !done.is_empty() {
+        connection.query(close).bind(done).execute(&mut **connection).await?;
+    }
+    let keep = "UPDATE jobs SET
+                       worker = NULL, lease_until = 0,
+                       -- A record that changed while it was worked on is due again, unless its CRM asked us to wait.
+                       state = CASE WHEN f.outcome = 'retry' THEN 'waiting'
+                                    WHEN f.outcome = 'park' AND jobs.dirty = f.dirty THEN 'parked'
+                                    ELSE 'due' END,
+                       due_at = CASE f.outcome WHEN 'release' THEN jobs.due_at ELSE f.due_at END,
+                       attempts = CASE f.outcome WHEN 'done' THEN 0 ELSE jobs.attempts + f.counts END,
+                       dirty_since = CASE f.outcome WHEN 'done' THEN jobs.occurred_at ELSE jobs.dirty_since END,
+                       told = NULL,
+                       category = f.category, message = f.message
+                  FROM (SELECT (value ->> 0)::bigint AS id, (value ->> 1)::bigint AS dirty, value ->> 2 AS outcome,
+                               (value ->> 3)::bigint AS due_at, (value ->> 4)::bigint AS counts, value ->> 5 AS category,
+                               value ->> 6 AS message
+                          FROM jsonb_array_elements($1::jsonb)) f
+                 WHERE jobs.id = f.id";
+    if !kept.is_empty() {
+        connection.query(keep).bind(rows(&kept)?).execute(&mut **connection).await?;
+    }
+    Ok(())
+}
+
+/// Gives back the pairs of claims that end without one (a pair that is put gives its lease back with that).
+async fn release_pairs(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    worker: Uuid,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    if finished.iter().all(|finished| finished.pair.is_some()) {
+        return Ok(());
+    }
+    // A round works alone on its connection, so what it still holds after its finish is held by nobody.
+    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = $2 AND connection = $1";
+    connection.query(sql).bind(name.as_str()).bind(worker).execute(&mut **connection).await?;
+    Ok(())
+}

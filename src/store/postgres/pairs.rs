@@ -1,0 +1,97 @@
+//! Pairs and records, for those who ask.
+
+use sqlx::Row;
+
+use crate::domain::{ConnectionName, RecordKey};
+use crate::plan::{Pair, State};
+use crate::store::Error;
+use crate::store::codec::{at, error, key_json, state};
+use crate::store::postgres::claims::pair;
+use crate::store::postgres::{Transaction, rows};
+use crate::store::types::{Conflict, RecordStatus};
+
+/// The pairs that records are in, one answer for each.
+pub(super) async fn pairs_of(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    keys: &[RecordKey],
+) -> Result<Vec<Option<Pair>>, Error> {
+    let wanted: Vec<_> = keys.iter().map(key_json).collect();
+    // Places count from 1 here.
+    let sql = "SELECT wanted.place - 1 AS place, p.*
+                 FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY wanted (value, place)
+                 JOIN links l ON l.connection = $1 AND l.kind = wanted.value ->> 0 AND l.record_id = wanted.value ->> 1
+                 JOIN pairs p ON p.id = l.pair_id";
+    let found =
+        connection.query(sql).bind(name.as_str()).bind(rows(&wanted)?).fetch_all(&mut **connection).await?;
+    let mut pairs = vec![None; keys.len()];
+    for row in found {
+        let place = usize::try_from(row.get::<i64, _>("place")).unwrap_or(usize::MAX);
+        if let Some(slot) = pairs.get_mut(place) {
+            *slot = Some(pair(&row)?);
+        }
+    }
+    Ok(pairs)
+}
+
+/// What memory knows of one record.
+pub(super) async fn record(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    key: &RecordKey,
+) -> Result<Option<RecordStatus>, Error> {
+    let sql = "SELECT r.state, r.last_synced_at, r.category, r.message, j.id AS job, j.state AS job_state,
+                      j.category AS job_category, j.message AS job_message
+                 FROM (SELECT $1 AS connection, $2 AS kind, $3 AS record_id) asked
+                 LEFT JOIN records r USING (connection, kind, record_id)
+                 LEFT JOIN jobs j USING (connection, kind, record_id)";
+    let row = connection
+        .query(sql)
+        .bind(name.as_str())
+        .bind(key.kind().as_str())
+        .bind(key.id().to_string())
+        .fetch_one(&mut **connection)
+        .await?;
+    let known: Option<&str> = row.get("state");
+    let job: Option<i64> = row.get("job");
+    let pair = pairs_of(connection, name, std::slice::from_ref(key)).await?.into_iter().next().flatten();
+    if known.is_none() && job.is_none() && pair.is_none() {
+        return Ok(None);
+    }
+    let last_error = match error(row.get("category"), row.get("message"), ("records", "category"))? {
+        Some(last_error) => Some(last_error),
+        None => error(row.get("job_category"), row.get("job_message"), ("jobs", "category"))?,
+    };
+    Ok(Some(RecordStatus {
+        state: known.map(state).transpose()?.unwrap_or(State::Unlinked),
+        pair,
+        last_synced_at: row.get::<Option<i64>, _>("last_synced_at").map(at),
+        last_error,
+        pending: row.get::<Option<&str>, _>("job_state").is_some_and(|state| state != "parked"),
+    }))
+}
+
+/// The conflicts listed for one record.
+pub(super) async fn conflicts_of(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    key: &RecordKey,
+) -> Result<Vec<Conflict>, Error> {
+    let sql = "SELECT property, text, at FROM conflicts
+                WHERE connection = $1 AND kind = $2 AND record_id = $3
+                ORDER BY property";
+    let rows = connection
+        .query(sql)
+        .bind(name.as_str())
+        .bind(key.kind().as_str())
+        .bind(key.id().to_string())
+        .fetch_all(&mut **connection)
+        .await?;
+    let conflict = |row: &sqlx::postgres::PgRow| Conflict {
+        key: *key,
+        property: row.get("property"),
+        text: row.get("text"),
+        at: at(row.get("at")),
+    };
+    Ok(rows.iter().map(conflict).collect())
+}
