@@ -121,6 +121,7 @@ fn connect(
         )),
         salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock), purse)),
         sync: connection.sync.clone(),
+        allow_native_connector: connection.allow_native_connector,
         external_id_field: Some(external_id).filter(|field| !field.is_empty()),
         sweep_interval_ms: i64::from(connection.sweep.interval_seconds) * 1_000,
     };

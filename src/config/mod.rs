@@ -134,6 +134,8 @@ pub struct Connection {
     pub name: Option<String>,
     /// Whether it writes.
     pub mode: Mode,
+    /// Whether HubSpot's own connector with Salesforce may be at work in the same portal.
+    pub allow_native_connector: bool,
     /// The portal.
     pub hubspot: Hubspot,
     /// The organization.

@@ -77,6 +77,11 @@ pub trait Crm: Send + Sync {
         Ok(None)
     }
 
+    /// When HubSpot's own connector with Salesforce last wrote a contact; `None` where it never did. Only HubSpot has one.
+    async fn native_connector(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(None)
+    }
+
     /// One page of all records of a kind, in the order of their ids: for resync and import.
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
 

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Family, Kind};
 pub use crate::plan::check::{Finding, Severity, check_offline};
-pub use crate::plan::survey::{ListKind, Survey};
+pub use crate::plan::survey::{ListKind, NativeConnector, Survey};
 
 use crate::plan::check::finding;
 use crate::plan::defaults::{self, ADDRESS, DefaultMapping};

@@ -25,6 +25,9 @@ pub const LIFECYCLE_PROPERTY: &str = "lifecyclestage";
 /// HubSpot's property that says where a record came from.
 pub const SOURCE_PROPERTY: &str = "hs_object_source";
 
+/// The property of contacts in which HubSpot's own connector with Salesforce says when it last wrote.
+pub const NATIVE_CONNECTOR_PROPERTY: &str = "salesforcelastsynctime";
+
 /// HubSpot's property of a deal's pipeline.
 pub const PIPELINE_PROPERTY: &str = "pipeline";
 

@@ -1,6 +1,6 @@
 //! What both CRMs say of themselves, and what a person should know of it before anything syncs (A1).
 
-use crate::domain::{Family, Kind};
+use crate::domain::{Family, Kind, Timestamp};
 use crate::plan::check::{Finding, Severity, finding};
 use crate::plan::options::SyncOptions;
 use crate::plan::owners::Owner;
@@ -26,8 +26,21 @@ pub struct Survey {
     pub edition: Option<String>,
     /// When a trial organization ends; `None` for every other.
     pub trial_ends: Option<String>,
+    /// What is known of HubSpot's own connector with Salesforce; `None` where the portal never had one.
+    pub native_connector: Option<NativeConnector>,
     /// What the inclusion list is; `None` where there is none, or none is asked for.
     pub inclusion_list: Option<ListKind>,
+}
+
+/// HubSpot's own connector with Salesforce, in the same portal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NativeConnector {
+    /// When it last wrote a contact.
+    pub wrote_at: Timestamp,
+    /// The present instant.
+    pub now: Timestamp,
+    /// Whether a person wants both.
+    pub is_allowed: bool,
 }
 
 /// What a list is.
@@ -39,6 +52,10 @@ pub struct ListKind {
     pub is_active: bool,
 }
 
+/// How long HubSpot's own connector must have been silent to count as switched off: it looks every 15 minutes, and in two weeks
+/// something changes in any portal that is in use.
+const NATIVE_SILENCE_MS: i64 = 14 * 24 * 3_600_000;
+
 /// What the accounts themselves can and cannot do.
 pub(super) fn check(options: &SyncOptions, survey: &Survey) -> Vec<Finding> {
     let edition = survey.edition.as_deref().and_then(check_edition);
@@ -47,10 +64,11 @@ pub(super) fn check(options: &SyncOptions, survey: &Survey) -> Vec<Finding> {
         finding(Severity::Warning, "organization", text)
     });
     let list = check_inclusion_list(options.contacts.inclusion_list_id.trim(), survey.inclusion_list);
+    let native = survey.native_connector.as_ref().and_then(check_native_connector);
     let families = Family::ALL.into_iter().filter(|family| options.enabled(*family));
     let kinds = families.flat_map(|family| family.in_salesforce().iter().copied());
     let access = kinds.filter_map(|kind| check_access(kind, survey.schemas.get(&kind)?));
-    edition.into_iter().chain(trial).chain(list).chain(access).collect()
+    edition.into_iter().chain(trial).chain(list).chain(native).chain(access).collect()
 }
 
 /// What an edition lacks.
@@ -82,6 +100,19 @@ fn check_inclusion_list(list: &str, kind: Option<ListKind>) -> Option<Finding> {
         ),
     };
     Some(finding(severity, format!("inclusion_list_id {list}"), text))
+}
+
+/// Two engines in one portal would overwrite each other's work.
+fn check_native_connector(connector: &NativeConnector) -> Option<Finding> {
+    let NativeConnector { wrote_at, now, is_allowed } = *connector;
+    if now.millis_since(wrote_at) >= NATIVE_SILENCE_MS {
+        return None;
+    }
+    let severity = if is_allowed { Severity::Warning } else { Severity::Error };
+    let text = format!(
+        "HubSpot's own connector with Salesforce is at work in this portal, it last wrote at {wrote_at}: switch it off, and then set allow_native_connector = true or wait two weeks"
+    );
+    Some(finding(severity, "native connector", text))
 }
 
 /// What our user may not do with an object that it sees.

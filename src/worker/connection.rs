@@ -9,8 +9,9 @@ use crate::crm::{self, Crm, FieldsByKind, Identity};
 use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
 use crate::plan::options::SyncOptions;
 use crate::plan::persons::PERSON_FIELD;
-use crate::plan::resolve::{Resolved, Survey, resolve};
+use crate::plan::resolve::{NativeConnector, Resolved, Survey, resolve};
 use crate::plan::retry::rest_ms;
+use crate::plan::rules::NATIVE_CONNECTOR_PROPERTY;
 use crate::plan::{Category, Rules, Schema, Schemas};
 use crate::worker::Error;
 use crate::worker::sweep::Due;
@@ -46,6 +47,8 @@ pub struct Connection {
     pub sync: SyncOptions,
     /// The Salesforce field that is to hold the HubSpot id; `None` where the organization may not add fields.
     pub external_id_field: Option<String>,
+    /// Whether HubSpot's own connector may be at work in the same portal.
+    pub allow_native_connector: bool,
     /// How often both CRMs are asked what no message told; 0 for never.
     pub sweep_interval_ms: i64,
 }
@@ -127,7 +130,7 @@ impl Live {
         {
             return Ok(resolved);
         }
-        let resolved = Arc::new(self.survey().await?);
+        let resolved = Arc::new(self.survey(now).await?);
         *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&resolved)));
         Ok(resolved)
     }
@@ -149,7 +152,7 @@ impl Live {
         forgets
     }
 
-    async fn survey(&self) -> Result<Resolved, Error> {
+    async fn survey(&self, now: Timestamp) -> Result<Resolved, Error> {
         let sync = &self.settings.sync;
         let Identity { edition, trial_ends, .. } = self.identify(System::Salesforce).await?;
         let schema = |kind: Kind| async move {
@@ -178,6 +181,12 @@ impl Live {
         let list = sync.contacts.inclusion_list_id.trim();
         if !list.is_empty() {
             survey.inclusion_list = self.ask(System::Hubspot, |crm| crm.list_kind(list)).await?;
+        }
+        let has_connector = |schema: &Schema| schema.contains_key(NATIVE_CONNECTOR_PROPERTY);
+        if survey.schemas.get(&Kind::HubspotContact).is_some_and(has_connector) {
+            let wrote_at = self.ask(System::Hubspot, |crm| crm.native_connector()).await?;
+            let is_allowed = self.settings.allow_native_connector;
+            survey.native_connector = wrote_at.map(|wrote_at| NativeConnector { wrote_at, now, is_allowed });
         }
         if sync.owners.enabled {
             survey.owners = self.ask(System::Hubspot, |crm| crm.owners()).await?;

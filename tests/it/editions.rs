@@ -4,7 +4,7 @@ use hubforce::emulator::salesforce::Options;
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
-use crate::harness::TestApp;
+use crate::harness::{Setup, TestApp};
 use crate::people::ADA;
 
 fn edition(name: &str) -> Options {
@@ -88,4 +88,22 @@ async fn r_004_a_trial_organization_works_until_it_ends_and_is_told_so() {
     let findings = app.worker.inspect(&app.name).await.unwrap();
     assert!(findings.iter().any(|finding| finding.text.contains(ends)), "{findings:?}");
     app.end().await;
+}
+
+#[tokio::test]
+async fn hubspots_own_connector_at_work_in_the_portal_is_refused_unless_that_is_wanted() {
+    for (allowed, days, leads) in [(false, 0, 0), (true, 0, 1), (false, 15, 1)] {
+        let connection = format!("allow_native_connector = {allowed}");
+        let app = TestApp::set_up(Setup { connection, ..Setup::default() }).await;
+        let contact = app.hubspot.create(&ADA).unwrap();
+        app.hubspot.sync_natively(contact).unwrap();
+        app.clock.advance_millis(days * 86_400_000);
+        app.deliver().await;
+        let findings = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();
+        assert_eq!(findings.contains("own connector"), days == 0, "{findings}");
+        let worked = app.worker.drain().await;
+        assert_eq!(worked.is_ok(), leads == 1, "{worked:?}");
+        assert_eq!(app.salesforce.ids("Lead").len(), leads, "allowed {allowed}, {days} days later");
+        app.stop().await;
+    }
 }

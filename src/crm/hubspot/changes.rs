@@ -16,6 +16,7 @@ use crate::crm::hubspot::wire::{Id, ListAnswer, NextPage, Object, Paging};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Asked, Deed, Error, FieldsByKind, Place, Stream, Trace, Traces};
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
+use crate::plan::rules::NATIVE_CONNECTOR_PROPERTY;
 
 /// The most records on one page of a search.
 const SEARCH_PAGE_MAX: usize = 200;
@@ -235,6 +236,27 @@ impl HubspotClient {
             Some(Trace { record, deed: Deed::Changed, edited_at })
         };
         Ok((answer.results.into_iter().filter_map(trace).collect(), full))
+    }
+
+    /// When HubSpot's own connector last wrote a contact. The newest is enough; a portal without one has no such property, and says so.
+    pub(super) async fn native_write(&self) -> Result<Option<Timestamp>, Error> {
+        self.pace().take(self.now())?;
+        let search = Search {
+            filter_groups: [Group { filters: vec![filter(NATIVE_CONNECTOR_PROPERTY, "GTE", 0)] }],
+            sorts: [Sort { property_name: NATIVE_CONNECTOR_PROPERTY, direction: "DESCENDING" }],
+            properties: vec![NATIVE_CONNECTOR_PROPERTY],
+            limit: 1,
+        };
+        let url = self.objects(Kind::HubspotContact, "/search");
+        let answer: ListAnswer = self.post("search", url, &search).await?;
+        let told = answer
+            .results
+            .first()
+            .and_then(|object| object.properties.get(NATIVE_CONNECTOR_PROPERTY)?.as_deref());
+        // Some portals write instants as milliseconds.
+        let read =
+            |text: &str| Timestamp::parse(text).or_else(|| Some(Timestamp::from_millis(text.parse().ok()?)));
+        Ok(told.and_then(read))
     }
 
     /// A page of deleted records, in the order of their ids.

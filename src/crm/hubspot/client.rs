@@ -374,6 +374,10 @@ impl Crm for HubspotClient {
         self.page_of_list(list, after).await
     }
 
+    async fn native_connector(&self) -> Result<Option<Timestamp>, Error> {
+        self.native_write().await
+    }
+
     async fn list_kind(&self, list: &str) -> Result<Option<ListKind>, Error> {
         self.kind_of_list(list).await
     }

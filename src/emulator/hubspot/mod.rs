@@ -28,6 +28,7 @@ use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, R
 use objects::Object;
 use owners::{Owner, Pipeline};
 use portal::State;
+use properties::NATIVE_PROPERTY;
 use records::{Act, Refused, Writer};
 use webhooks::Webhooks;
 
@@ -226,6 +227,15 @@ impl HubspotEmulator {
     pub fn make_company_for(&self, contact: u64, name: &str) -> Result<u64, String> {
         let now = self.now();
         self.state().make_company(contact, name, now)
+    }
+
+    /// HubSpot's own connector with Salesforce writes a contact: it leaves a property of its own behind.
+    pub fn sync_natively(&self, contact: u64) -> Result<(), String> {
+        let (act, mut state) = (self.by_person(), self.state());
+        state.add_native_property();
+        let values = [(NATIVE_PROPERTY.to_owned(), act.now.to_string())].into();
+        let written = state.write(Object::Contact, Some(contact), &values, act);
+        written.map(|_| ()).map_err(|refused: Refused| refused.message)
     }
 
     /// Somebody joins who may own records.

@@ -57,6 +57,12 @@ impl State {
         self.webhooks.outbox.clear();
     }
 
+    pub(super) fn add_native_property(&mut self) {
+        if let Some(contacts) = self.table_mut(Object::Contact) {
+            contacts.set.add_native();
+        }
+    }
+
     pub(super) fn table(&self, object: Object) -> &Table {
         &self.tables[&object]
     }
