@@ -14,6 +14,7 @@ use crate::domain::{Clock, ConnectionName, SalesforceId, Secret};
 use crate::http::{AdminToken, AppState, IngressConnection, Parts};
 use crate::shutdown::Shutdown;
 use crate::store::door::Door;
+use crate::store::room::Limits;
 use crate::store::{self, Store};
 use crate::telemetry::CallMetrics;
 use crate::worker::{Connection, Mode, Options, SharedPurse, Worker};
@@ -53,7 +54,11 @@ pub fn assemble_on(
     store: Arc<dyn Store>,
     transport: &Transport,
 ) -> anyhow::Result<Assembled> {
-    let (door, keeper) = Door::open(Arc::clone(&store));
+    let limits = Limits {
+        free_bytes_min: config.database.free_mb_min.saturating_mul(1024 * 1024),
+        backlog_max: config.server.backlog_max,
+    };
+    let (door, keeper) = Door::open(Arc::clone(&store), limits, Arc::clone(&outside.clock));
     outside.shutdown.tasks.spawn(keeper);
     let (mut connections, mut ingress) = (Vec::new(), Vec::new());
     for connection in &config.connections {

@@ -44,11 +44,18 @@ pub struct Server {
     pub public_url: Option<String>,
     /// How long a stop may take.
     pub shutdown_seconds: u64,
+    /// With more records than this waiting for work, nothing more is taken in.
+    pub backlog_max: u64,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), public_url: None, shutdown_seconds: 20 }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: None,
+            shutdown_seconds: 20,
+            backlog_max: 1_000_000,
+        }
     }
 }
 
@@ -60,11 +67,13 @@ pub struct Database {
     pub url: String,
     /// Whether `serve` applies migrations.
     pub migrate: bool,
+    /// With less free disk than this nothing is taken in; on SQLite, whose disk we see.
+    pub free_mb_min: u64,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: "sqlite://hubforce.db".to_owned(), migrate: true }
+        Self { url: "sqlite://hubforce.db".to_owned(), migrate: true, free_mb_min: 100 }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod door;
 pub mod error;
 pub mod migrations;
 pub mod postgres;
+pub mod room;
 pub mod sqlite;
 #[doc(hidden)]
 pub mod testing;
@@ -24,6 +25,7 @@ pub use error::Error;
 pub use migrations::MigrationStatus;
 
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use room::Room;
 use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
@@ -168,6 +170,9 @@ pub trait Store: Send + Sync {
     /// The figures of one connection's queue.
     async fn queue_figures(&self, connection: &ConnectionName, now: Timestamp)
     -> Result<QueueFigures, Error>;
+
+    /// What room is left, and whether more than so many records wait for work.
+    async fn room(&self, backlog_max: u64) -> Result<Room, Error>;
 
     /// Records a new resync.
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error>;

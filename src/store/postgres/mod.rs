@@ -38,6 +38,7 @@ use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::codec::to_json;
 use crate::store::migrations::MigrationStatus;
+use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
@@ -382,6 +383,12 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<QueueFigures, Error> {
         transact!(self, transaction => jobs::queue_figures(transaction, connection, now).await)
+    }
+
+    async fn room(&self, backlog_max: u64) -> Result<Room, Error> {
+        let backlog_is_longer =
+            transact!(self, transaction => jobs::backlog_is_longer(transaction, backlog_max).await)?;
+        Ok(Room { free_bytes: None, backlog_is_longer })
     }
 
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error> {

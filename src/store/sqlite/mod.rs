@@ -17,6 +17,7 @@ mod resyncs;
 mod tasks;
 
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::migrations::{MigrationStatus, none_applied};
+use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
@@ -56,6 +58,7 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     intake: Intake,
+    file: PathBuf,
     /// Held by whoever writes.
     turn: Arc<Mutex<()>>,
 }
@@ -98,7 +101,7 @@ impl SqliteStore {
         let turn = Arc::default();
         let file = connect_options(url)?.get_filename().to_owned();
         let intake = Intake::open(&file, Arc::clone(&turn))?;
-        Ok(Self { writer, readers, intake, turn })
+        Ok(Self { writer, readers, intake, file, turn })
     }
 
     /// Says which migrations are applied and which are missing, and changes nothing.
@@ -283,6 +286,12 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<QueueFigures, Error> {
         jobs::queue_figures(&self.readers, connection, now).await
+    }
+
+    async fn room(&self, backlog_max: u64) -> Result<Room, Error> {
+        let disk = rustix::fs::statvfs(&self.file).map_err(|error| Error::Unavailable(Box::new(error)))?;
+        let backlog_is_longer = jobs::backlog_is_longer(&self.readers, backlog_max).await?;
+        Ok(Room { free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)), backlog_is_longer })
     }
 
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error> {

@@ -65,7 +65,7 @@ async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
 #[tokio::test]
 async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
-    let (door, keeper) = Door::open(Arc::clone(&memory.store));
+    let (door, keeper) = memory.door();
     let keeper = tokio::spawn(keeper);
     let first = memory.delivery(&[contact(1)]);
     door.accept(vec![first.clone()]).await.unwrap();

@@ -15,6 +15,9 @@ async fn connections_figures_and_retention(#[values(Sqlite, Postgres)] on: Datab
     let figures = memory.store.queue_figures(name, at(9)).await.unwrap();
     assert_eq!((figures.jobs["due"], figures.jobs["parked"], figures.oldest_due), (1, 0, Some(at(1))));
     memory.store.check(at(7)).await.unwrap();
+    let rooms = [memory.store.room(0).await.unwrap(), memory.store.room(1).await.unwrap()];
+    assert_eq!(rooms.map(|room| room.backlog_is_longer), [true, false]);
+    assert!(rooms.iter().all(|room| room.free_bytes.is_some() == (on == Sqlite)), "{rooms:?}");
     let all = Retention {
         deliveries_before: at(9),
         audit_before: at(9),

@@ -77,6 +77,10 @@ pub(crate) struct Setup {
     pub(crate) external_id_field: Option<&'static str>,
     /// Whether the service sweeps.
     pub(crate) sweeps: bool,
+    /// Further lines under `[server]`.
+    pub(crate) server: &'static str,
+    /// The free disk below which nothing is taken in; little, because tests share a disk with everything else.
+    pub(crate) free_mb_min: u64,
 }
 
 impl Setup {
@@ -91,7 +95,7 @@ impl Setup {
         database: &TestDatabase,
         (hubspot, salesforce): (&str, &str),
     ) -> String {
-        let Self { contacts, connection, .. } = self;
+        let Self { contacts, connection, server, free_mb_min, .. } = self;
         let key = self.external_id_field.unwrap_or("Hubforce_HubSpot_Id__c");
         let sweep_s = if self.sweeps { SWEEP_MS / 1_000 } else { 0 };
         format!(
@@ -99,8 +103,10 @@ impl Setup {
         [server]
         listen = "127.0.0.1:0"
         public_url = "{PUBLIC_URL}"
+        {server}
         [database]
         url = "{}"
+        free_mb_min = {free_mb_min}
         [admin]
         tokens = [
             {{ name = "ops", token = "{TOKEN}", role = "operator" }},

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hubforce::domain::{ConnectionName, RecordKey, Timestamp};
 use hubforce::plan::Pair;
+use hubforce::store::room::Room;
 use hubforce::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
     JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
@@ -97,6 +98,7 @@ effects! {
     connection_state(connection: &ConnectionName) -> ConnectionState;
     set_connection_state(connection: &ConnectionName, state: &ConnectionState, now: Timestamp) -> ();
     queue_figures(connection: &ConnectionName, now: Timestamp) -> QueueFigures;
+    room(backlog_max: u64) -> Room;
     create_resync(resync: &Resync) -> ();
     advance_resync(resync: &Resync, marks: &[Mark], now: Timestamp) -> ();
     resync(id: Uuid) -> Option<Resync>;
