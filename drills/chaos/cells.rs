@@ -43,7 +43,10 @@ pub(crate) enum Cell {
 impl Outcome {
     /// Whether nothing was lost or doubled, and something was acknowledged at all.
     pub(crate) fn is_good(&self) -> bool {
-        self.lost == 0 && self.doubled == 0 && self.acknowledged > 0 && self.answers_after_ms.is_some()
+        self.lost == 0
+            && self.doubled == 0
+            && self.answers_after_ms.is_some()
+            && self.caught_up_after_ms.is_some()
     }
 }
 
@@ -84,7 +87,9 @@ impl Cell {
                 "kill -9 under load, again and again"
             }
             Self::SqliteDiskFull => "the file system is full for a while",
-            Self::SqliteLocked => "a reader keeps an old view all the time, and another writer locks the database",
+            Self::SqliteLocked => {
+                "a reader keeps an old view all the time, and another writer locks the database"
+            }
         }
     }
 
@@ -101,7 +106,8 @@ impl Cell {
 
     /// Plays it; `None` where it is passed over.
     pub(crate) async fn play(self, seconds: u64) -> anyhow::Result<Option<Outcome>> {
-        let stage = Stage { town: Arc::new(Town::new().await?), third: Duration::from_secs(seconds.div_ceil(3)) };
+        let stage =
+            Stage { town: Arc::new(Town::new().await?), third: Duration::from_secs(seconds.div_ceil(3)) };
         if self.is_postgres() {
             return match TestServer::start(Durability::Full) {
                 Ok(server) => self.on_postgres(&stage, &server).await.map(Some),
@@ -129,7 +135,8 @@ impl Cell {
         // The service is nobody special there, so that what is refused to others is refused to it.
         let mut above = PgConnection::connect(&database.url).await?;
         sqlx::query("CREATE ROLE chaos LOGIN").execute(&mut above).await?;
-        let sql = "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO chaos', current_database()); END $$";
+        let sql =
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I OWNER TO chaos', current_database()); END $$";
         sqlx::query(sql).execute(&mut above).await?;
         let url = database.url.replacen("hubforce@", "chaos@", 1);
         let breaks = async |service: &mut Service| match self {
@@ -180,9 +187,8 @@ impl Stage {
         tokio::time::sleep(self.third).await;
         ensure!(load.seen.acknowledged() > 0, "nothing is acknowledged to begin with");
         breaks(&mut service).await?;
-        load.seen.is_mended();
-        tokio::time::sleep(self.third).await;
-        Ok(load.end().await)
+        let ((), caught_up_after_ms) = tokio::join!(tokio::time::sleep(self.third), load.catch_up());
+        Ok(load.end(caught_up_after_ms).await)
     }
 }
 

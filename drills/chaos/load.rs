@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long the service may take to catch up after the load.
 const CATCH_UP: Duration = Duration::from_secs(90);
 
+/// What the values are made of: this and the turn.
+const VALUE: &str = "city ";
+
 /// How often to look whether it has.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -31,8 +34,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub(crate) struct Seen {
     acknowledged: AtomicUsize,
     refused: AtomicUsize,
-    /// The contacts of which an event was acknowledged.
-    contacts: Mutex<BTreeSet<u64>>,
+    /// The contacts of which an event was acknowledged, each with its last value that one of them told.
+    contacts: Mutex<BTreeMap<u64, usize>>,
     /// Whether what was broken is mended, and when the first event after that was acknowledged.
     mended: Mutex<Option<(Instant, Option<Instant>)>>,
     stop: AtomicBool,
@@ -61,25 +64,27 @@ fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl Seen {
-    /// What was broken is mended: the time to recover counts from here.
-    pub(crate) fn is_mended(&self) {
-        *held(&self.mended) = Some((Instant::now(), None));
-    }
-
     pub(crate) fn acknowledged(&self) -> usize {
         self.acknowledged.load(Ordering::SeqCst)
     }
 
     fn note(&self, outgoing: &Outgoing, told: bool) {
         let events: Json = serde_json::from_slice(&outgoing.body).unwrap_or_default();
-        let ids: Vec<u64> =
-            events.as_array().into_iter().flatten().filter_map(|event| event["objectId"].as_u64()).collect();
+        let events = events.as_array().map_or(&[][..], Vec::as_slice);
         if !told {
-            self.refused.fetch_add(ids.len(), Ordering::SeqCst);
+            self.refused.fetch_add(events.len(), Ordering::SeqCst);
             return;
         }
-        self.acknowledged.fetch_add(ids.len(), Ordering::SeqCst);
-        held(&self.contacts).extend(ids);
+        self.acknowledged.fetch_add(events.len(), Ordering::SeqCst);
+        let mut contacts = held(&self.contacts);
+        for event in events {
+            let Some(id) = event["objectId"].as_u64() else { continue };
+            let turn =
+                if event["propertyName"] == "city" { turn_of(event["propertyValue"].as_str()) } else { 0 };
+            let known = contacts.entry(id).or_default();
+            *known = turn.max(*known);
+        }
+        drop(contacts);
         if let Some((_, first @ None)) = &mut *held(&self.mended) {
             *first = Some(Instant::now());
         }
@@ -92,24 +97,41 @@ impl Load {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let seen = Arc::new(Seen::default());
         let producer = |n: usize| tokio::spawn(produce(n, Arc::clone(town), Arc::clone(&seen)));
-        Self { seen: Arc::clone(&seen), town: Arc::clone(town), producers: (0..PRODUCERS).map(producer).collect() }
+        Self {
+            seen: Arc::clone(&seen),
+            town: Arc::clone(town),
+            producers: (0..PRODUCERS).map(producer).collect(),
+        }
+    }
+
+    /// What was broken is mended. Returns how long it takes until everything acknowledged so far is worked, while the load goes on.
+    pub(crate) async fn catch_up(&self) -> Option<u128> {
+        *held(&self.seen.mended) = Some((Instant::now(), None));
+        let contacts = held(&self.seen.contacts).clone();
+        let begun = Instant::now();
+        (self.until_worked(&contacts).await == 0).then(|| begun.elapsed().as_millis())
+    }
+
+    /// Waits until these are worked, or until it has taken too long. Returns how many are not.
+    async fn until_worked(&self, contacts: &BTreeMap<u64, usize>) -> usize {
+        let until = Instant::now() + CATCH_UP;
+        let mut lost = unworked(&self.town, contacts);
+        while lost > 0 && Instant::now() < until {
+            tokio::time::sleep(LOOK_EVERY).await;
+            lost = unworked(&self.town, contacts);
+        }
+        lost
     }
 
     /// Ends the load and waits until everything acknowledged is worked, or until it has taken too long.
-    pub(crate) async fn end(self) -> Result {
+    pub(crate) async fn end(mut self, caught_up_after_ms: Option<u128>) -> Result {
         self.seen.stop.store(true, Ordering::SeqCst);
-        for producer in self.producers {
+        for producer in std::mem::take(&mut self.producers) {
             let _ = producer.await;
         }
         let contacts = held(&self.seen.contacts).clone();
-        let until = Instant::now() + CATCH_UP;
-        let mut lost = unworked(&self.town, &contacts);
-        while lost > 0 && Instant::now() < until {
-            tokio::time::sleep(LOOK_EVERY).await;
-            lost = unworked(&self.town, &contacts);
-        }
+        let lost = self.until_worked(&contacts).await;
         let mended = *held(&self.seen.mended);
-        let caught_up = mended.filter(|_| lost == 0).map(|(at, _)| at.elapsed().as_millis());
         Result {
             acknowledged: self.seen.acknowledged(),
             refused: self.seen.refused.load(Ordering::SeqCst),
@@ -117,7 +139,7 @@ impl Load {
             lost,
             doubled: doubled(&self.town),
             answers_after_ms: mended.and_then(|(at, first)| Some((first? - at).as_millis())),
-            caught_up_after_ms: caught_up,
+            caught_up_after_ms,
         }
     }
 }
@@ -130,7 +152,7 @@ async fn produce(n: usize, town: Arc<Town>, seen: Arc<Seen>) {
     let mut turn = 0_usize;
     while !seen.stop.load(Ordering::SeqCst) {
         turn += 1;
-        let value = format!("city {turn}");
+        let value = format!("{VALUE}{turn}");
         if own.len() < 20 || chance.u8(..4) == 0 {
             let address = format!("p{n}-{turn}@example.com");
             own.extend(town.hubspot.create(&[("email", &address), ("lastname", &value), ("city", &value)]));
@@ -143,7 +165,11 @@ async fn produce(n: usize, town: Arc<Town>, seen: Arc<Seen>) {
             let told = send(&client, &outgoing).await;
             seen.note(&outgoing, told);
             // Told or not, it is not sent again: nothing may cover up for what was acknowledged and lost.
-            town.hubspot.settle(outgoing.id, &Answer::Status(200, Vec::new()), town.hubspot.control().clock().now());
+            town.hubspot.settle(
+                outgoing.id,
+                &Answer::Status(200, Vec::new()),
+                town.hubspot.control().clock().now(),
+            );
         }
         tokio::time::sleep(PACE).await;
     }
@@ -157,21 +183,26 @@ async fn send(client: &reqwest::Client, outgoing: &Outgoing) -> bool {
     request.send().await.is_ok_and(|response| response.status().as_u16() == 200)
 }
 
-/// How many of the contacts have no lead that holds what they hold.
-fn unworked(town: &Town, contacts: &BTreeSet<u64>) -> usize {
-    let leads: BTreeMap<String, Option<String>> = town
+/// The turn of its producer in which a value was given.
+fn turn_of(value: Option<&str>) -> usize {
+    value.and_then(|value| value.strip_prefix(VALUE)?.parse().ok()).unwrap_or_default()
+}
+
+/// How many of the contacts have no lead, or one that holds less than was acknowledged. It may hold more: what was not acknowledged is
+/// seen all the same when an earlier event is worked.
+fn unworked(town: &Town, contacts: &BTreeMap<u64, usize>) -> usize {
+    let leads: BTreeMap<String, usize> = town
         .salesforce
         .ids("Lead")
         .iter()
         .filter_map(|id| {
             let key = town.salesforce.field("Lead", id, "Hubforce_HubSpot_Id__c")?;
-            Some((key, town.salesforce.field("Lead", id, "City")))
+            Some((key, turn_of(town.salesforce.field("Lead", id, "City").as_deref())))
         })
         .collect();
-    let agrees = |contact: &&u64| {
-        leads.get(&contact.to_string()).is_some_and(|city| *city == town.hubspot.property(**contact, "city"))
-    };
-    contacts.len() - contacts.iter().filter(agrees).count()
+    let is_worked =
+        |(contact, turn): &(&u64, &usize)| leads.get(&contact.to_string()).is_some_and(|held| held >= *turn);
+    contacts.len() - contacts.iter().filter(is_worked).count()
 }
 
 /// How many leads there are beyond one for each address.

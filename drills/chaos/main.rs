@@ -36,23 +36,33 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(hubforce::cli::main());
     }
     let arguments = Arguments::parse();
-    if let Some(unknown) = arguments.cells.iter().find(|name| Cell::ALL.iter().all(|cell| cell.name() != *name)) {
+    if let Some(unknown) =
+        arguments.cells.iter().find(|name| Cell::ALL.iter().all(|cell| cell.name() != *name))
+    {
         let names: Vec<&str> = Cell::ALL.iter().map(|cell| cell.name()).collect();
         anyhow::bail!("there is no cell {unknown}; there are {}", names.join(", "));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut table = Table::new();
     table.set_header([
-        "cell", "acknowledged", "refused", "worked", "lost", "twins doubled", "answers again after", "caught up after",
+        "cell",
+        "events acknowledged",
+        "refused",
+        "contacts worked",
+        "lost",
+        "twins doubled",
+        "answers again after",
+        "caught up after",
     ]);
     let mut bad = false;
-    let wanted = |cell: &&Cell| arguments.cells.is_empty() || arguments.cells.iter().any(|name| cell.name() == name);
+    let wanted =
+        |cell: &&Cell| arguments.cells.is_empty() || arguments.cells.iter().any(|name| cell.name() == name);
     for cell in Cell::ALL.iter().filter(wanted) {
         say(&format!("{}: {}", cell.name(), cell.story()))?;
         match runtime.block_on(cell.play(arguments.seconds)) {
             Ok(Some(outcome)) => {
                 bad |= !outcome.is_good();
-                table.add_row(row(cell, &outcome));
+                table.add_row(row(*cell, &outcome));
             }
             Ok(None) => {}
             Err(error) => {
@@ -65,8 +75,10 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn row(cell: &Cell, outcome: &Outcome) -> [String; 8] {
-    let seconds = |millis: Option<u128>| millis.map_or("never".to_owned(), |millis| format!("{:.1} s", to_seconds(millis)));
+fn row(cell: Cell, outcome: &Outcome) -> [String; 8] {
+    let seconds = |millis: Option<u128>| {
+        millis.map_or("never".to_owned(), |millis| format!("{:.1} s", to_seconds(millis)))
+    };
     [
         cell.name().to_owned(),
         outcome.acknowledged.to_string(),

@@ -26,7 +26,8 @@ impl Town {
         let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let instance_url = format!("http://{}", listener.local_addr()?);
-        let options = salesforce::Options { instance_url, calls_max: u64::MAX, ..salesforce::Options::default() };
+        let options =
+            salesforce::Options { instance_url, calls_max: u64::MAX, ..salesforce::Options::default() };
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock));
         let salesforce_url = open(listener, Arc::clone(&salesforce) as _)?;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
@@ -48,6 +49,7 @@ impl Town {
             shutdown_seconds = 5
             [database]
             url = "{database}"
+            free_mb_min = 2
             [worker]
             lease_seconds = 5
             [[connections]]
