@@ -1,18 +1,12 @@
 //! Contacts brought into agreement end to end: emulated CRM, signed webhook, store, worker, calls, other CRM.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use comfy_table::Table;
-use hubforce::domain::SystemClock;
-use hubforce::emulator::hubspot::{self, HubspotEmulator};
-use hubforce::emulator::salesforce::{self, SalesforceEmulator};
-use hubforce::emulator::{Caller, EmulatorClock, Vendor, courier, router};
-use hubforce::shutdown::Shutdown;
-use tokio::net::TcpListener;
 
-use crate::service::{self, PATH_TOKEN, Process, SECRET};
+use crate::crms::Crms;
+use crate::service::{self, Process};
 
 /// Contacts in a burst.
 const CONTACTS: usize = 10_000;
@@ -27,10 +21,8 @@ const PATIENCE: Duration = Duration::from_mins(2);
 const REST: Duration = Duration::from_secs(2);
 
 struct Bench {
-    hubspot: Arc<HubspotEmulator>,
-    salesforce: Arc<SalesforceEmulator>,
+    crms: Crms,
     service: Process,
-    shutdown: Shutdown,
 }
 
 /// Prints one line a burst.
@@ -64,63 +56,23 @@ pub(crate) async fn run() {
             );
         }
         drop(bench.service);
-        bench.shutdown.stop.cancel();
-        assert!(bench.shutdown.finish(PATIENCE).await, "the emulators did not stop");
+        bench.crms.end().await;
     }
     println!("{table}");
 }
 
 impl Bench {
     async fn start(directory: &Path, latency_ms: u64) -> Self {
-        let shutdown = Shutdown::default();
-        let clock = EmulatorClock::new(Arc::new(SystemClock));
-        let mut listeners = Vec::new();
-        for _ in 0..2 {
-            listeners.push(TcpListener::bind("127.0.0.1:0").await.expect("a port is free"));
-        }
-        let urls: Vec<String> = listeners
-            .iter()
-            .map(|listener| format!("http://{}", listener.local_addr().expect("a listener has an address")))
-            .collect();
-        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
-        let options = salesforce::Options {
-            instance_url: urls[1].clone(),
-            calls_max: 1_000_000,
-            ..salesforce::Options::default()
-        };
-        let salesforce = Arc::new(SalesforceEmulator::new(options, clock));
         let port = service::free_port();
-        hubspot.deliver_to(&format!("http://127.0.0.1:{port}/webhooks/hubspot"), SECRET);
-        salesforce.deliver_to(&format!("http://127.0.0.1:{port}/webhooks/salesforce/{PATH_TOKEN}"));
-        hubspot.control().set_latency_ms(latency_ms);
-        salesforce.control().set_latency_ms(latency_ms);
-        let vendors: [Arc<dyn Vendor>; 2] = [Arc::clone(&hubspot) as _, Arc::clone(&salesforce) as _];
-        for (listener, vendor) in listeners.into_iter().zip(vendors) {
-            let (carried, stop) = (Arc::clone(&vendor), shutdown.stop.clone());
-            shutdown
-                .tasks
-                .spawn(async move { courier::carry(carried, stop).await.expect("a courier works") });
-            let stop = shutdown.stop.clone();
-            shutdown.tasks.spawn(async move {
-                let served =
-                    axum::serve(listener, router(vendor)).with_graceful_shutdown(stop.cancelled_owned());
-                served.await.expect("the listener works");
-            });
-        }
-        let service = service::serve(directory, port, (&urls[0], &urls[1]), &[]);
-        Self { hubspot, salesforce, service, shutdown }
-    }
-
-    fn calls(&self) -> u64 {
-        [self.hubspot.control(), self.salesforce.control()]
-            .map(|desk| desk.total(Caller::Integration))
-            .iter()
-            .sum()
+        let crms = Crms::start(port).await;
+        crms.set_latency_ms(latency_ms);
+        let service = service::serve(directory, port, &service::sqlite(directory), &crms.urls, &[]);
+        Self { crms, service }
     }
 
     /// Makes changes and waits until everything changed agrees; returns seconds and calls.
     async fn burst<T>(&self, change: impl FnOnce() -> Vec<T>, agrees: impl Fn(&T) -> bool) -> (f64, u64) {
-        let (began, before) = (Instant::now(), self.calls());
+        let (began, before) = (Instant::now(), self.crms.calls());
         let mut open = change();
         let look = async {
             while !open.is_empty() {
@@ -131,37 +83,28 @@ impl Bench {
         assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "{} do not agree", open.len());
         let seconds = began.elapsed().as_secs_f64();
         // Echoes come after agreement; what they cost counts too.
-        while self.hubspot.pending() + self.salesforce.pending() > 0 {
+        while self.crms.pending() > 0 {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         tokio::time::sleep(REST).await;
-        (seconds, self.calls() - before)
+        (seconds, self.crms.calls() - before)
     }
 
     async fn births(&self) -> (f64, u64) {
-        let create = |n: usize| {
-            let (address, name) = (format!("p{n}@example.com"), format!("P{n}"));
-            self.hubspot.create(&[("email", &address), ("lastname", &name)]).expect("a contact can be made")
-        };
-        let linked = |contact: &u64| self.hubspot.property(*contact, "hubforce_salesforce_lead_id").is_some();
-        self.burst(|| (0..CONTACTS).map(create).collect(), linked).await
+        self.burst(|| self.crms.create_contacts(CONTACTS), |contact| self.crms.is_linked(*contact)).await
     }
 
     async fn edits_in_hubspot(&self) -> (f64, u64) {
-        let edit = || {
-            let edit = |contact: &u64| self.hubspot.update(*contact, &[("city", "Bonn")]);
-            self.hubspot.ids().iter().try_for_each(edit).expect("a contact can be edited");
-            self.salesforce.ids("Lead")
-        };
-        self.burst(edit, |lead| self.salesforce.field("Lead", lead, "City").as_deref() == Some("Bonn")).await
+        self.burst(|| self.crms.move_contacts_to("Bonn"), |lead| self.crms.lead_is_in(lead, "Bonn")).await
     }
 
     async fn edits_in_salesforce(&self) -> (f64, u64) {
+        let Crms { hubspot, salesforce, .. } = &self.crms;
         let edit = || {
-            let edit = |lead: &String| self.salesforce.update("Lead", lead, &[("City", "Rome")]);
-            self.salesforce.ids("Lead").iter().try_for_each(edit).expect("a lead can be edited");
-            self.hubspot.ids()
+            let edit = |lead: &String| salesforce.update("Lead", lead, &[("City", "Rome")]);
+            salesforce.ids("Lead").iter().try_for_each(edit).expect("a lead can be edited");
+            hubspot.ids()
         };
-        self.burst(edit, |contact| self.hubspot.property(*contact, "city").as_deref() == Some("Rome")).await
+        self.burst(edit, |contact| hubspot.property(*contact, "city").as_deref() == Some("Rome")).await
     }
 }

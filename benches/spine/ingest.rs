@@ -88,10 +88,11 @@ pub(crate) fn run() {
             drop(handler);
 
             let port = service::free_port();
-            let nowhere = "http://127.0.0.1:9";
+            let nowhere = ["http://127.0.0.1:9"; 2].map(str::to_owned);
             let cell = directory.path().join(format!("{events}-{connections}"));
             std::fs::create_dir(&cell).expect("a directory can be made");
-            let service = service::serve(&cell, port, (nowhere, nowhere), &["--only", "ingress"]);
+            let service =
+                service::serve(&cell, port, &service::sqlite(&cell), &nowhere, &["--only", "ingress"]);
             let storing =
                 load::send(port, &load::requests(port, n, events.into(), CONTACTS), connections, LASTING);
             highest = service.resident_mib();

@@ -1,6 +1,6 @@
 //! What the spine carries, measured in one run on one machine: `cargo bench`, or one part with `cargo bench -- ingest`.
 //!
-//! The service under test is the real binary in a process of its own, on a SQLite file in a temporary directory. This process holds
+//! The service under test is the real binary in a process of its own, on a SQLite file in a temporary directory or a private PostgreSQL server. This process holds
 //! the other ends: senders of signed webhooks, or both emulated CRMs. All of it shares the machine's cores, so figures are for
 //! comparison within a run.
 
@@ -12,7 +12,9 @@
 )]
 
 mod agreement;
+mod crms;
 mod ingest;
+mod instances;
 mod load;
 mod queue;
 mod raw;
@@ -33,8 +35,10 @@ fn main() -> ExitCode {
     // Cargo adds `--bench`.
     let parts: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|argument| *argument != "--bench").collect();
-    if let Some(unknown) = parts.iter().find(|part| !["ingest", "queue", "agreement"].contains(*part)) {
-        eprintln!("there is no part {unknown}; the parts are ingest, queue and agreement");
+    if let Some(unknown) =
+        parts.iter().find(|part| !["ingest", "queue", "agreement", "instances"].contains(*part))
+    {
+        eprintln!("there is no part {unknown}; the parts are ingest, queue, agreement and instances");
         return ExitCode::from(2);
     }
     let wanted = |part: &str| parts.is_empty() || parts.contains(&part);
@@ -46,6 +50,9 @@ fn main() -> ExitCode {
     }
     if wanted("agreement") {
         runtime.block_on(agreement::run());
+    }
+    if wanted("instances") {
+        runtime.block_on(instances::run());
     }
     ExitCode::SUCCESS
 }

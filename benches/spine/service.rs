@@ -11,6 +11,9 @@ pub(crate) const SECRET: &str = "bench-client-secret";
 /// The path that the emulated Salesforce calls.
 pub(crate) const PATH_TOKEN: &str = "bench-path-token";
 
+/// An operator's token.
+pub(crate) const TOKEN: &str = "bench-token";
+
 /// How long a process may take until it listens.
 const START_PATIENCE: Duration = Duration::from_secs(20);
 
@@ -31,6 +34,11 @@ pub(crate) fn free_port() -> u16 {
     listener.local_addr().expect("a listener has an address").port()
 }
 
+/// A new database file in a directory.
+pub(crate) fn sqlite(directory: &Path) -> String {
+    format!("sqlite://{}/bench.db", directory.display())
+}
+
 /// Starts a command and waits until its port answers.
 pub(crate) fn start(mut command: Command, port: u16) -> Process {
     let process = command.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().expect("the program starts");
@@ -43,15 +51,23 @@ pub(crate) fn start(mut command: Command, port: u16) -> Process {
     process
 }
 
-/// `hubforce serve` between two CRMs.
-pub(crate) fn serve(directory: &Path, port: u16, crms: (&str, &str), more: &[&str]) -> Process {
+/// `hubforce serve` on a database, between two CRMs; its configuration is written to the directory.
+pub(crate) fn serve(
+    directory: &Path,
+    port: u16,
+    database: &str,
+    crms: &[String; 2],
+    more: &[&str],
+) -> Process {
     let text = format!(
         r#"
         [server]
         listen = "127.0.0.1:{port}"
         public_url = "http://127.0.0.1:{port}"
         [database]
-        url = "sqlite://{}/bench.db"
+        url = "{database}"
+        [admin]
+        tokens = [{{ name = "bench", token = "{TOKEN}", role = "viewer" }}]
         [[connections]]
         name = "bench"
         [connections.hubspot]
@@ -68,9 +84,7 @@ pub(crate) fn serve(directory: &Path, port: u16, crms: (&str, &str), more: &[&st
         path_tokens = ["{PATH_TOKEN}"]
         auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
         "#,
-        directory.display(),
-        crms.0,
-        crms.1,
+        crms[0], crms[1],
     );
     let path = directory.join("hubforce.toml");
     std::fs::write(&path, text).expect("the configuration can be written");

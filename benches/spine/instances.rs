@@ -1,0 +1,107 @@
+//! A backlog that one instance works, and one that two work side by side: on PostgreSQL, which they share.
+
+use std::time::{Duration, Instant};
+
+use comfy_table::Table;
+use hubforce::store::testing::{Durability, PostgresDatabase, TestServer, pass_over};
+
+use crate::crms::Crms;
+use crate::service::{self, Process, TOKEN};
+
+/// Dirty pairs in the backlog.
+const PAIRS: usize = 10_000;
+
+/// How long each call to a CRM takes while the backlog is worked.
+const LATENCY_MS: u64 = 50;
+
+/// How often agreement is looked for.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// How long a backlog may take; a bound, not a measure.
+const PATIENCE: Duration = Duration::from_mins(3);
+
+/// Prints one line for each number of instances.
+pub(crate) async fn run() {
+    let server = match TestServer::start(Durability::Full) {
+        Ok(server) => server,
+        Err(error) => return pass_over(&format!("instances: {error:#}")),
+    };
+    println!(
+        "Instances: a backlog of {PAIRS} dirty pairs on PostgreSQL, CRMs that take {LATENCY_MS} ms a call"
+    );
+    let mut table = Table::new();
+    table.set_header(["instances", "seconds", "pairs/s", "against one", "calls of each"]);
+    let mut alone = None;
+    for n in [1, 2] {
+        let (seconds, calls) = backlog(&server, n).await;
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let rate = PAIRS as f64 / seconds;
+        let alone = *alone.get_or_insert(seconds);
+        table.add_row([
+            n.to_string(),
+            format!("{seconds:.2}"),
+            format!("{rate:.0}"),
+            format!("{:.2}", alone / seconds),
+            calls.iter().map(u64::to_string).collect::<Vec<_>>().join(" and "),
+        ]);
+    }
+    println!("{table}");
+}
+
+/// Makes a backlog and has it worked; returns seconds, and the calls of each instance.
+async fn backlog(server: &TestServer, instances: usize) -> (f64, Vec<u64>) {
+    let directory = tempfile::tempdir().expect("a temporary directory can be made");
+    let database = PostgresDatabase::create(&server.url()).await.expect("a database can be made");
+    let port = service::free_port();
+    let crms = Crms::start(port).await;
+    let serve = |name: &str, port: u16, more: &[&str]| {
+        let directory = directory.path().join(name);
+        std::fs::create_dir(&directory).expect("a directory can be made");
+        service::serve(&directory, port, &database.url, &crms.urls, more)
+    };
+    let everything = serve("first", port, &[]);
+    let contacts = crms.create_contacts(PAIRS);
+    until(|| contacts.iter().all(|contact| crms.is_linked(*contact)) && crms.pending() == 0).await;
+    drop(everything);
+    let ingress = serve("ingress", port, &["--only", "ingress"]);
+    let leads = crms.move_contacts_to("Bonn");
+    until(|| crms.pending() == 0).await;
+    drop(ingress);
+    crms.set_latency_ms(LATENCY_MS);
+    let began = Instant::now();
+    let workers: Vec<(u16, Process)> = (0..instances)
+        .map(|n| {
+            let port = service::free_port();
+            (port, serve(&format!("worker-{n}"), port, &["--only", "worker"]))
+        })
+        .collect();
+    until(|| leads.iter().all(|lead| crms.lead_is_in(lead, "Bonn"))).await;
+    let seconds = began.elapsed().as_secs_f64();
+    let mut calls = Vec::new();
+    for (port, _) in &workers {
+        calls.push(calls_of(*port).await);
+    }
+    drop(workers);
+    crms.end().await;
+    (seconds, calls)
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    let look = async {
+        while !is_so() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "it does not come to an end");
+}
+
+/// The calls to CRMs that an instance counted.
+async fn calls_of(port: u16) -> u64 {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    #[expect(clippy::disallowed_methods, reason = "this is not the service's client")]
+    let asked =
+        reqwest::Client::new().get(format!("http://127.0.0.1:{port}/metrics")).bearer_auth(TOKEN).send();
+    let text = asked.await.expect("an instance answers").text().await.expect("an answer can be read");
+    let counts = text.lines().filter(|line| line.starts_with("hubforce_crm_requests_total{"));
+    counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+}
