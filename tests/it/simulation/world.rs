@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use fastrand::Rng;
 
 /// Effects shown when a run fails.
-const SHOWN: usize = 6000;
+const SHOWN: usize = 80;
 
 /// How bad the network is: chances in a hundred.
 #[derive(Clone, Copy, Debug, Default)]
