@@ -1,4 +1,4 @@
-//! The queue alone: pairs claimed and finished, in batches as a worker takes them, beside plain statements that write the same rows.
+//! The queue alone: pairs claimed and finished, in batches as a worker takes them, beside plain statements for the same rows.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use comfy_table::Table;
 use hubforce::domain::{ConnectionName, Family, HubspotId, RecordKey, SalesforceId, Timestamp, Value};
 use hubforce::plan::{Agreed, Base, Pair, State};
-use hubforce::store::testing::{Durability, PostgresDatabase, TestDatabase, TestServer, pass_over};
+use hubforce::store::testing::{
+    Durability, PostgresDatabase, TestDatabase, TestServer, given_server, pass_over,
+};
 use hubforce::store::types::{Cause, Claim, Claimed, Finished, Mark, Outcome};
 use hubforce::store::{Options, Store, open};
 use uuid::Uuid;
@@ -39,16 +41,23 @@ struct Bench {
 /// Prints one line for each database and number of workers.
 pub(crate) async fn run() {
     println!(
-        "Queue: {PAIRS} pairs claimed and finished, {BATCH} at a time, beside plain statements that write the same rows"
+        "Queue: {PAIRS} pairs claimed and finished, {BATCH} at a time, beside plain statements for the same rows"
     );
     let mut table = Table::new();
-    table.set_header(["database", "workers", "pairs/s", "plain statements, pairs/s", "ratio"]);
+    table.set_header([
+        "database",
+        "workers",
+        "pairs/s",
+        "plain statements, pairs/s",
+        "ratio",
+        "a claim",
+        "a finish",
+    ]);
     let directory = TestDatabase::Sqlite(tempfile::tempdir().expect("a temporary directory can be made"));
     measure(&mut table, "SQLite", &directory).await;
-    match TestServer::start(Durability::Full) {
-        Ok(server) => {
-            let database =
-                PostgresDatabase::create(&server.url()).await.expect("the server takes a database");
+    match server() {
+        Ok((url, _server)) => {
+            let database = PostgresDatabase::create(&url).await.expect("the server takes a database");
             measure(&mut table, "PostgreSQL", &TestDatabase::Postgres(database)).await;
         }
         Err(reason) => pass_over(&format!("{reason:#}")),
@@ -56,12 +65,22 @@ pub(crate) async fn run() {
     println!("{table}");
 }
 
+/// The server to measure: the one that is named, or a private one, whose data is on disk.
+fn server() -> anyhow::Result<(String, Option<TestServer>)> {
+    if let Some(url) = given_server() {
+        return Ok((url, None));
+    }
+    let server = TestServer::start(Durability::Full)?;
+    Ok((server.url(), Some(server)))
+}
+
 async fn measure(table: &mut Table, label: &str, database: &TestDatabase) {
     let mut bench = Bench::open(&database.url()).await;
     bench.pair_up().await;
     for workers in [1, 4] {
         bench.dirty().await;
-        let through_store = rate(bench.work(workers).await);
+        let (took, claims) = bench.work(workers).await;
+        let through_store = rate(took);
         bench.dirty().await;
         let plain = rate(bench.raw.work(workers).await);
         table.add_row([
@@ -70,6 +89,8 @@ async fn measure(table: &mut Table, label: &str, database: &TestDatabase) {
             format!("{through_store:.0}"),
             format!("{plain:.0}"),
             format!("{:.2}", through_store / plain),
+            of_a_batch(claims),
+            of_a_batch(took * u32::try_from(workers).expect("few workers") - claims),
         ]);
     }
     bench.store.close().await;
@@ -78,6 +99,12 @@ async fn measure(table: &mut Table, label: &str, database: &TestDatabase) {
 
 fn rate(took: Duration) -> f64 {
     f64::from(PAIRS) / took.as_secs_f64()
+}
+
+/// The mean time of a step of a batch.
+fn of_a_batch(all: Duration) -> String {
+    let n_batches = f64::from(PAIRS) / 100.0;
+    format!("{:.1} ms", all.as_secs_f64() * 1_000.0 / n_batches)
 }
 
 impl Bench {
@@ -106,23 +133,25 @@ impl Bench {
         self.raw.settle().await;
     }
 
-    /// Claims and finishes until nothing is due.
-    async fn work(&self, workers: usize) -> Duration {
+    /// Claims and finishes until nothing is due; says how long it took, and how much of it, over all workers, was claims.
+    async fn work(&self, workers: usize) -> (Duration, Duration) {
         let began = Instant::now();
         let work = |_| work_as(Arc::clone(&self.store), self.name.clone(), self.round);
         let tasks: Vec<_> = (0..workers).map(work).map(tokio::spawn).collect();
-        let mut done = 0;
+        let (mut done, mut claims) = (0, Duration::ZERO);
         for task in tasks {
-            done += task.await.expect("a worker works");
+            let (worked, claiming) = task.await.expect("a worker works");
+            done += worked;
+            claims += claiming;
         }
         assert_eq!(done, PAIRS as usize, "every pair was worked once");
-        began.elapsed()
+        (began.elapsed(), claims)
     }
 }
 
-async fn work_as(store: Arc<dyn Store>, name: ConnectionName, round: u32) -> usize {
+async fn work_as(store: Arc<dyn Store>, name: ConnectionName, round: u32) -> (usize, Duration) {
     let worker = Uuid::now_v7();
-    let mut done = 0;
+    let (mut done, mut claims) = (0, Duration::ZERO);
     loop {
         let claim = Claim {
             connection: &name,
@@ -132,9 +161,11 @@ async fn work_as(store: Arc<dyn Store>, name: ConnectionName, round: u32) -> usi
             lease_until: LATER,
             limit: BATCH,
         };
+        let began = Instant::now();
         let claimed = store.claim(&claim).await.expect("pairs are claimed");
+        claims += began.elapsed();
         if claimed.is_empty() {
-            return done;
+            return (done, claims);
         }
         done += claimed.len();
         let finished: Vec<Finished> = claimed.iter().map(|claimed| finished(claimed, round)).collect();

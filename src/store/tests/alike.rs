@@ -82,12 +82,13 @@ impl Copy {
     }
 
     fn delivery(&mut self) -> NewDelivery {
-        let reason = "no id".to_owned();
         NewDelivery {
             id: self.id(),
             received_at: at(self.now + self.chance.i64(-5..5)),
             marks: self.marks(),
-            unreadable: vec![Unreadable { position: 0, reason }; self.chance.usize(0..3)],
+            unreadable: (0..self.chance.u32(0..3))
+                .map(|position| Unreadable { position, reason: "no id".to_owned() })
+                .collect(),
             ..self.memory.delivery(&[])
         }
     }
