@@ -7,6 +7,9 @@
 //!   reach for the same row and one gets it.
 //! - *A record was taken while it had no pair, and gets one.* Whoever takes a pair locks the jobs of both its records. One that is
 //!   locked by somebody else, or leased, makes the claim leave the pair for this time.
+//!
+//! What SQLite is told by `CROSS JOIN`, to take these rows first and look up each of them there, is said here and in the other files
+//! by subqueries for a row: the planner knows too little of tables that were empty a moment ago to be left the choice.
 
 use std::collections::{HashMap, HashSet};
 
@@ -39,18 +42,21 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
 /// The oldest due jobs that nobody works on, one for each pair: the one that is due first.
 const DUE_JOBS: &str = "
     SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-           j.told, l.pair_id
+           j.told, of.pair_id
       FROM jobs j
-      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
-      LEFT JOIN pairs p ON p.id = l.pair_id
-     WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3
-       AND j.lease_until <= $3 AND coalesce(p.lease_until, 0) <= $3
-       -- A twin that was claimed before the two were a pair is leased by itself.
-       AND NOT EXISTS (SELECT 1 FROM links tl
-                         JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-                        WHERE tl.pair_id = l.pair_id
-                          AND (t.lease_until > $3
-                               OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)))
+     CROSS JOIN LATERAL (
+           SELECT max(l.pair_id) AS pair_id,
+                  bool_or(p.lease_until > $3
+                          -- A twin that was claimed before the two were a pair is leased by itself.
+                          OR t.lease_until > $3
+                          OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)) AS waits
+             FROM links l
+             JOIN pairs p ON p.id = l.pair_id
+             JOIN links tl ON tl.pair_id = l.pair_id
+             LEFT JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+            WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id) of
+     WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3 AND j.lease_until <= $3
+       AND of.waits IS NOT TRUE
      ORDER BY j.due_at, j.id
      LIMIT $4
        FOR UPDATE OF j SKIP LOCKED";
@@ -71,15 +77,15 @@ async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec
 /// answered by working the pair. A job that somebody has in hand comes without its columns.
 const TWIN_JOBS: &str = "
     WITH free AS MATERIALIZED (
-         SELECT id AS pair_id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
+         SELECT id AS pair_id, connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
            FROM pairs
           WHERE id = ANY ($2) AND lease_until <= $1
             FOR UPDATE SKIP LOCKED),
          twins AS MATERIALIZED (
-         SELECT f.pair_id, j.id AS job_id
+         SELECT f.pair_id, (SELECT j.id FROM jobs j
+                             WHERE j.connection = f.connection AND j.kind = side.kind AND j.record_id = side.record_id) AS job_id
            FROM free f
-           JOIN links l ON l.pair_id = f.pair_id
-           JOIN jobs j ON j.connection = l.connection AND j.kind = l.kind AND j.record_id = l.record_id),
+          CROSS JOIN LATERAL (VALUES (f.hubspot_kind, f.hubspot_id), (f.salesforce_kind, f.salesforce_id)) side (kind, record_id)),
          held AS MATERIALIZED (
          SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told, lease_until
            FROM jobs
@@ -88,7 +94,8 @@ const TWIN_JOBS: &str = "
     SELECT *
       FROM twins
       JOIN free USING (pair_id)
-      LEFT JOIN held ON held.id = twins.job_id";
+      LEFT JOIN held ON held.id = twins.job_id
+     WHERE twins.job_id IS NOT NULL";
 
 async fn twin_jobs(
     connection: &mut Transaction,
@@ -104,20 +111,16 @@ async fn take_leases(connection: &mut Transaction, claim: &Claim<'_>, claims: &C
         claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
     let pairs: Vec<i64> =
         claims.claimed.iter().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
-    let of_jobs = "UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)";
-    let of_pairs = "UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)";
-    for (sql, ids) in [(of_jobs, jobs), (of_pairs, pairs)] {
-        if ids.is_empty() {
-            continue;
-        }
-        connection
-            .query(sql)
-            .bind(claim.worker)
-            .bind(claim.lease_until.as_millis())
-            .bind(ids)
-            .execute(&mut **connection)
-            .await?;
-    }
+    let sql = "WITH of_jobs AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3))
+               UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($4)";
+    connection
+        .query(sql)
+        .bind(claim.worker)
+        .bind(claim.lease_until.as_millis())
+        .bind(jobs)
+        .bind(pairs)
+        .execute(&mut **connection)
+        .await?;
     Ok(())
 }
 
@@ -271,16 +274,31 @@ pub(super) async fn next_due(
     Ok(row.get::<Option<i64>, _>(0).map(at))
 }
 
-/// Gives back every lease of a worker.
+/// Gives back every lease of a worker. Its pairs are those of its jobs.
 pub(super) async fn release_all(connection: &mut Transaction, worker: Uuid) -> Result<(), Error> {
-    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0
-                    WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE worker = $1
-                                            ORDER BY connection, kind, record_id FOR UPDATE))";
-    let of_pairs = "UPDATE pairs SET worker = NULL, lease_until = 0
-                     WHERE id = ANY (ARRAY (SELECT id FROM pairs WHERE worker = $1 ORDER BY id FOR UPDATE))";
-    for sql in [of_jobs, of_pairs] {
-        connection.query(sql).bind(worker).execute(&mut **connection).await?;
-    }
+    let held = "SELECT id FROM jobs WHERE worker = $1 ORDER BY connection, kind, record_id FOR UPDATE";
+    let rows = connection.query(held).bind(worker).fetch_all(&mut **connection).await?;
+    let jobs: Vec<i64> = rows.iter().map(|row| row.get("id")).collect();
+    release_pairs(connection, worker, &jobs).await?;
+    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0 WHERE id = ANY ($1)";
+    connection.query(of_jobs).bind(jobs).execute(&mut **connection).await?;
+    Ok(())
+}
+
+/// Gives back what a worker holds of the pairs that the records of some of its jobs are in.
+pub(super) async fn release_pairs(
+    connection: &mut Transaction,
+    worker: Uuid,
+    jobs: &[i64],
+) -> Result<(), Error> {
+    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0
+                WHERE worker = $1
+                  AND id = ANY (ARRAY (
+                      SELECT (SELECT l.pair_id FROM links l
+                               WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id)
+                        FROM jobs j
+                       WHERE j.id = ANY ($2)))";
+    connection.query(sql).bind(worker).bind(jobs).execute(&mut **connection).await?;
     Ok(())
 }
 

@@ -70,6 +70,8 @@ const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
     SET LOCAL idle_in_transaction_session_timeout = '15s';
     -- Questions here take milliseconds; to compile one takes longer.
     SET LOCAL jit = off;
+    -- Tables fill and drain within seconds. A plan kept from when they were empty would walk them.
+    SET LOCAL plan_cache_mode = force_custom_plan;
     -- What is acknowledged is on disk, whatever the server's default; a stricter one stays.
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 
