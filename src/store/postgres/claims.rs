@@ -11,7 +11,7 @@
 //! What SQLite is told by `CROSS JOIN`, to take these rows first and look up each of them there, is said here and in the other files
 //! by subqueries for a row: the planner knows too little of tables that were empty a moment ago to be left the choice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -31,9 +31,13 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
         return Ok(Vec::new());
     }
     let pair_ids: Vec<i64> = due.iter().filter_map(|row| row.get("pair_id")).collect();
-    let twins =
-        if pair_ids.is_empty() { Vec::new() } else { twin_jobs(connection, claim, &pair_ids).await? };
-    let claimed = Claims::of(claim.now, &due, &twins)?;
+    let pairs = if pair_ids.is_empty() {
+        Vec::new()
+    } else {
+        let due_ids: Vec<i64> = due.iter().map(|row| row.get("id")).collect();
+        twin_jobs(connection, claim, &pair_ids, &due_ids).await?
+    };
+    let claimed = Claims::of(claim.now, &due, &pairs)?;
     take_leases(connection, claim, &claimed).await?;
     let intents = open_intents(connection, claim.connection, &claimed).await?;
     Ok(claimed.with_intents(intents))
@@ -73,8 +77,8 @@ async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec
     Ok(rows)
 }
 
-/// The pairs of due jobs, as far as nobody works on them, each with the jobs of both its records: whatever waits for one side is
-/// answered by working the pair. A job that somebody has in hand comes without its columns.
+/// The pairs of due jobs, as far as nobody works on them, each with the job of its other record, if that has one: whatever waits for one
+/// side is answered by working the pair. A job that somebody has in hand comes without its columns.
 const TWIN_JOBS: &str = "
     WITH free AS MATERIALIZED (
          SELECT id AS pair_id, connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
@@ -83,26 +87,27 @@ const TWIN_JOBS: &str = "
             FOR UPDATE SKIP LOCKED),
          twins AS MATERIALIZED (
          SELECT f.pair_id, (SELECT j.id FROM jobs j
-                             WHERE j.connection = f.connection AND j.kind = side.kind AND j.record_id = side.record_id) AS job_id
+                             WHERE j.connection = f.connection AND j.kind = side.kind AND j.record_id = side.record_id) AS twin_id
            FROM free f
           CROSS JOIN LATERAL (VALUES (f.hubspot_kind, f.hubspot_id), (f.salesforce_kind, f.salesforce_id)) side (kind, record_id)),
+         others AS MATERIALIZED (SELECT pair_id, twin_id FROM twins WHERE twin_id <> ALL ($3)),
          held AS MATERIALIZED (
          SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told, lease_until
            FROM jobs
-          WHERE id = ANY (ARRAY (SELECT job_id FROM twins))
+          WHERE id = ANY (ARRAY (SELECT twin_id FROM others))
             FOR UPDATE SKIP LOCKED)
     SELECT *
-      FROM twins
-      JOIN free USING (pair_id)
-      LEFT JOIN held ON held.id = twins.job_id
-     WHERE twins.job_id IS NOT NULL";
+      FROM free
+      LEFT JOIN others USING (pair_id)
+      LEFT JOIN held ON held.id = others.twin_id";
 
 async fn twin_jobs(
     connection: &mut Transaction,
     claim: &Claim<'_>,
     pair_ids: &[i64],
+    due_ids: &[i64],
 ) -> Result<Vec<PgRow>, Error> {
-    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(pair_ids);
+    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(pair_ids).bind(due_ids);
     Ok(query.fetch_all(&mut **connection).await?)
 }
 
@@ -151,34 +156,30 @@ struct Claims {
 }
 
 impl Claims {
-    fn of(now: Timestamp, due: &[PgRow], twins: &[PgRow]) -> Result<Self, Error> {
-        let mut by_pair: HashMap<i64, Vec<&PgRow>> = HashMap::new();
-        let mut busy = HashSet::new();
-        for row in twins {
-            let pair_id: i64 = row.get("pair_id");
-            by_pair.entry(pair_id).or_default().push(row);
-            let lease_until: Option<i64> = row.get("lease_until");
-            if lease_until.is_none_or(|until| until > now.as_millis()) {
-                busy.insert(pair_id);
-            }
-        }
+    fn of(now: Timestamp, due: &[PgRow], pairs: &[PgRow]) -> Result<Self, Error> {
+        let mut by_id: HashMap<i64, &PgRow> = pairs.iter().map(|row| (row.get("pair_id"), row)).collect();
         let mut claimed = Vec::with_capacity(due.len());
         for row in due {
-            let first = job(row)?;
+            let mut jobs = vec![job(row)?];
             let pair_id: Option<i64> = row.get("pair_id");
             let Some(pair_id) = pair_id else {
-                claimed.push(Claimed { pair: None, jobs: vec![first], open_intents: Vec::new() });
+                claimed.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
                 continue;
             };
             // A pair that is not there is in other hands, or another one took its place.
-            let Some(of_pair) = by_pair.get(&pair_id).filter(|_| !busy.contains(&pair_id)) else { continue };
-            let first_id = first.id.0;
-            let mut jobs = vec![first];
-            for twin in of_pair.iter().filter(|twin| twin.get::<i64, _>("id") != first_id) {
-                jobs.push(job(twin)?);
+            let Some(row) = by_id.remove(&pair_id) else { continue };
+            if row.get::<Option<i64>, _>("twin_id").is_some() {
+                let lease_until: Option<i64> = row.get("lease_until");
+                if lease_until.is_none_or(|until| until > now.as_millis()) {
+                    continue;
+                }
+                jobs.push(job(row)?);
             }
-            let pair = Some((PairId(pair_id), pair(of_pair[0])?));
-            claimed.push(Claimed { pair, jobs, open_intents: Vec::new() });
+            claimed.push(Claimed {
+                pair: Some((PairId(pair_id), pair(row)?)),
+                jobs,
+                open_intents: Vec::new(),
+            });
         }
         Ok(Self { claimed })
     }
@@ -330,7 +331,7 @@ mod tests {
         connection.execute(FILL).await.unwrap();
         for (sql, types, values) in [
             (DUE_JOBS, "text, text, bigint, bigint", "'c1', 'people', 99999, 100"),
-            (TWIN_JOBS, "bigint, bigint[]", "99999, ARRAY[1, 11, 21, 31, 41, 51]"),
+            (TWIN_JOBS, "bigint, bigint[], bigint[]", "99999, ARRAY[1, 11, 21, 31], ARRAY[2, 3, 4, 5]"),
             (NEXT_DUE, "text, text[]", "'c1', ARRAY['companies', 'people', 'deals']"),
         ] {
             let explain = format!(
