@@ -32,7 +32,7 @@ CREATE INDEX pairs_leased ON pairs (worker) WHERE worker IS NOT NULL;
 CREATE TABLE resyncs (
     id         BLOB    NOT NULL PRIMARY KEY,    -- UUID version 7
     connection TEXT    NOT NULL,
-    all_of     TEXT,                            -- the kind, for a resync of all of one kind
+    all_of     TEXT,                            -- what to go through: a kind, or 'list:' and a list's id; NULL where records were named
     keys       TEXT    NOT NULL,                -- JSON: the records named and not marked yet
     dry_run    INTEGER NOT NULL,
     complete   INTEGER NOT NULL,                -- whether every record was marked or looked at

@@ -7,16 +7,17 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::config::{self, Config, HubspotAuth, SalesforceAuth};
 use crate::crm::hubspot::{self, HubspotClient};
-use crate::crm::limiter::Allowance;
+use crate::crm::limiter::{Allowance, Purse};
 use crate::crm::salesforce::{self, ClientCredentials, SalesforceClient};
 use crate::crm::transport::Transport;
 use crate::domain::{Clock, ConnectionName, SalesforceId, Secret};
 use crate::http::{AdminToken, AppState, IngressConnection, Parts};
 use crate::shutdown::Shutdown;
 use crate::store::door::Door;
+use crate::store::room::Limits;
 use crate::store::{self, Store};
 use crate::telemetry::CallMetrics;
-use crate::worker::{Connection, Mode, Options, Worker};
+use crate::worker::{Connection, Mode, Options, SharedPurse, Worker};
 
 /// What a service takes from around it.
 pub struct Outside {
@@ -42,12 +43,26 @@ pub struct Assembled {
 pub async fn assemble(config: &Config, outside: &Outside) -> anyhow::Result<Assembled> {
     let options = store::Options { url: config.database.url.clone(), migrate: config.database.migrate };
     let store = store::open(&options).await.context("the database cannot be opened; check database.url")?;
-    let (door, keeper) = Door::open(Arc::clone(&store));
-    outside.shutdown.tasks.spawn(keeper);
     let transport = Transport::new(CallMetrics::shared()).context("the HTTP client cannot be built")?;
+    assemble_on(config, outside, store, &transport)
+}
+
+/// The same on this memory and over this network.
+pub fn assemble_on(
+    config: &Config,
+    outside: &Outside,
+    store: Arc<dyn Store>,
+    transport: &Transport,
+) -> anyhow::Result<Assembled> {
+    let limits = Limits {
+        free_bytes_min: config.database.free_mb_min.saturating_mul(1024 * 1024),
+        backlog_max: config.server.backlog_max,
+    };
+    let (door, keeper) = Door::open(Arc::clone(&store), limits, Arc::clone(&outside.clock));
+    outside.shutdown.tasks.spawn(keeper);
     let (mut connections, mut ingress) = (Vec::new(), Vec::new());
     for connection in &config.connections {
-        let (working, listening) = connect(connection, config, &transport, &outside.clock)?;
+        let (working, listening) = connect(connection, config, (transport, &store), &outside.clock)?;
         connections.push(working);
         ingress.push(listening);
     }
@@ -81,7 +96,7 @@ fn admin_tokens(config: &Config) -> Result<Vec<AdminToken>, config::Error> {
 fn connect(
     connection: &config::Connection,
     config: &Config,
-    transport: &Transport,
+    (transport, store): (&Transport, &Arc<dyn Store>),
     clock: &Arc<dyn Clock>,
 ) -> anyhow::Result<(Connection, IngressConnection)> {
     let name = connection
@@ -95,6 +110,7 @@ fn connect(
     let app_id = connection.hubspot.app_id.context("hubspot.app_id is missing")?;
     let hubspot = hubspot_options(&connection.hubspot, (portal_id, app_id), config.worker.concurrency)?;
     let salesforce = salesforce_options(&connection.salesforce, organization, config.worker.concurrency)?;
+    let purse: Arc<dyn Purse> = Arc::new(SharedPurse::new(Arc::clone(store), name.clone()));
     let external_id = connection.salesforce.external_id_field.clone();
     let working = Connection {
         name: name.clone(),
@@ -102,10 +118,17 @@ fn connect(
             config::Mode::Live => Mode::Live,
             config::Mode::Shadow => Mode::Shadow,
         },
-        hubspot: Arc::new(HubspotClient::new(hubspot, transport.clone(), Arc::clone(clock))),
-        salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock))),
+        hubspot: Arc::new(HubspotClient::new(
+            hubspot,
+            transport.clone(),
+            Arc::clone(clock),
+            Arc::clone(&purse),
+        )),
+        salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock), purse)),
         sync: connection.sync.clone(),
+        allow_native_connector: connection.allow_native_connector,
         external_id_field: Some(external_id).filter(|field| !field.is_empty()),
+        sweep_interval_ms: i64::from(connection.sweep.interval_seconds) * 1_000,
     };
     let resolve = |sources: &[config::source::SecretSource]| {
         sources.iter().map(config::source::SecretSource::resolve).collect()

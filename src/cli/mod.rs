@@ -17,7 +17,7 @@ use crate::config::{Config, source};
 use crate::domain::Chain;
 use crate::telemetry::{LogFormat, log_to_stderr};
 
-pub use assemble::{Assembled, Outside, assemble};
+pub use assemble::{Assembled, Outside, assemble, assemble_on};
 pub use demo::play;
 
 /// Keeps HubSpot and Salesforce in agreement, in both directions, within seconds.

@@ -44,11 +44,18 @@ pub struct Server {
     pub public_url: Option<String>,
     /// How long a stop may take.
     pub shutdown_seconds: u64,
+    /// With more records than this waiting for work, nothing more is taken in.
+    pub backlog_max: u64,
 }
 
 impl Default for Server {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned(), public_url: None, shutdown_seconds: 20 }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            public_url: None,
+            shutdown_seconds: 20,
+            backlog_max: 1_000_000,
+        }
     }
 }
 
@@ -60,11 +67,13 @@ pub struct Database {
     pub url: String,
     /// Whether `serve` applies migrations.
     pub migrate: bool,
+    /// With less free disk than this nothing is taken in; on SQLite, whose disk we see.
+    pub free_mb_min: u64,
 }
 
 impl Default for Database {
     fn default() -> Self {
-        Self { url: "sqlite://hubforce.db".to_owned(), migrate: true }
+        Self { url: "sqlite://hubforce.db".to_owned(), migrate: true, free_mb_min: 100 }
     }
 }
 
@@ -134,12 +143,30 @@ pub struct Connection {
     pub name: Option<String>,
     /// Whether it writes.
     pub mode: Mode,
+    /// Whether HubSpot's own connector with Salesforce may be at work in the same portal.
+    pub allow_native_connector: bool,
     /// The portal.
     pub hubspot: Hubspot,
     /// The organization.
     pub salesforce: Salesforce,
     /// What is synchronised.
     pub sync: SyncOptions,
+    /// What no message told is looked for.
+    pub sweep: Sweep,
+}
+
+/// `[connections.sweep]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sweep {
+    /// How often both CRMs are asked what changed of late; 0 for never.
+    pub interval_seconds: u32,
+}
+
+impl Default for Sweep {
+    fn default() -> Self {
+        Self { interval_seconds: 300 }
+    }
 }
 
 /// Whether a connection writes.
@@ -248,6 +275,9 @@ pub enum SalesforceAuth {
     },
 }
 
+/// The shortest time between two sweeps.
+const SWEEP_SECONDS_MIN: u32 = 10;
+
 impl Config {
     /// Reads and checks a file.
     pub fn load(path: &Path) -> Result<Self, Error> {
@@ -347,6 +377,11 @@ impl Connection {
         }
         if self.salesforce.auth.is_none() {
             say("salesforce.auth is missing");
+        }
+        if (1..SWEEP_SECONDS_MIN).contains(&self.sweep.interval_seconds) {
+            say(
+                "sweep.interval_seconds must be at least 10, or 0 to look for nothing: a sweep costs calls even where nothing happened",
+            );
         }
         wrong
     }

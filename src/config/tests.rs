@@ -133,6 +133,15 @@ fn contradictions_are_named() {
 }
 
 #[test]
+fn a_sweep_can_be_switched_off_but_not_be_done_all_the_time() {
+    let sweeping = |seconds: u32| format!("{SMALLEST}\n[connections.sweep]\ninterval_seconds = {seconds}\n");
+    for seconds in [0, 10, 86_400] {
+        assert_eq!(Config::parse(&sweeping(seconds)).unwrap().connections[0].sweep.interval_seconds, seconds);
+    }
+    assert!(wrong(&sweeping(9)).contains("sweep.interval_seconds"));
+}
+
+#[test]
 fn secrets_come_from_three_places_and_show_nothing() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), " from a file\n").unwrap();

@@ -3,6 +3,7 @@
 //! Answers are given record by record: one bad record never fails its neighbours, and one failed call fails only the records
 //! it carried. Nothing here retries or sleeps: what to do after a failure is the planner's decision (`plan::retry`).
 
+pub mod changes;
 pub mod error;
 pub mod hubspot;
 pub mod limiter;
@@ -11,11 +12,13 @@ pub mod transport;
 
 use async_trait::async_trait;
 
+pub use changes::{Asked, Deed, Place, Stream, Trace, Traces};
 pub use error::{Error, Refusal};
 
-use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System};
+use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System, Timestamp};
 use crate::plan::Schema;
 use crate::plan::owners::Owner;
+use crate::plan::resolve::ListKind;
 use crate::plan::stages::PipelineStage;
 
 /// A CRM, in batches.
@@ -33,6 +36,12 @@ pub trait Crm: Send + Sync {
     /// Reads records by id, with the named fields. The answer has one element for each key, in the order of the keys.
     async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found>;
 
+    /// The record that answers to the id of one that is gone, because that was merged into it; where reading tells it, none.
+    async fn survivor_of(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let _ = key;
+        Ok(None)
+    }
+
     /// Looks for records by address or by our key, all in as few calls as the CRM allows. The answer has one element for each
     /// search, in their order; the records of one search come in the order in which the CRM returned them.
     async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>>;
@@ -41,10 +50,13 @@ pub trait Crm: Send + Sync {
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>>;
 
     /// Whether each record is a member of a list; only HubSpot has lists.
-    async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>>;
+    async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
+        let nothing = || Error::Unexpected { text: format!("this CRM has no list {list}") };
+        keys.iter().map(|_| Err(nothing())).collect()
+    }
 
     /// The records of a kind that belong to each of these, which are of one kind themselves: HubSpot's associations, the primary one
-    /// first; an account's contacts and opportunities; the contacts with a role on an opportunity. One element for each key, in their order.
+    /// first; an account's contacts and opportunities; the contacts with a role on an opportunity; the leads that became a contact. One element for each key, in their order.
     async fn related(&self, kind: Kind, keys: &[RecordKey]) -> Vec<Result<Vec<RecordKey>, Error>>;
 
     /// Everybody who may own records, and whoever once did.
@@ -53,8 +65,38 @@ pub trait Crm: Send + Sync {
     /// The stages that deals go through: HubSpot's with their pipelines, Salesforce's under their names.
     async fn stages(&self) -> Result<Vec<PipelineStage>, Error>;
 
+    /// One page of the contacts in a list, in the order of their ids; only HubSpot has lists.
+    async fn list_members(&self, list: &str, after: Option<&str>) -> Result<Page, Error> {
+        let _ = (list, after);
+        Ok(Page { keys: Vec::new(), next: None, total: None })
+    }
+
+    /// What a list is; `None` where there is none. Only HubSpot has lists.
+    async fn list_kind(&self, list: &str) -> Result<Option<ListKind>, Error> {
+        let _ = list;
+        Ok(None)
+    }
+
+    /// When HubSpot's own connector with Salesforce last wrote a contact; `None` where it never did. Only HubSpot has one.
+    async fn native_connector(&self) -> Result<Option<Timestamp>, Error> {
+        Ok(None)
+    }
+
     /// One page of all records of a kind, in the order of their ids: for resync and import.
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error>;
+
+    /// What changed of late: one page of each stream asked for, with the named fields of the records. One answer for each, in their
+    /// order. Every trace is on one page only.
+    async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>>;
+
+    /// Whether somebody edited one of these fields of each record since then; for records whose trace does not tell. One answer for
+    /// each, in their order.
+    async fn edited(
+        &self,
+        keys: &[RecordKey],
+        fields: &FieldsByKind,
+        since: Timestamp,
+    ) -> Vec<Result<bool, Error>>;
 }
 
 /// The fields to read, kind by kind.
@@ -71,6 +113,8 @@ pub struct Identity {
     pub time_zone: Option<String>,
     /// The edition, where the CRM says.
     pub edition: Option<String>,
+    /// When a trial account ends; `None` for every other.
+    pub trial_ends: Option<String>,
 }
 
 /// What reading one record found.
@@ -120,12 +164,14 @@ pub enum Write {
     Update {
         /// Which one.
         key: RecordKey,
+        /// The person account behind which the record is: Salesforce takes changes of its contact through that alone.
+        through: Option<RecordKey>,
         /// The fields to change; a blank value clears.
         fields: Fields,
     },
     /// Delete a record, as far as its CRM lets it be restored. One that is gone already is fine.
     Delete {
-        /// Which one; a HubSpot record.
+        /// Which one.
         key: RecordKey,
     },
     /// Associate two HubSpot records, or take their association away.

@@ -1,8 +1,11 @@
 //! The one HTTP client. It knows limits and nothing of either CRM: no retries, no redirects, no secrets in logs.
+//!
+//! What carries a request to its CRM stands behind [`Carrier`], so that a simulation can be the network.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use async_trait::async_trait;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -40,10 +43,41 @@ impl Observer for NoObserver {
     fn allowance_left(&self, _: System, _: u64) {}
 }
 
+/// A request, complete but for the journey.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Where it goes.
+    pub url: Url,
+    /// Its headers; the credentials are marked as sensitive.
+    pub headers: HeaderMap,
+    /// Its body.
+    pub body: Vec<u8>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// What carries a request and brings the answer. Any status is an answer; only silence is an error.
+#[async_trait]
+pub trait Carrier: Send + Sync {
+    /// Carries one request.
+    async fn carry(&self, request: Request) -> Result<Answer, Error>;
+}
+
 /// The one HTTP client; cheap to clone.
 #[derive(Clone)]
 pub struct Transport {
-    client: Client,
+    carrier: Arc<dyn Carrier>,
     observer: Arc<dyn Observer>,
 }
 
@@ -66,13 +100,6 @@ pub(crate) enum Body {
     Form(Vec<(&'static str, String)>),
 }
 
-/// What came back.
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
 impl Answer {
     /// A header as text.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
@@ -81,18 +108,14 @@ impl Answer {
 }
 
 impl Transport {
-    /// Builds the client.
+    /// Over the network.
     pub fn new(observer: Arc<dyn Observer>) -> Result<Self, Error> {
-        // Another part of the process may have chosen the same provider before; either choice is ours.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = Client::builder()
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(CALL_TIMEOUT)
-            .redirect(reqwest::redirect::Policy::none())
-            .user_agent(concat!("hubforce/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(unreachable)?;
-        Ok(Self { client, observer })
+        Ok(Self::over(Arc::new(Network::new()?), observer))
+    }
+
+    /// Over whatever carries.
+    pub fn over(carrier: Arc<dyn Carrier>, observer: Arc<dyn Observer>) -> Self {
+        Self { carrier, observer }
     }
 
     /// Tells the observer what is left of an allowance.
@@ -122,25 +145,69 @@ impl Transport {
 
     async fn send_unobserved(&self, call: &Call<'_>) -> Result<Answer, Error> {
         let url = checked_url(&call.url)?;
-        let mut request = self.client.request(call.method.clone(), url);
+        let mut headers = HeaderMap::new();
         if let Some(token) = call.token {
-            let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
-                Error::Unauthorized {
-                    reason: "the access token holds characters that no token has".to_owned(),
-                }
-            })?;
-            bearer.set_sensitive(true);
-            request = request.header(AUTHORIZATION, bearer);
+            headers.insert(AUTHORIZATION, bearer(token)?);
         }
         for (name, value) in &call.headers {
-            request = request.header(HeaderName::from_static(name), value);
+            let value = HeaderValue::from_str(value)
+                .map_err(|_| Error::Unexpected { text: format!("a header {name} that cannot be sent") })?;
+            headers.insert(HeaderName::from_static(name), value);
         }
-        request = match &call.body {
-            Body::Nothing => request,
-            Body::Json(bytes) => request.header(CONTENT_TYPE, "application/json").body(bytes.clone()),
-            Body::Form(fields) => request.form(fields),
+        let (content_type, body) = match &call.body {
+            Body::Nothing => (None, Vec::new()),
+            Body::Json(bytes) => (Some("application/json"), bytes.clone()),
+            Body::Form(fields) => (Some("application/x-www-form-urlencoded"), form(&url, fields)),
         };
-        let mut response = request.send().await.map_err(unreachable)?;
+        if let Some(content_type) = content_type {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        }
+        self.carrier.carry(Request { method: call.method.clone(), url, headers, body }).await
+    }
+}
+
+fn bearer(token: &Secret) -> Result<HeaderValue, Error> {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose())).map_err(|_| {
+        Error::Unauthorized { reason: "the access token holds characters that no token has".to_owned() }
+    })?;
+    bearer.set_sensitive(true);
+    Ok(bearer)
+}
+
+/// A form as it is sent: written as a query is.
+fn form(url: &Url, fields: &[(&'static str, String)]) -> Vec<u8> {
+    let mut form = url.clone();
+    form.query_pairs_mut().clear().extend_pairs(fields);
+    form.query().unwrap_or_default().as_bytes().to_vec()
+}
+
+/// The network.
+struct Network(Client);
+
+impl Network {
+    fn new() -> Result<Self, Error> {
+        // Another part of the process may have chosen the same provider before; either choice is ours.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("hubforce/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(unreachable)?;
+        Ok(Self(client))
+    }
+}
+
+#[async_trait]
+impl Carrier for Network {
+    async fn carry(&self, request: Request) -> Result<Answer, Error> {
+        let Request { method, url, headers, body } = request;
+        let mut sending = self.0.request(method, url).headers(headers);
+        if !body.is_empty() {
+            sending = sending.body(body);
+        }
+        let mut response = sending.send().await.map_err(unreachable)?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let mut body = Vec::new();
         while let Some(part) = response.chunk().await.map_err(unreachable)? {
@@ -185,6 +252,18 @@ fn unreachable(error: reqwest::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_is_written_as_forms_are() {
+        let url = checked_url("https://login.salesforce.com/services/oauth2/token?x=1").unwrap();
+        let fields =
+            [("grant_type", "client_credentials".to_owned()), ("client_secret", "a b&c=é".to_owned())];
+        let written = form(&url, &fields);
+        assert_eq!(
+            String::from_utf8(written).unwrap(),
+            "grant_type=client_credentials&client_secret=a+b%26c%3D%C3%A9"
+        );
+    }
 
     #[test]
     fn secrets_travel_over_https_only() {

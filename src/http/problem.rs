@@ -117,6 +117,9 @@ impl From<worker::Error> for Problem {
         match error {
             worker::Error::Store(error) => error.into(),
             worker::Error::UnknownConnection => Self::NotFound("there is no connection of that name"),
+            worker::Error::UnknownList => {
+                Self::NotFound("HubSpot has no list of contacts with this id, or hides it from our token")
+            }
             worker::Error::Settings(text) => Self::CrmFailed(text),
             worker::Error::Crm { system, source } => {
                 tracing::warn!(error = %crate::domain::Chain(&source), "{system} could not be asked");

@@ -43,6 +43,10 @@ pub fn check_offline(options: &SyncOptions) -> Vec<Finding> {
 
 fn check_mappings(options: &SyncOptions, family: Family) -> Vec<Finding> {
     let mut findings = Vec::new();
+    if !options.enabled(family) && !options.mappings(family).is_empty() {
+        let text = "these mappings do nothing while the sync of their objects is off (R-199): set `enabled`, or remove them";
+        findings.push(finding(Severity::Warning, format!("mappings of {family}"), text));
+    }
     let mut error = |subject: &str, text: &str| findings.push(finding(Severity::Error, subject, text));
     let (mut properties, mut fields) = (BTreeSet::new(), BTreeSet::new());
     for mapping in options.mappings(family) {

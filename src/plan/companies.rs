@@ -21,7 +21,7 @@ use crate::plan::options::CreateInSalesforce;
 use crate::plan::people::fill;
 use crate::plan::rules::SOURCE_PROPERTY;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
-use crate::plan::{Candidate, Change, Plan, Rules, Side, State, Step, View, fates, lifecycle};
+use crate::plan::{Candidate, Change, Plan, Rules, Side, State, Step, View, fates, lifecycle, persons};
 
 /// What an account is named whose company has neither name nor domain.
 const NAME_NOT_PROVIDED: &str = "[not provided]";
@@ -32,6 +32,7 @@ const CREATED_BY_PORTAL: [&str; 2] = ["COMPANIES", "CRM_SETTING"];
 /// Decides what should happen to a company and its account.
 pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
     let mut draft = Draft::new(view, rules, Family::Companies);
+    persons::look_at_contact(&mut draft);
     if !rules.companies.enabled {
         draft.say("R-090", "companies are switched off for this connection");
         return draft.finish(State::Excluded);

@@ -5,6 +5,7 @@
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::mapping::{Mapping, Meaning, Target};
 use crate::plan::normal::Unfit;
+use crate::plan::persons::{account_behind, fitted};
 use crate::plan::verdict::{Pairing, Verdict};
 use crate::plan::{Agreed, Base, Category, Change, Decision, Plan, Rules, Side, State, Step, View, Why};
 
@@ -71,9 +72,13 @@ impl<'a> Draft<'a> {
     pub(super) fn rest(mut self, pairing: &Pairing<'_>) -> Plan {
         let text = pairing.text;
         match pairing.verdict {
-            Verdict::Delete(hubspot) => {
-                let reason = format!("{text}, and the HubSpot record with it");
-                self.steps.push(Step::Delete { key: hubspot.key, rule: pairing.rule, reason });
+            Verdict::Delete(twin) => {
+                let other = match twin.key.system() {
+                    System::Hubspot => "HubSpot",
+                    System::Salesforce => "Salesforce",
+                };
+                let reason = format!("{text}, and the {other} record with it");
+                self.steps.push(Step::Delete { key: twin.key, rule: pairing.rule, reason });
                 self.finish(State::Stopped)
             }
             Verdict::Ambiguous => {
@@ -98,7 +103,7 @@ impl<'a> Draft<'a> {
         }
         for mapping in self.rules.mappings(self.family) {
             match mapping.target(pair.salesforce.key.kind()) {
-                Some(target) => self.merge_mapping(pair, mapping, target),
+                Some(target) => self.merge_mapping(pair, mapping, &fitted(target, pair.salesforce)),
                 None => self.no_such_field(mapping),
             }
         }
@@ -120,7 +125,7 @@ impl<'a> Draft<'a> {
             if let Some(old) = held_by_old {
                 // The field is unique: the new twin gets the id at the next look, when the old one has let it go.
                 let clear = id_change(old, field, Value::Blank);
-                self.steps.push(Step::Update { key: old.key, changes: vec![clear] });
+                self.steps.push(update(old, vec![clear]));
             } else if lacks_id(pair.salesforce, field, &hubspot_id) {
                 self.to_salesforce.push(id_change(pair.salesforce, field, Value::text(hubspot_id)));
             }
@@ -134,12 +139,12 @@ impl<'a> Draft<'a> {
         {
             self.to_hubspot.push(id_change(pair.hubspot, property, Value::Blank));
         }
-        for (key, changes) in [
-            (pair.hubspot.key, std::mem::take(&mut self.to_hubspot)),
-            (pair.salesforce.key, std::mem::take(&mut self.to_salesforce)),
+        for (record, changes) in [
+            (pair.hubspot, std::mem::take(&mut self.to_hubspot)),
+            (pair.salesforce, std::mem::take(&mut self.to_salesforce)),
         ] {
             if !changes.is_empty() {
-                self.steps.push(Step::Update { key, changes });
+                self.steps.push(update(record, changes));
             }
         }
     }
@@ -196,6 +201,7 @@ impl<'a> Draft<'a> {
             changes,
             related,
             mark_back: mark_back.cloned(),
+            through: account_behind(twin),
         });
     }
 
@@ -281,6 +287,11 @@ impl<'a> Draft<'a> {
         };
         self.base.0.insert(mapping.property.clone(), Agreed::left_apart(hubspot, salesforce));
     }
+}
+
+/// A change of one record.
+pub(super) fn update(record: &Record, changes: Vec<Change>) -> Step {
+    Step::Update { key: record.key, through: account_behind(record), changes }
 }
 
 /// The address of a person's record.

@@ -1,11 +1,12 @@
-//! Saying what is known of each field, and three questions that memory asks in terms of the mappings.
+//! Saying what is known of each field, and four questions that memory asks in terms of the mappings.
 
 use serde::Serialize;
 
 use crate::domain::{Fields, Kind, Record, System, Value};
-use crate::plan::mapping::Meaning;
+use crate::plan::lifecycle::stage_moved_since;
+use crate::plan::mapping::{Mapping, Meaning};
 use crate::plan::values::Words;
-use crate::plan::{Base, Decision, Links, Plan, Rules, Side, View};
+use crate::plan::{Base, Decision, Links, Pair, Plan, Rules, Side, View};
 
 /// One mapping, as the explanation shows it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -81,6 +82,22 @@ pub fn is_own_echo(told: &Fields, kind: Kind, base: &Base, rules: &Rules) -> boo
             .normal_of(told, System::Salesforce, target, words)
             .is_ok_and(|told| told == *agreed.salesforce())
     })
+}
+
+/// Whether all that a record of a pair holds is what was last agreed on: nothing of it is to pass, and nothing follows from its stage.
+pub fn holds_what_was_agreed(record: &Record, pair: &Pair, links: &Links, rules: &Rules) -> bool {
+    let words = Words { rules, links };
+    let family = record.key.kind().family();
+    let agrees = |mapping: &Mapping| {
+        let target = mapping.target(pair.salesforce.kind());
+        let (Some(target), Some(agreed)) = (target, pair.base.0.get(&mapping.property)) else { return true };
+        let agreed = match record.key.system() {
+            System::Hubspot => agreed.hubspot(),
+            System::Salesforce => agreed.salesforce(),
+        };
+        mapping.value_of(record, target, words).is_ok_and(|held| held == *agreed)
+    };
+    rules.mappings(family).iter().all(agrees) && !stage_moved_since(pair, record)
 }
 
 /// Whether a field that was to hold `new` holds it now, in the normal form of its type.

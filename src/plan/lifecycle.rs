@@ -11,9 +11,9 @@
 //! The base of a pair remembers the stage that was seen last, so that a move is told from a difference.
 
 use crate::domain::{Kind, Record, RecordKey, Value};
-use crate::plan::draft::Draft;
+use crate::plan::draft::{Draft, update};
 use crate::plan::rules::{CLOSED_FIELD, COMPANY_PROPERTY, LIFECYCLE_PROPERTY, WON_FIELD};
-use crate::plan::{Agreed, Change, Rules, Side, Step, View};
+use crate::plan::{Agreed, Change, Pair, Rules, Side, Step, View};
 
 /// The stage of a contact with a role on an open opportunity.
 const OPPORTUNITY: &str = "opportunity";
@@ -110,7 +110,7 @@ fn advance(draft: &mut Draft<'_>, record: &Record, stage: &str, (rule, text): (&
         rule,
         agrees: None,
     };
-    draft.steps.push(Step::Update { key: record.key, changes: vec![change] });
+    draft.steps.push(update(record, vec![change]));
 }
 
 /// The company's own look carries its new stage on to its contacts.
@@ -137,10 +137,13 @@ const fn account_wide(rules: &Rules) -> bool {
     rules.companies.enabled && rules.lifecycle.opportunity_transitions && rules.lifecycle.company_to_contacts
 }
 
+fn stage_moved(view: &View, record: &Record) -> bool {
+    view.pair.as_ref().is_some_and(|pair| stage_moved_since(pair, record))
+}
+
 /// Whether the stage of a paired record is another one than was seen last. One that was never seen counts as moved: the record may have
 /// been made by us, with a stage that HubSpot chose.
-fn stage_moved(view: &View, record: &Record) -> bool {
-    let Some(pair) = &view.pair else { return false };
+pub(super) fn stage_moved_since(pair: &Pair, record: &Record) -> bool {
     let seen = pair.base.0.get(LIFECYCLE_PROPERTY).map(Agreed::hubspot);
     let held = record.fields.get(LIFECYCLE_PROPERTY).filter(|held| !held.is_blank());
     held.is_some_and(|held| seen != Some(held))

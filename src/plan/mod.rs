@@ -23,11 +23,13 @@ pub mod owners;
 mod pairing;
 mod passing;
 mod people;
+pub mod persons;
 pub mod resolve;
 pub mod retry;
 pub mod rules;
 pub mod stages;
 mod step;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -39,7 +41,7 @@ use serde::{Deserialize, Serialize};
 
 pub use base::{Agreed, Base};
 pub use draft::names_stranger;
-pub use explain::{ExplainedField, explain, is_own_echo, landed};
+pub use explain::{ExplainedField, explain, holds_what_was_agreed, is_own_echo, landed};
 pub use links::Links;
 pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};

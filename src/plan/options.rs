@@ -22,6 +22,15 @@ pub struct SyncOptions {
 }
 
 impl SyncOptions {
+    /// Whether a family's records are to be paired.
+    pub const fn enabled(&self, family: Family) -> bool {
+        match family {
+            Family::People => self.contacts.enabled,
+            Family::Companies => self.companies.enabled,
+            Family::Deals => self.deals.enabled,
+        }
+    }
+
     /// The mappings that a person wrote for a family.
     pub fn mappings(&self, family: Family) -> &[MappingOptions] {
         match family {
@@ -49,6 +58,8 @@ pub struct PeopleOptions {
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
     pub delete_in_hubspot: bool,
+    /// Whether a deleted HubSpot contact deletes its lead or contact.
+    pub delete_in_salesforce: bool,
     /// Whether a pair of which a record was merged away goes on with the survivor.
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
@@ -70,6 +81,7 @@ impl Default for PeopleOptions {
             inclusion_list_id: String::new(),
             on_ambiguous_match: OnAmbiguousMatch::default(),
             delete_in_hubspot: false,
+            delete_in_salesforce: false,
             follow_merges: true,
             follow_conversions: true,
             mappings: Vec::new(),

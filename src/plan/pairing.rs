@@ -16,10 +16,12 @@
 //! | a pair whose Salesforce record was merged away | goes on with the survivor, if that is free and `follow_merges` is on; else as deleted | R-067, R-050 |
 //! | a pair whose lead was converted | goes on with the contact, unless contacts do not come to HubSpot or `follow_conversions` is off | R-080, R-042 |
 //! | a pair whose Salesforce record was deleted, with `delete_in_hubspot` | the HubSpot contact is deleted, once | R-048 |
+//! | a pair whose HubSpot contact was deleted, with `delete_in_salesforce` | the lead or contact is deleted, once | R-051 |
 //! | a pair of which one side was deleted | stopped until it is restored or somebody asks for a resync | R-049 |
 
 use crate::domain::{Kind, Record, RecordKey, Value};
 use crate::plan::options::{CreateInHubspot, CreateInSalesforce, OnAmbiguousMatch};
+use crate::plan::persons::is_person;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
 use crate::plan::{Candidate, Pair, Rules, Side, State, View};
 
@@ -40,16 +42,29 @@ pub(super) fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
         (Some(pair), Side::Present(hubspot), salesforce) => {
             known_pair(view, rules, pair, hubspot, salesforce)
         }
-        (Some(_), gone, Side::Present(salesforce)) if view.around.manual => {
-            let _ = gone;
+        (Some(_), _, Side::Present(salesforce)) if view.around.manual => {
             first_sight_in_salesforce(salesforce, view, rules)
+        }
+        (Some(_), Side::Deleted, Side::Present(person)) if is_person(person) => pairing(
+            Verdict::Stop,
+            "R-222",
+            "the HubSpot record was deleted; its account is a person and stays, and nothing passes until it is restored or resynced",
+        ),
+        (Some(pair), Side::Deleted, Side::Present(salesforce)) if deletes_there_now(rules, pair) => {
+            pairing(Verdict::Delete(salesforce), "R-051", "the HubSpot record was deleted")
         }
         (Some(_), Side::Deleted, Side::Present(_)) => pairing(
             Verdict::Stop,
             "R-049",
             "the HubSpot record was deleted; nothing passes until it is restored or resynced",
         ),
-        (Some(_), Side::Absent, Side::Present(_)) => pairing(
+        // What the other contact had is its own affair: nothing is merged or deleted in Salesforce.
+        (Some(_), Side::Merged, Side::Present(_)) => pairing(
+            Verdict::Stop,
+            "R-070",
+            "the HubSpot record was merged into another one; nothing passes to what was its twin",
+        ),
+        (Some(_), Side::Absent | Side::Converted, Side::Present(_)) => pairing(
             Verdict::Stop,
             "R-014",
             "the HubSpot record is not visible to us; nothing passes until it is",
@@ -165,6 +180,11 @@ fn lives_on<'a>(
 /// Whether the HubSpot contact goes, too. Once only: a pair that rests already may have one that somebody restored.
 const fn deletes_now(rules: &Rules, pair: &Pair) -> bool {
     rules.people.delete_in_hubspot && pair.stopped.is_none()
+}
+
+/// Whether the Salesforce record goes, too; likewise once only.
+const fn deletes_there_now(rules: &Rules, pair: &Pair) -> bool {
+    rules.people.delete_in_salesforce && pair.stopped.is_none()
 }
 
 /// Whether contacts that come of leads go on syncing.

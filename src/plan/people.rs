@@ -9,10 +9,9 @@
 
 use crate::domain::{Family, Kind, Record, System, Value};
 use crate::plan::draft::{Both, Draft};
-use crate::plan::lifecycle;
 use crate::plan::pairing::{address_of, decide};
 use crate::plan::verdict::Verdict;
-use crate::plan::{Agreed, Change, Plan, Rules, State, View};
+use crate::plan::{Agreed, Change, Plan, Rules, State, View, lifecycle, persons};
 
 /// What a lead's company becomes where neither the contact nor its address tells one.
 const COMPANY_NOT_PROVIDED: &str = "[not provided]";
@@ -38,6 +37,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             let pair = Both { hubspot, salesforce, first_sight: new && !heir };
             draft.pair(&pair, (new, let_go));
             lifecycle::of_contact(&mut draft, hubspot);
+            persons::look_at_account(view, &mut draft.steps);
             draft.finish(State::Linked)
         }
         Verdict::Create { twin, kind } => {

@@ -17,34 +17,17 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Family, Kind};
 pub use crate::plan::check::{Finding, Severity, check_offline};
+pub use crate::plan::survey::{ListKind, NativeConnector, Survey};
 
 use crate::plan::check::finding;
 use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
 use crate::plan::options::{CompanyOptions, SyncOptions};
-use crate::plan::owners::{Owner, Owners};
+use crate::plan::owners::Owners;
+use crate::plan::persons::PERSON_FIELD;
 use crate::plan::rules::{Deals, LIFECYCLE_PROPERTY, People, id_property};
-use crate::plan::stages::{PipelineStage, Stages};
-use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schema, Schemas};
-
-/// What both CRMs say of themselves.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Survey {
-    /// The fields of every kind that was asked about.
-    pub schemas: Schemas,
-    /// HubSpot's owners.
-    pub owners: Vec<Owner>,
-    /// Salesforce's users and queues.
-    pub users: Vec<Owner>,
-    /// The stages of HubSpot's pipelines.
-    pub pipelines: Vec<PipelineStage>,
-    /// The names of Salesforce's stages.
-    pub stages: Vec<String>,
-    /// The portal's time zone, an IANA name.
-    pub time_zone: Option<String>,
-    /// The organization's edition.
-    pub edition: Option<String>,
-}
+use crate::plan::stages::Stages;
+use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schema, survey};
 
 /// Settings resolved against the live schemas.
 #[derive(Clone, Debug, PartialEq)]
@@ -68,14 +51,9 @@ impl Resolved {
 /// Resolves settings against what both CRMs say of themselves.
 pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &Survey) -> Resolved {
     let mut resolver = Resolver { survey, findings: check_offline(options) };
-    resolver.check_edition();
+    resolver.findings.extend(survey::check(options, survey));
     let (people, deals) = (&options.contacts, &options.deals);
-    let enabled = |family: Family| match family {
-        Family::People => people.enabled,
-        Family::Companies => options.companies.enabled,
-        Family::Deals => deals.enabled,
-    };
-    let wanted = Family::ALL.into_iter().filter(|family| enabled(*family));
+    let wanted = Family::ALL.into_iter().filter(|family| options.enabled(*family));
     let families: Vec<Family> = wanted.filter(|family| resolver.has_access(*family)).collect();
     let mappings = families.iter().map(|family| (*family, resolver.mappings(options, *family))).collect();
     let mut rules = Rules {
@@ -89,6 +67,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
             inclusion_list: Some(people.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
             on_ambiguous_match: people.on_ambiguous_match,
             delete_in_hubspot: people.delete_in_hubspot,
+            delete_in_salesforce: people.delete_in_salesforce,
             follow_merges: people.follow_merges,
             follow_conversions: people.follow_conversions,
         },
@@ -106,6 +85,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
         lifecycle: options.lifecycle.clone(),
         lifecycle_stages: resolver.lifecycle_stages(),
         hidden: Vec::new(),
+        person_accounts: resolver.schema(Kind::Contact, PERSON_FIELD).is_some(),
         time_zone: resolver.time_zone(),
         owners: Owners::matched(&survey.owners, &survey.users),
     };
@@ -184,19 +164,6 @@ impl Resolver<'_> {
         false
     }
 
-    /// What an edition lacks.
-    fn check_edition(&mut self) {
-        let Some(edition) = &self.survey.edition else { return };
-        let starts = |names: &[&str]| names.iter().any(|name| edition.starts_with(name));
-        if starts(&["Team", "Group", "Contact Manager", "Base", "Personal"]) {
-            let text = "this edition has no API that we could use (R-002): move to Professional or higher";
-            self.say(Severity::Error, edition.clone(), text);
-        } else if starts(&["Professional"]) {
-            let text = "this edition sends no outbound messages: changes in Salesforce are seen when the HubSpot side moves or a person asks for a resync";
-            self.say(Severity::Warning, edition.clone(), text);
-        }
-    }
-
     fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {
         self.survey.schemas.get(&kind)?.get(name)
     }
@@ -248,20 +215,19 @@ impl Resolver<'_> {
             return None;
         };
         let compares = meaning == Meaning::Value;
+        let rule = options.rule.unwrap_or(default_rule);
         let mut targets = BTreeMap::new();
         for (kind, field) in options.fields(family) {
             let about = (kind, field, is_default);
-            targets.extend(
-                self.target(options, compares.then_some(&property_schema), about)
-                    .map(|target| (kind, target)),
-            );
+            let property = compares.then_some(&property_schema);
+            targets.extend(self.target(options, property, about, rule).map(|target| (kind, target)));
         }
         (!targets.is_empty()).then(|| Mapping {
             property: options.hubspot.clone(),
             property_schema,
             meaning,
             targets,
-            rule: options.rule.unwrap_or(default_rule),
+            rule,
             conflict: options.conflict,
             values: options.values.clone(),
         })
@@ -278,6 +244,7 @@ impl Resolver<'_> {
         options: &MappingOptions,
         property: Option<&FieldSchema>,
         (kind, field, is_default): (Kind, &String, bool),
+        rule: Rule,
     ) -> Option<Target> {
         let subject = format!("mapping of {} to {kind}.{field}", options.hubspot);
         let Some(schema) = self.schema(kind, field).cloned() else {
@@ -286,6 +253,11 @@ impl Resolver<'_> {
             self.say(severity, subject, text);
             return None;
         };
+        if property.is_some_and(|property| property.field_type == FieldType::Reference) {
+            let text = "a property that names HubSpot users cannot be mapped (R-200); left out";
+            self.say(Severity::Warning, subject, text);
+            return None;
+        }
         if let Some(property) = property
             && !compatible(property.field_type, schema.field_type, is_default)
         {
@@ -295,6 +267,10 @@ impl Resolver<'_> {
             );
             self.say(if is_default { Severity::Note } else { Severity::Warning }, subject, text);
             return None;
+        }
+        if !schema.updateable && rule.writes_salesforce() {
+            let text = "Salesforce computes this field or does not let our user write it: it flows to HubSpot only (R-212)";
+            self.say(Severity::Note, subject, text);
         }
         Some(Target { field: field.clone(), schema })
     }

@@ -2,7 +2,8 @@
 //!
 //! | what happened | what follows |
 //! |---|---|
-//! | the CRM is busy, locked or unreachable | again after 2 s, 4 s, 8 s ... at most 15 min, jittered, or when the CRM asks; parked after 12 attempts |
+//! | a CRM answers no question of a whole round | the connection rests 2 s, 4 s, 8 s ... at most 1 min; no job counts an attempt, however long it takes |
+//! | the CRM is busy, locked or unreachable for one record | again after 2 s, 4 s, 8 s ... at most 15 min, jittered, or when the CRM asks; parked after 12 attempts |
 //! | the allowance is used up | again when it is there; does not count as an attempt |
 //! | the answer is not what the documentation promises | as unreachable, parked after 5 attempts: it may be a bug of ours |
 //! | the record is refused | parked: trying again would be refused again |
@@ -16,6 +17,9 @@ pub const WAIT_FIRST_MS: i64 = 2_000;
 
 /// The longest wait: a CRM that is back must not wait longer for us than that.
 pub const WAIT_MAX_MS: i64 = 15 * 60 * 1_000;
+
+/// The longest rest of a connection whose CRM does not answer: work must go on soon after it is back.
+pub const REST_MAX_MS: i64 = 60 * 1_000;
 
 /// Attempts before a job is parked; with the waits above that is a little over an hour and a half.
 pub const ATTEMPTS_MAX: u32 = 12;
@@ -90,6 +94,11 @@ pub fn next(failure: &Failure, attempts: u32, now: Timestamp, jitter: f64) -> Ne
     }
 }
 
+/// How long a connection rests after so many rounds in a row in which a CRM answered nothing.
+pub fn rest_ms(rounds: u32) -> i64 {
+    doubled(rounds.saturating_sub(1)).min(REST_MAX_MS)
+}
+
 fn again(attempts: u32, attempts_max: u32, category: Category, at: Timestamp) -> Next {
     if attempts + 1 >= attempts_max {
         Next::Park(category)
@@ -103,9 +112,13 @@ fn wait_ms(asked_ms: Option<i64>, attempts: u32, jitter: f64) -> i64 {
     if let Some(asked) = asked_ms {
         return asked.clamp(0, WAIT_MAX_MS);
     }
-    let doubled = WAIT_FIRST_MS.saturating_mul(1_i64.checked_shl(attempts.min(30)).unwrap_or(i64::MAX));
-    let wait = doubled.min(WAIT_MAX_MS);
+    let wait = doubled(attempts).min(WAIT_MAX_MS);
     wait / 2 + scaled(wait / 2, jitter)
+}
+
+/// The first wait, doubled so many times.
+fn doubled(times: u32) -> i64 {
+    WAIT_FIRST_MS.saturating_mul(1_i64.checked_shl(times.min(30)).unwrap_or(i64::MAX))
 }
 
 /// A share of a wait; whole milliseconds are exact enough.
@@ -129,6 +142,13 @@ mod tests {
             Next::RetryAt { at, counts: true, .. } => at.millis_since(NOW),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn a_connection_rests_longer_each_time_and_never_long() {
+        let rests: Vec<i64> = (1..9).map(rest_ms).collect();
+        assert_eq!(rests, [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]);
+        assert_eq!(rest_ms(u32::MAX), REST_MAX_MS);
     }
 
     #[test]

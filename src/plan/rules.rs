@@ -9,6 +9,7 @@ use crate::plan::options::{
     CompanyOptions, CreateInHubspot, CreateInSalesforce, LifecycleOptions, OnAmbiguousMatch,
 };
 use crate::plan::owners::Owners;
+use crate::plan::persons::{PERSON_CONTACT_FIELD, PERSON_FIELD};
 use crate::plan::stages::Stages;
 
 /// HubSpot's property that names the records merged into this one, separated by semicolons.
@@ -23,6 +24,9 @@ pub const LIFECYCLE_PROPERTY: &str = "lifecyclestage";
 
 /// HubSpot's property that says where a record came from.
 pub const SOURCE_PROPERTY: &str = "hs_object_source";
+
+/// The property of contacts in which HubSpot's own connector with Salesforce says when it last wrote.
+pub const NATIVE_CONNECTOR_PROPERTY: &str = "salesforcelastsynctime";
 
 /// HubSpot's property of a deal's pipeline.
 pub const PIPELINE_PROPERTY: &str = "pipeline";
@@ -64,6 +68,8 @@ pub struct Rules {
     pub mappings: BTreeMap<Family, Vec<Mapping>>,
     /// Which looked-at fields the organization does not have or hides.
     pub hidden: Vec<(Kind, &'static str)>,
+    /// Whether an account may be a person.
+    pub person_accounts: bool,
     /// The portal's time zone, in which days are told from instants.
     pub time_zone: jiff::tz::TimeZone,
     /// Who owns records on either side.
@@ -90,6 +96,8 @@ pub struct People {
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
     pub delete_in_hubspot: bool,
+    /// Whether a deleted HubSpot contact deletes its lead or contact.
+    pub delete_in_salesforce: bool,
     /// Whether a pair of which a record was merged away goes on with the survivor.
     pub follow_merges: bool,
     /// Whether a pair whose lead was converted goes on with the contact.
@@ -121,10 +129,12 @@ impl Rules {
         }
     }
 
-    /// Whether a kind's changes are looked at. Opportunities move lifecycle stages even where deals take no part.
+    /// Whether a kind's changes are looked at. Opportunities move lifecycle stages even where deals take no part, and a person
+    /// account tells of its contact even where companies take none.
     pub const fn looks_at(&self, kind: Kind) -> bool {
         self.enabled(kind.family())
             || (matches!(kind, Kind::Opportunity) && self.lifecycle.opportunity_transitions)
+            || (matches!(kind, Kind::Account) && self.person_accounts && self.people.enabled)
     }
 
     /// The field mappings of a family.
@@ -180,7 +190,11 @@ impl Rules {
             Kind::Company => names.push(SOURCE_PROPERTY),
             Kind::Deal => names.push(PIPELINE_PROPERTY),
             Kind::Opportunity => names.extend([WON_FIELD, CLOSED_FIELD, ACCOUNT_FIELD]),
-            Kind::Contact => names.extend(self.companies.enabled.then_some(ACCOUNT_FIELD)),
+            Kind::Contact => {
+                names.extend((self.companies.enabled || self.person_accounts).then_some(ACCOUNT_FIELD));
+                names.extend(self.person_accounts.then_some(PERSON_FIELD));
+            }
+            Kind::Account if self.person_accounts => names.extend([PERSON_FIELD, PERSON_CONTACT_FIELD]),
             Kind::Lead | Kind::Account => {}
         }
         names

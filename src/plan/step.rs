@@ -32,12 +32,18 @@ pub enum Step {
         related: Vec<RecordKey>,
         /// The property or field of `twin` that is to hold the new record's id afterwards.
         mark_back: Option<String>,
+        /// The person account behind which `twin` is.
+        #[serde(serialize_with = "as_optional_text", skip_serializing_if = "Option::is_none")]
+        through: Option<RecordKey>,
     },
     /// Change fields of one record.
     Update {
         /// Which record.
         #[serde(serialize_with = "as_text")]
         key: RecordKey,
+        /// The person account behind which the record is: it is written through that.
+        #[serde(serialize_with = "as_optional_text", skip_serializing_if = "Option::is_none")]
+        through: Option<RecordKey>,
         /// What to change.
         changes: Vec<Change>,
     },
@@ -107,6 +113,14 @@ pub enum Step {
 
 fn as_text<S: serde::Serializer>(key: &RecordKey, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(key)
+}
+
+#[expect(clippy::ref_option, reason = "serde hands in the field as it is")]
+fn as_optional_text<S: serde::Serializer>(key: &Option<RecordKey>, serializer: S) -> Result<S::Ok, S::Error> {
+    match key {
+        Some(key) => as_text(key, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 fn as_texts<S: serde::Serializer>(keys: &[RecordKey], serializer: S) -> Result<S::Ok, S::Error> {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::mapping::{ConflictPolicy, MappingOptions, Rule};
 use super::options::{PeopleOptions, SyncOptions};
-use super::resolve::{Resolved, Severity, Survey, resolve};
+use super::resolve::{Resolved, Severity, Survey, check_offline, resolve};
 use super::*;
 use crate::domain::{HubspotId, SalesforceId, System, Value};
 
@@ -106,7 +106,7 @@ fn applied(view: &View, plan: &Plan) -> View {
     let mut next = view.clone();
     let mut base = plan.base.clone();
     for step in &plan.steps {
-        let Step::Update { key, changes } = step else { continue };
+        let Step::Update { key, changes, .. } = step else { continue };
         let side = if key.system() == System::Hubspot { &mut next.hubspot } else { &mut next.salesforce };
         let Side::Present(record) = side else { continue };
         record.fields.extend(fields_of(changes));
@@ -170,6 +170,87 @@ fn r_002_and_r_003_an_edition_without_an_api_is_refused_and_one_without_messages
         let said = resolved.findings.iter().any(|finding| finding.text.contains("outbound messages"));
         assert_eq!(said, warned, "{edition}");
     }
+}
+
+#[test]
+fn r_004_and_r_013_a_trial_and_missing_permissions_are_said() {
+    let mut schemas = schemas();
+    for field in schemas.entry(Kind::Lead).or_default().values_mut() {
+        field.createable = false;
+    }
+    let survey = Survey { schemas, trial_ends: Some("2026-12-24".to_owned()), ..Survey::default() };
+    let resolved = resolve(&SyncOptions::default(), Some("Key__c"), &survey);
+    assert_eq!(resolved.refusal(), None);
+    let said = |rule: &str| {
+        let texts = resolved.findings.iter().filter(|finding| finding.text.contains(rule));
+        texts.map(|finding| finding.subject.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!((said("R-004"), said("R-013")), (vec!["organization"], vec!["Lead"]));
+}
+
+#[test]
+fn r_199_and_r_200_mappings_that_do_nothing_are_said() {
+    let mapping = |hubspot: &str, salesforce: &str| MappingOptions {
+        hubspot: hubspot.to_owned(),
+        salesforce: Some(salesforce.to_owned()),
+        lead: None,
+        contact: None,
+        rule: None,
+        conflict: ConflictPolicy::default(),
+        values: BTreeMap::new(),
+    };
+    let mut sync = SyncOptions::default();
+    sync.companies.mappings = vec![mapping("city", "BillingCity")];
+    sync.contacts.mappings = vec![mapping("second_owner", "Title")];
+    let mut schemas = schemas();
+    let user = FieldSchema { field_type: FieldType::Reference, ..text_field() };
+    schemas.entry(Kind::HubspotContact).or_default().insert("second_owner".to_owned(), user);
+    let resolved = resolve(&sync, Some("Key__c"), &Survey { schemas, ..Survey::default() });
+    for rule in ["R-199", "R-200"] {
+        assert!(
+            resolved.findings.iter().any(|finding| finding.text.contains(rule)),
+            "{:?}",
+            resolved.findings
+        );
+    }
+    sync.companies.enabled = true;
+    assert!(check_offline(&sync).iter().all(|finding| !finding.text.contains("R-199")));
+}
+
+#[test]
+fn r_201_address_and_opt_out_are_mapped_whatever_the_settings_say() {
+    let options = PeopleOptions { default_mappings: false, ..PeopleOptions::default() };
+    let rules = resolved(options).rules;
+    let mapped: Vec<&str> =
+        rules.mappings(Family::People).iter().map(|mapping| mapping.property.as_str()).collect();
+    assert_eq!(mapped, ["email", "hs_email_optout"]);
+}
+
+#[test]
+fn r_203_companies_have_default_mappings_too() {
+    let of = |family| {
+        let mut names: Vec<_> = defaults::optional(family).into_iter().map(|one| one.property).collect();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(
+        of(Family::Companies),
+        [
+            "address",
+            "annualrevenue",
+            "city",
+            "country",
+            "description",
+            "industry",
+            "name",
+            "numberofemployees",
+            "phone",
+            "state",
+            "type",
+            "website",
+            "zip",
+        ]
+    );
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) enum Verdict<'a> {
     },
     /// The record gets a twin of this kind.
     Create { twin: &'a Record, kind: Kind },
-    /// The HubSpot record is deleted, and the pair rests.
+    /// The record is deleted as its twin was, and the pair rests.
     Delete(&'a Record),
     /// The pair rests.
     Stop,

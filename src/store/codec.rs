@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
 use crate::plan::{Category, Pair, State};
 use crate::store::Error;
-use crate::store::types::{Cause, DeliveryOutcome, Finished};
+use crate::store::types::{AllOf, Cause, DeliveryOutcome, Finished};
 
 /// Where a value stood that could not be read.
 pub(crate) type Place = (&'static str, &'static str);
@@ -72,6 +72,23 @@ pub(crate) fn cause(kind: &str, id: &[u8], place: Place) -> Result<Cause, Error>
         "follow" => Ok(Cause::Follow(id)),
         "sweep" => Ok(Cause::Sweep(id)),
         _ => Err(corrupt(place, "cause")),
+    }
+}
+
+/// What a list's id stands behind, where kinds stand otherwise.
+const LIST: &str = "list:";
+
+pub(crate) fn all_of_text(all_of: &AllOf) -> String {
+    match all_of {
+        AllOf::Kind(kind) => kind.as_str().to_owned(),
+        AllOf::List(list) => format!("{LIST}{list}"),
+    }
+}
+
+pub(crate) fn all_of(text: &str, place: Place) -> Result<AllOf, Error> {
+    match text.strip_prefix(LIST) {
+        Some(list) => Ok(AllOf::List(list.to_owned())),
+        None => Ok(AllOf::Kind(Kind::parse(text).ok_or_else(|| corrupt(place, "kind"))?)),
     }
 }
 

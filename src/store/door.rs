@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::domain::Clock;
+use crate::store::room::{Full, Known, Limits};
 use crate::store::types::NewDelivery;
 use crate::store::{Error, Store};
 
@@ -31,7 +33,10 @@ pub enum DoorError {
     Unavailable(#[source] Arc<Error>),
     /// Too many requests wait already: try again later.
     #[error("too many requests wait to be stored")]
-    Full,
+    Busy,
+    /// There is no room for more: try again later.
+    #[error(transparent)]
+    Full(#[from] Full),
     /// The service is stopping: try again elsewhere or later.
     #[error("the service is stopping")]
     Closed,
@@ -41,6 +46,23 @@ pub enum DoorError {
 #[derive(Clone)]
 pub struct Door {
     waiting: mpsc::Sender<Request>,
+    behind: Arc<Behind>,
+}
+
+/// What is behind the door.
+struct Behind {
+    store: Arc<dyn Store>,
+    room: Known,
+    clock: Arc<dyn Clock>,
+}
+
+impl Behind {
+    async fn room(&self) -> Result<(), DoorError> {
+        match self.room.full(&*self.store, self.clock.now()).await {
+            Ok(full) => full.map_or(Ok(()), |full| Err(full.into())),
+            Err(error) => Err(DoorError::Unavailable(Arc::new(error))),
+        }
+    }
 }
 
 struct Request {
@@ -50,23 +72,33 @@ struct Request {
 
 impl Door {
     /// A door and the task behind it, which ends after the last clone of the door is gone and everything handed in is answered.
-    pub fn open(store: Arc<dyn Store>) -> (Self, impl Future<Output = ()> + Send + 'static) {
+    pub fn open(
+        store: Arc<dyn Store>,
+        limits: Limits,
+        clock: Arc<dyn Clock>,
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let (waiting, requests) = mpsc::channel(WAITING_MAX);
-        (Self { waiting }, keep(store, requests))
+        let behind = Arc::new(Behind { store, room: Known::new(limits), clock });
+        (Self { waiting, behind: Arc::clone(&behind) }, keep(behind, requests))
+    }
+
+    /// Whether there is room for more.
+    pub async fn room(&self) -> Result<(), DoorError> {
+        self.behind.room().await
     }
 
     /// Stores deliveries; they are on disk when it returns.
     pub async fn accept(&self, deliveries: Vec<NewDelivery>) -> Result<(), DoorError> {
         let (answer, answered) = oneshot::channel();
         self.waiting.try_send(Request { deliveries, answer }).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => DoorError::Full,
+            mpsc::error::TrySendError::Full(_) => DoorError::Busy,
             mpsc::error::TrySendError::Closed(_) => DoorError::Closed,
         })?;
         answered.await.map_err(|_| DoorError::Closed)?
     }
 }
 
-async fn keep(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>) {
+async fn keep(behind: Arc<Behind>, mut requests: mpsc::Receiver<Request>) {
     while let Some(first) = requests.recv().await {
         let mut group = Group::default();
         group.add(first);
@@ -78,7 +110,10 @@ async fn keep(store: Arc<dyn Store>, mut requests: mpsc::Receiver<Request>) {
                 Err(_) => break,
             }
         }
-        group.commit(&*store).await;
+        match behind.room().await {
+            Ok(()) => group.commit(&*behind.store).await,
+            Err(error) => group.answer_all(&Err(error)),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod door;
 pub mod error;
 pub mod migrations;
 pub mod postgres;
+pub mod room;
 pub mod sqlite;
 #[doc(hidden)]
 pub mod testing;
@@ -24,10 +25,11 @@ pub use error::Error;
 pub use migrations::MigrationStatus;
 
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use room::Room;
 use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
-    TaskProgress,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
 };
 
 /// How memory is opened.
@@ -169,6 +171,9 @@ pub trait Store: Send + Sync {
     async fn queue_figures(&self, connection: &ConnectionName, now: Timestamp)
     -> Result<QueueFigures, Error>;
 
+    /// What room is left, and whether more than so many records wait for work.
+    async fn room(&self, backlog_max: u64) -> Result<Room, Error>;
+
     /// Records a new resync.
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error>;
 
@@ -181,8 +186,8 @@ pub trait Store: Send + Sync {
     /// Resyncs of a connection that still have records to mark or look at, oldest first.
     async fn open_resyncs(&self, connection: &ConnectionName) -> Result<Vec<Resync>, Error>;
 
-    /// Takes calls from an allowance that all instances share (I6). Returns how many: what is wanted, or what is left.
-    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error>;
+    /// Takes calls from an allowance that all instances share (I6): what is wanted, or what is left.
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<Reserved, Error>;
 
     /// Takes up a piece of scheduled work, if it is due and nobody else does it; one that was never done is due.
     async fn claim_task(&self, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error>;

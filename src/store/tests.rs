@@ -18,11 +18,13 @@ use uuid::Uuid;
 
 use super::Database::{self, Postgres, Sqlite};
 use super::door::Door;
+use super::room::Limits;
 use super::testing::TestDatabase;
 use super::types::*;
 use super::{Options, Store, open};
 use crate::domain::{
-    ConnectionName, Family, Fields, HubspotId, Kind, RecordKey, SalesforceId, System, Timestamp, Value,
+    ConnectionName, Family, Fields, HubspotId, Kind, RecordKey, SalesforceId, System, TestClock, Timestamp,
+    Value,
 };
 use crate::plan::{Agreed, Base, Category, Pair, State};
 
@@ -38,6 +40,12 @@ impl Memory {
         let database = TestDatabase::new(on).await.unwrap()?;
         let store = open_at(&database.url()).await;
         Some(Self { database, store, name: ConnectionName::parse("acme").unwrap() })
+    }
+
+    /// A door with room behind it, and its keeper.
+    fn door(&self) -> (Door, impl Future<Output = ()> + Send + 'static) {
+        let limits = Limits { free_bytes_min: 0, backlog_max: u64::MAX };
+        Door::open(Arc::clone(&self.store), limits, Arc::new(TestClock::at(at(1))))
     }
 
     async fn restart(&mut self) {

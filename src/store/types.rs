@@ -379,6 +379,15 @@ pub struct QueueFigures {
     pub oldest_due: Option<Timestamp>,
 }
 
+/// Many records at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AllOf {
+    /// All of a kind.
+    Kind(crate::domain::Kind),
+    /// The members of a HubSpot list of contacts, by its id.
+    List(String),
+}
+
 /// A resync that a person asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resync {
@@ -386,8 +395,8 @@ pub struct Resync {
     pub id: Uuid,
     /// The connection.
     pub connection: ConnectionName,
-    /// What to go through, page by page: the kind, for a resync of all. `None` when the records were named.
-    pub all_of: Option<crate::domain::Kind>,
+    /// What to go through, page by page; `None` when the records were named.
+    pub all_of: Option<AllOf>,
     /// The records named, while they are not marked yet.
     pub keys: Vec<RecordKey>,
     /// Whether to report only.
@@ -488,4 +497,13 @@ pub struct Reserve<'a> {
     pub limit: u32,
     /// How many calls are wanted.
     pub wanted: u32,
+}
+
+/// Calls taken from an allowance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// How many: what was wanted, or what was left.
+    pub calls: u32,
+    /// How many are left after them.
+    pub left: u32,
 }

@@ -133,8 +133,8 @@ fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<
                     let origin = Origin { at: now, key: *twin, creates: Some(*kind), cause: *cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
-                Step::Update { key, changes } => {
-                    let write = Write::Update { key: *key, fields: fields_of(changes) };
+                Step::Update { key, through, changes } => {
+                    let write = Write::Update { key: *key, through: *through, fields: fields_of(changes) };
                     let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
@@ -253,7 +253,14 @@ fn note_written(order: Order, written: &Written, outcome: &mut Applied) {
 impl Order {
     /// Takes the refused fields out. Returns whether there is anything left worth another attempt.
     fn reduce(&mut self, refusal: &Refusal) -> bool {
-        let refused: BTreeSet<&str> = refusal.fields.iter().map(String::as_str).collect();
+        // Salesforce takes no state without its country.
+        let states: Vec<String> = refusal
+            .fields
+            .iter()
+            .filter(|field| field.ends_with("Country"))
+            .map(|field| field.replace("Country", "State"))
+            .collect();
+        let refused: BTreeSet<&str> = refusal.fields.iter().chain(&states).map(String::as_str).collect();
         let before = self.changes.len();
         self.changes.retain(|change| !refused.contains(change.field.as_str()));
         if self.reduced
@@ -295,10 +302,11 @@ fn mark_backs(plans: &[(&Plan, Cause)], applied: &[Applied], now: Timestamp) -> 
     for (place, ((plan, cause), outcome)) in plans.iter().zip(applied).enumerate() {
         let Some(created) = outcome.created else { continue };
         for step in &plan.steps {
-            let Step::Create { twin, mark_back: Some(field), .. } = step else { continue };
+            let Step::Create { twin, mark_back: Some(field), through, .. } = step else { continue };
             let new = Value::text(created.id().to_string());
             let change = Change { field: field.clone(), old: Value::Blank, new, rule: ID_RULE, agrees: None };
-            let write = Write::Update { key: *twin, fields: fields_of(std::slice::from_ref(&change)) };
+            let fields = fields_of(std::slice::from_ref(&change));
+            let write = Write::Update { key: *twin, through: *through, fields };
             let origin = Origin { at: now, key: *twin, creates: None, cause: *cause };
             orders.push(Order::new(place, write, vec![change], &origin));
         }

@@ -1,6 +1,6 @@
 //! A connection at work: its two CRMs, and its rules as resolved against their live schemas.
 
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures::future::BoxFuture;
@@ -8,9 +8,13 @@ use futures::future::BoxFuture;
 use crate::crm::{self, Crm, FieldsByKind, Identity};
 use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
 use crate::plan::options::SyncOptions;
-use crate::plan::resolve::{Resolved, Survey, resolve};
-use crate::plan::{Category, Rules, Schema};
+use crate::plan::persons::PERSON_FIELD;
+use crate::plan::resolve::{NativeConnector, Resolved, Survey, resolve};
+use crate::plan::retry::rest_ms;
+use crate::plan::rules::NATIVE_CONNECTOR_PROPERTY;
+use crate::plan::{Category, Rules, Schema, Schemas};
 use crate::worker::Error;
+use crate::worker::sweep::Due;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
 /// one call for each kind.
@@ -43,6 +47,10 @@ pub struct Connection {
     pub sync: SyncOptions,
     /// The Salesforce field that is to hold the HubSpot id; `None` where the organization may not add fields.
     pub external_id_field: Option<String>,
+    /// Whether HubSpot's own connector may be at work in the same portal.
+    pub allow_native_connector: bool,
+    /// How often both CRMs are asked what no message told; 0 for never.
+    pub sweep_interval_ms: i64,
 }
 
 /// A connection together with what was learned of it since the start.
@@ -50,8 +58,11 @@ pub(super) struct Live {
     pub(super) settings: Connection,
     resolved: Mutex<Option<(Timestamp, Arc<Resolved>)>>,
     salesforce_author: Mutex<Option<String>>,
-    /// Milliseconds since 1970; 0 where nothing was ever refused for want of allowance.
+    /// Milliseconds since 1970; 0 where it never rested.
     rests_until: AtomicI64,
+    /// Rounds in a row in which a CRM answered nothing.
+    silent_rounds: AtomicU32,
+    pub(super) sweep_due: Due,
 }
 
 impl Live {
@@ -61,15 +72,28 @@ impl Live {
             resolved: Mutex::default(),
             salesforce_author: Mutex::default(),
             rests_until: AtomicI64::new(0),
+            silent_rounds: AtomicU32::new(0),
+            sweep_due: Due::default(),
         }
     }
 
-    /// An allowance is used up until then: claiming more would only fail more.
+    /// A CRM answered nothing in a whole round: all of it rests, longer each time, instead of every job by itself.
+    pub(super) fn rest_in_silence(&self, now: Timestamp) {
+        let rounds = self.silent_rounds.fetch_add(1, Ordering::Relaxed).saturating_add(1);
+        self.rest_until(now.plus_millis(rest_ms(rounds)));
+    }
+
+    /// Both CRMs answer.
+    pub(super) fn is_answered(&self) {
+        self.silent_rounds.store(0, Ordering::Relaxed);
+    }
+
+    /// Claiming more before then would only fail more: an allowance is used up, or a CRM does not answer.
     pub(super) fn rest_until(&self, at: Timestamp) {
         self.rests_until.fetch_max(at.as_millis(), Ordering::Relaxed);
     }
 
-    /// How long to rest for want of allowance; 0 where work can go on.
+    /// How long to rest; 0 where work can go on.
     pub(super) fn rest_ms(&self, now: Timestamp) -> u64 {
         let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
         until.millis_since(now).max(0).unsigned_abs()
@@ -106,7 +130,7 @@ impl Live {
         {
             return Ok(resolved);
         }
-        let resolved = Arc::new(self.survey().await?);
+        let resolved = Arc::new(self.survey(now).await?);
         *self.resolved.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Arc::clone(&resolved)));
         Ok(resolved)
     }
@@ -128,9 +152,9 @@ impl Live {
         forgets
     }
 
-    async fn survey(&self) -> Result<Resolved, Error> {
+    async fn survey(&self, now: Timestamp) -> Result<Resolved, Error> {
         let sync = &self.settings.sync;
-        let edition = self.identify(System::Salesforce).await?.edition;
+        let Identity { edition, trial_ends, .. } = self.identify(System::Salesforce).await?;
         let schema = |kind: Kind| async move {
             let system = kind.system();
             // An object that is hidden from us has no fields; the planner says so, and the others go on.
@@ -147,8 +171,23 @@ impl Live {
             Family::Companies => sync.companies.enabled,
             Family::Deals => sync.deals.enabled || (transitions && *kind == Kind::Opportunity),
         });
-        let schemas = futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
-        let mut survey = Survey { schemas, edition, ..Survey::default() };
+        let mut schemas: Schemas =
+            futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
+        let persons = schemas.get(&Kind::Contact).is_some_and(|schema| schema.contains_key(PERSON_FIELD));
+        if persons && !schemas.contains_key(&Kind::Account) {
+            schemas.extend([schema(Kind::Account).await?]);
+        }
+        let mut survey = Survey { schemas, edition, trial_ends, ..Survey::default() };
+        let list = sync.contacts.inclusion_list_id.trim();
+        if !list.is_empty() {
+            survey.inclusion_list = self.ask(System::Hubspot, |crm| crm.list_kind(list)).await?;
+        }
+        let has_connector = |schema: &Schema| schema.contains_key(NATIVE_CONNECTOR_PROPERTY);
+        if survey.schemas.get(&Kind::HubspotContact).is_some_and(has_connector) {
+            let wrote_at = self.ask(System::Hubspot, |crm| crm.native_connector()).await?;
+            let is_allowed = self.settings.allow_native_connector;
+            survey.native_connector = wrote_at.map(|wrote_at| NativeConnector { wrote_at, now, is_allowed });
+        }
         if sync.owners.enabled {
             survey.owners = self.ask(System::Hubspot, |crm| crm.owners()).await?;
             survey.users = self.ask(System::Salesforce, |crm| crm.owners()).await?;

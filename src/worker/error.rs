@@ -22,6 +22,9 @@ pub enum Error {
     /// The settings cannot be worked with: a person must act.
     #[error("the connection's settings do not fit the CRMs: {0}")]
     Settings(String),
+    /// HubSpot has no such list of contacts.
+    #[error("there is no list of contacts with that id")]
+    UnknownList,
     /// There is no such connection.
     #[error("there is no connection of that name")]
     UnknownConnection,

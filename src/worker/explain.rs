@@ -65,7 +65,14 @@ pub struct Pending {
 impl Subject {
     /// A record that a person asks about.
     pub(super) const fn asked_for(key: RecordKey, pair: Option<crate::plan::Pair>) -> Self {
-        Self { key, pair, manual: true, hubspot_changed_at: None, salesforce_changed_at: None }
+        Self {
+            key,
+            pair,
+            manual: true,
+            interrupted: false,
+            hubspot_changed_at: None,
+            salesforce_changed_at: None,
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! transaction. A crash after any line is covered: before the writes nothing happened; during them every step repeats
 //! harmlessly; after them the next view is equal on both sides and plans nothing.
 //!
+//! Between two rounds a resync or a sweep takes a step: both mark records dirty and leave the rest to the rounds.
+//!
 //! One round of a connection runs at a time; its parallelism is in its calls. That bounds what is in memory and keeps two rounds
 //! from planning records that turn out to belong together.
 
@@ -14,9 +16,11 @@ mod error;
 mod explain;
 mod finish;
 mod gather;
+mod purse;
 mod resync;
 mod round;
 mod run;
+mod sweep;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +31,7 @@ use uuid::Uuid;
 pub use connection::{Connection, Mode};
 pub use error::Error;
 pub use explain::{Explanation, Linked, Pending, Reason};
+pub use purse::SharedPurse;
 
 use crate::domain::{Clock, ConnectionName, System};
 use crate::plan::resolve::Finding;

@@ -5,25 +5,33 @@
 
 use std::collections::BTreeMap;
 
+use tracing::warn;
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
+use crate::crm::{self, Page};
+use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
 use crate::plan::{Step, plan};
-use crate::store::types::{Mark, Resync};
+use crate::store::types::{AllOf, Mark, Resync};
 use crate::worker::connection::Live;
 use crate::worker::gather::{Gathered, Sources, Subject, gather};
 use crate::worker::{Error, Worker};
 
 impl Worker {
-    /// Records a resync of named records, or of all of one kind; the rounds take it from there. Returns it as recorded.
+    /// Records a resync of named records, or of all of one kind or list; the rounds take it from there. Returns it as recorded.
     pub async fn resync(
         &self,
         connection: &ConnectionName,
         keys: Vec<RecordKey>,
-        all_of: Option<Kind>,
+        all_of: Option<AllOf>,
         dry_run: bool,
     ) -> Result<Resync, Error> {
-        self.live(connection)?;
+        let live = self.live(connection)?;
+        if let Some(AllOf::List(list)) = &all_of {
+            let system = System::Hubspot;
+            let kind = live.crm(system).list_kind(list).await;
+            let kind = kind.map_err(|source| Error::Crm { system, source })?;
+            kind.filter(|kind| kind.of_contacts).ok_or(Error::UnknownList)?;
+        }
         let resync = Resync {
             id: Uuid::now_v7(),
             connection: connection.clone(),
@@ -94,13 +102,25 @@ impl Worker {
 
 /// The next records of a resync; moves its cursor.
 async fn next_page(live: &Live, resync: &mut Resync) -> Result<Vec<RecordKey>, Error> {
-    let Some(kind) = resync.all_of else {
-        resync.complete = true;
-        return Ok(std::mem::take(&mut resync.keys));
+    let after = resync.cursor.as_deref();
+    let (system, page) = match &resync.all_of {
+        None => {
+            resync.complete = true;
+            return Ok(std::mem::take(&mut resync.keys));
+        }
+        Some(AllOf::Kind(kind)) => (kind.system(), live.crm(kind.system()).list(*kind, after).await),
+        Some(AllOf::List(list)) => {
+            (System::Hubspot, live.crm(System::Hubspot).list_members(list, after).await)
+        }
     };
-    let system = kind.system();
-    let page = live.crm(system).list(kind, resync.cursor.as_deref()).await;
-    let page = page.map_err(|source| Error::Crm { system, source })?;
+    let page = match page {
+        // The list is gone, or the object hidden from us, since it was asked for: what was found so far is what there is.
+        Err(crm::Error::Refused(refusal)) => {
+            warn!(connection = %live.settings.name, crm.code = refusal.code, "A resync ends early: {system} refuses its next page");
+            Page { keys: Vec::new(), next: None, total: None }
+        }
+        page => page.map_err(|source| Error::Crm { system, source })?,
+    };
     resync.complete = page.next.is_none();
     resync.cursor = page.next;
     resync.total = resync.total.saturating_add(page.keys.len() as u64);
@@ -112,7 +132,7 @@ fn count_steps(steps: &[Step], preview: &mut BTreeMap<String, u64>) {
         match step {
             Step::Link { .. } => count(preview, "links", 1),
             Step::Create { kind, .. } => count(preview, &format!("creates_in_{}", kind.system()), 1),
-            Step::Update { key, changes } => {
+            Step::Update { key, changes, .. } => {
                 count(preview, &format!("updates_in_{}", key.system()), 1);
                 let clears = changes.iter().filter(|change| change.new.is_blank()).count();
                 count(preview, &format!("cleared_values_in_{}", key.system()), clears as u64);

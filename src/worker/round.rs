@@ -79,6 +79,12 @@ impl Worker {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
         let gathered = gather(&sources, &subjects).await?;
+        let silent = gathered.iter().all(Gathered::is_silent);
+        if silent {
+            live.rest_in_silence(now);
+        } else {
+            live.is_answered();
+        }
         // An owner who is new to us may well be known to both CRMs by now.
         let resolved = &self.resolved_for(live, resolved, &gathered, now).await?;
         let rules = &resolved.rules;
@@ -88,6 +94,9 @@ impl Worker {
         let mut conclusions = Vec::with_capacity(claimed.len());
         for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
             conclusions.push(match (gathered, planned) {
+                (Gathered::Failed(..), _) if silent => {
+                    Conclusion { finished: finish::released(claimed), unauthorized: None }
+                }
                 (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
                 (_, Some(Planned { view, plan })) => {
                     finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)
@@ -196,6 +205,7 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     Subject {
         key: claimed.jobs[0].key,
         pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
+        interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
         manual: claimed.jobs.iter().any(|job| matches!(job.cause, Cause::Resync(_))),
         hubspot_changed_at: changed_at(System::Hubspot),
         salesforce_changed_at: changed_at(System::Salesforce),

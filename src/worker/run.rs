@@ -16,7 +16,8 @@ use crate::worker::{Error, Worker};
 /// How long a connection rests after a CRM or the database could not be reached outside a record's own work.
 const REST_AFTER_FAILURE_MS: u64 = 5_000;
 
-/// How long a connection without access rests before it tries its credentials again; long enough not to lock the user out.
+/// How long a connection without access, or with settings that do not fit, rests before it tries again; long enough not to lock the user
+/// out.
 const REST_WITHOUT_ACCESS_MS: u64 = 3 * 60 * 1_000;
 
 /// The most rounds one [`Worker::drain`] makes before it reports that work does not end; a bound for tests and the demo.
@@ -61,12 +62,13 @@ impl Worker {
 
     /// Does whatever is due for a connection.
     async fn turn(&self, live: &Live) -> Result<Turn, Error> {
+        self.begin_sweeps(live).await?;
         match self.store.connection_state(&live.settings.name).await? {
             ConnectionState::Running => {}
-            ConnectionState::Paused | ConnectionState::Refused(_) => {
-                return Ok(Turn::Idle { rest_ms: self.options.poll_ms });
+            ConnectionState::Paused => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
+            ConnectionState::Unauthorized(_) | ConnectionState::Refused(_) => {
+                return self.try_again(live).await;
             }
-            ConnectionState::Unauthorized(_) => return self.try_access(live).await,
         }
         let rest_ms = live.rest_ms(self.clock.now());
         if rest_ms > 0 {
@@ -76,8 +78,10 @@ impl Worker {
         for family in Family::ALL {
             worked += self.round(live, family).await?;
         }
-        // Live changes go ahead of resyncs: a page is taken only when the round was not full.
-        if worked < self.round_limit() && self.advance_resyncs(live).await? {
+        // Live changes go ahead of resyncs and sweeps: a page is taken only when the round was not full.
+        if worked < self.round_limit()
+            && (self.advance_resyncs(live).await? || self.advance_sweeps(live).await?)
+        {
             return Ok(Turn::Worked);
         }
         if worked > 0 {
@@ -89,14 +93,20 @@ impl Worker {
         Ok(Turn::Idle { rest_ms: self.options.poll_ms.min(until_next.unsigned_abs()) })
     }
 
-    /// A connection without access comes back by itself when its credentials work again.
-    async fn try_access(&self, live: &Live) -> Result<Turn, Error> {
+    /// A connection without access, or with settings that do not fit, comes back by itself when both are mended.
+    async fn try_again(&self, live: &Live) -> Result<Turn, Error> {
         for system in [System::Hubspot, System::Salesforce] {
             match live.identify(system).await {
                 Ok(_) => {}
                 Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: REST_WITHOUT_ACCESS_MS }),
                 Err(error) => return Err(error),
             }
+        }
+        live.forget_rules();
+        match live.resolve(self.clock.now()).await {
+            Ok(resolved) if resolved.refusal().is_none() => {}
+            Ok(_) | Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: REST_WITHOUT_ACCESS_MS }),
+            Err(error) => return Err(error),
         }
         self.store
             .set_connection_state(&live.settings.name, &ConnectionState::Running, self.clock.now())
@@ -112,7 +122,7 @@ impl Worker {
                 ConnectionState::Unauthorized(format!("{system}: {reason}"))
             }
             Error::Settings(reason) => ConnectionState::Refused(reason.clone()),
-            Error::Crm { .. } | Error::Store(_) | Error::UnknownConnection => return,
+            Error::Crm { .. } | Error::Store(_) | Error::UnknownConnection | Error::UnknownList => return,
         };
         if let Err(error) = self.store.set_connection_state(connection, &state, self.clock.now()).await {
             error!(%connection, error = %Chain(&error), "Could not record how the connection stands");
@@ -124,6 +134,7 @@ impl Worker {
         for _ in 0..DRAIN_ROUNDS_MAX {
             let mut worked = false;
             for live in self.connections.values() {
+                self.begin_sweeps(live).await?;
                 let state = self.store.connection_state(&live.settings.name).await?;
                 if state != ConnectionState::Running || live.rest_ms(self.clock.now()) > 0 {
                     continue;
@@ -132,6 +143,7 @@ impl Worker {
                     worked |= self.round(live, family).await? > 0;
                 }
                 worked |= self.advance_resyncs(live).await?;
+                worked |= self.advance_sweeps(live).await?;
             }
             if !worked {
                 return Ok(());

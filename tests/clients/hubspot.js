@@ -67,6 +67,29 @@ async function main() {
     const all = await contacts.getAll(2, undefined, ['email']);
     assert.ok(all.some((contact) => contact.id === id));
   });
+  await check('a search finds what changed of late, page by page', async () => {
+    const since = { propertyName: 'lastmodifieddate', operator: 'GTE', value: `${Date.now() - 60_000}` };
+    const sort = JSON.stringify({ propertyName: 'lastmodifieddate', direction: 'ASCENDING' });
+    const request = { filterGroups: [{ filters: [since] }], sorts: [sort], properties: ['email'], limit: 1 };
+    const first = await contacts.searchApi.doSearch(request);
+    assert.ok(first.total >= 1 && first.results.length === 1);
+    const future = { ...since, value: `${Date.now() + 60_000}` };
+    const none = await contacts.searchApi.doSearch({ ...request, filterGroups: [{ filters: [future] }] });
+    assert.strictEqual(none.total, 0);
+    assert.strictEqual(await status(contacts.searchApi.doSearch({ ...request, limit: 201 })), 400);
+  });
+  await check('deleted records have a list of their own, properties a history', async () => {
+    const deleted = await contacts.basicApi.getPage(10, undefined, ['email'], undefined, undefined, true);
+    assert.ok(deleted.results.length >= 3 && deleted.results.every((result) => result.archived && result.archivedAt));
+    const read = await contacts.batchApi.read({ properties: [], propertiesWithHistory: ['firstname'], inputs: [{ id }] });
+    const values = read.results[0].propertiesWithHistory.firstname.map((version) => version.value);
+    assert.deepStrictEqual(values, ['', 'Ada']);
+  });
+  await check('members of a list come in the order in which they joined', async () => {
+    await post(`${url}/_control/list`, { list: '77', members: [Number(id)] });
+    const page = await person.crm.lists.membershipsApi.getPageOrderedByAddedToListDate('77', undefined, undefined, 100);
+    assert.deepStrictEqual(page.results.map((member) => member.recordId), [id]);
+  });
   await check('properties describe themselves', async () => {
     const properties = await person.crm.properties.coreApi.getAll('contacts');
     const email = properties.results.find((property) => property.name === 'email');

@@ -25,7 +25,7 @@ fn with_configuration(text: &str) -> (tempfile::TempDir, String) {
 }
 
 fn good(database: &TestDatabase) -> String {
-    crate::harness::configuration(database, ("http://127.0.0.1:1", "http://127.0.0.1:1"), "")
+    crate::harness::Setup::default().configuration(database, ("http://127.0.0.1:1", "http://127.0.0.1:1"))
 }
 
 /// A database of a kind, for tests that wait for nothing else.

@@ -14,7 +14,7 @@ use hubforce::store::Database;
 use hubforce::store::testing::TestDatabase;
 use rstest::rstest;
 
-use crate::harness::{self, PATH_TOKEN, PUBLIC_URL, SECRET, configuration, serve};
+use crate::harness::{self, PATH_TOKEN, PUBLIC_URL, SECRET, Setup, serve};
 
 /// How many contacts are born while the process is killed.
 const CONTACTS: usize = 300;
@@ -76,7 +76,8 @@ impl Outside {
             let stop = shutdown.stop.clone();
             shutdown.tasks.spawn(async move { courier::carry(vendor, stop).await.unwrap() });
         }
-        let text = configuration(&database, (&hubspot_url, &salesforce_url), "")
+        let text = Setup::default()
+            .configuration(&database, (&hubspot_url, &salesforce_url))
             .replace("127.0.0.1:0", &format!("127.0.0.1:{port}"))
             .replace(PUBLIC_URL, &base)
             .replace("[[connections]]", "[worker]\nlease_seconds = 5\n[[connections]]");

@@ -1,8 +1,10 @@
 //! What organizations of other kinds can and cannot do, as stories.
 
 use hubforce::emulator::salesforce::Options;
+use hubforce::plan::Category;
+use hubforce::store::types::JobState;
 
-use crate::harness::TestApp;
+use crate::harness::{Setup, TestApp};
 use crate::people::ADA;
 
 fn edition(name: &str) -> Options {
@@ -59,4 +61,49 @@ async fn r_014_an_object_that_is_hidden_does_not_sync_and_the_others_do() {
     let findings = app.worker.inspect(&app.name).await.unwrap();
     assert!(findings.iter().any(|finding| finding.text.contains("R-014")), "{findings:?}");
     app.end().await;
+}
+
+#[tokio::test]
+async fn r_013_what_our_user_may_not_do_is_said_before_it_is_tried_and_parked_when_it_is() {
+    let app = TestApp::start().await;
+    app.salesforce.restrict_object("Lead");
+    let findings = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();
+    assert!(findings.contains("may not create or change Lead records (R-013)"), "{findings}");
+    app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    let parked = app.jobs(Some(JobState::Parked)).await;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].error.as_ref().unwrap().0, Category::FieldPermission);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn r_004_a_trial_organization_works_until_it_ends_and_is_told_so() {
+    let ends = "2026-12-24T00:00:00.000+0000";
+    let trial = Options { trial_ends: Some(ends.to_owned()), ..Options::default() };
+    let app = TestApp::in_organization("", trial).await;
+    app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    assert_eq!(app.salesforce.ids("Lead").len(), 1);
+    let findings = app.worker.inspect(&app.name).await.unwrap();
+    assert!(findings.iter().any(|finding| finding.text.contains(ends)), "{findings:?}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn hubspots_own_connector_at_work_in_the_portal_is_refused_unless_that_is_wanted() {
+    for (allowed, days, leads) in [(false, 0, 0), (true, 0, 1), (false, 15, 1)] {
+        let connection = format!("allow_native_connector = {allowed}");
+        let app = TestApp::set_up(Setup { connection, ..Setup::default() }).await;
+        let contact = app.hubspot.create(&ADA).unwrap();
+        app.hubspot.sync_natively(contact).unwrap();
+        app.clock.advance_millis(days * 86_400_000);
+        app.deliver().await;
+        let findings = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();
+        assert_eq!(findings.contains("own connector"), days == 0, "{findings}");
+        let worked = app.worker.drain().await;
+        assert_eq!(worked.is_ok(), leads == 1, "{worked:?}");
+        assert_eq!(app.salesforce.ids("Lead").len(), leads, "allowed {allowed}, {days} days later");
+        app.stop().await;
+    }
 }

@@ -2,6 +2,7 @@
 
 use hubforce::domain::Clock;
 use hubforce::emulator::Vendor;
+use hubforce::emulator::hubspot::Options;
 
 use crate::harness::TestApp;
 use crate::people::linked;
@@ -186,4 +187,93 @@ async fn r_069_and_r_070_the_survivor_of_a_merge_in_hubspot_takes_over_the_pair(
         assert_eq!(app.hubspot.ids(), [survivor]);
         app.end().await;
     }
+}
+
+#[tokio::test]
+async fn r_051_a_deleted_contact_deletes_its_lead_where_that_is_set() {
+    for (setting, left) in [("delete_in_salesforce = true", 0), ("", 1)] {
+        let app = TestApp::with(setting).await;
+        let (contact, lead) = linked(&app).await;
+        assert!(app.hubspot.delete(contact));
+        app.settle().await;
+        assert_eq!(app.salesforce.ids("Lead").len(), left, "{setting}");
+        let (_, audit) = app.ask("GET", "/v1/connections/acme/audit", "").await;
+        assert_eq!(audit.to_string().contains("R-051"), left == 0, "{audit}");
+        if left == 0 {
+            // Somebody wants the lead all the same: it is deleted once.
+            app.clock.advance_millis(1_000);
+            app.salesforce.undelete("Lead", &lead).unwrap();
+            app.salesforce.update("Lead", &lead, &[("City", "Rome")]).unwrap();
+            app.settle().await;
+            assert_eq!(app.salesforce.ids("Lead"), [lead]);
+        }
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_070_a_merge_in_hubspot_deletes_nothing_even_where_deletions_do() {
+    // What batched reads say of merged records is not documented: here they look deleted.
+    let portal = Options { batches_hide_merges: true, ..Options::default() };
+    let app = TestApp::in_portal("delete_in_salesforce = true", portal).await;
+    let (contact, _) = linked(&app).await;
+    let other = app.hubspot.create(&[("email", "king@example.com"), ("lastname", "King")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.salesforce.ids("Lead").len(), 2);
+    app.clock.advance_millis(1_000);
+    app.hubspot.merge(contact, other).unwrap();
+    app.settle().await;
+    assert_eq!(app.salesforce.ids("Lead").len(), 2, "nothing is merged or deleted in Salesforce");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_056_a_record_out_of_the_recycle_bin_goes_on_where_it_was() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.undelete("Lead", &lead).unwrap();
+    app.salesforce.update("Lead", &lead, &[("Phone", "7")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"), "what was held back comes, too");
+    assert_eq!(app.hubspot.property(contact, "phone").as_deref(), Some("7"));
+    assert_eq!((app.hubspot.ids().len(), app.salesforce.ids("Lead").len()), (1, 1));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_071_and_r_072_a_merge_in_salesforce_merges_nobody_in_hubspot() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    let other = [("LastName", "King"), ("Company", "Engines"), ("Email", "king@example.com")];
+    let other = app.salesforce.create("Lead", &other).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &other, &lead).unwrap();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.ids().len(), 2, "R-071: both contacts stay");
+    let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+    let (_, record) = app.ask("GET", &path, "").await;
+    assert_eq!(record["state"], "stopped", "{record}");
+    assert!(record.to_string().contains("Merged in Salesforce"), "R-072: {record}");
+    assert_eq!(app.lead_field(&other, "City"), None, "the survivor has a contact of its own");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_080_the_contact_of_a_converted_lead_is_known_whatever_address_its_twin_has_by_now() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    let heir = app.salesforce.convert(&lead).unwrap();
+    app.hubspot.update(contact, &[("email", "countess@example.com")]).unwrap();
+    // The message about the new contact comes first, and nobody in HubSpot has its address any more.
+    app.settle().await;
+    assert_eq!(app.hubspot.ids(), [contact], "nobody is made a second time");
+    assert_eq!(app.salesforce.field("Contact", &heir, "Email").as_deref(), Some("countess@example.com"));
+    app.end().await;
 }

@@ -5,8 +5,11 @@ use axum::http::Request;
 use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use hubforce::domain::Clock;
+use tower::ServiceExt;
 
-use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, TOKEN, TestApp, VIEWER};
+use rstest::rstest;
+
+use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, Setup, TOKEN, TestApp, VIEWER};
 
 fn signed(app: &TestApp, body: &[u8], secret: &str, off_ms: i64) -> Request<Body> {
     let timestamp = (app.clock.now().as_millis() + off_ms).to_string();
@@ -143,6 +146,42 @@ async fn i_1_a_store_that_cannot_write_answers_503() {
     assert_eq!(app.send(ready).await.0, 503);
     let lives = Request::get("/healthz").body(Body::empty()).unwrap();
     assert_eq!(app.send(lives).await.0, 200);
+}
+
+#[rstest]
+#[case("queue", 2, Setup { server: "backlog_max = 1", ..Setup::default() })]
+#[case("disk", 0, Setup { free_mb_min: 1_000_000_000_000, ..Setup::default() })]
+#[tokio::test]
+async fn i_1_what_there_is_no_room_for_is_turned_away_and_taken_later(
+    #[case] part: &str,
+    #[case] waiting: usize,
+    #[case] setup: Setup,
+) {
+    let app = TestApp::set_up(setup).await;
+    for n in 0..waiting {
+        app.hubspot.create(&[("email", &format!("{n}@example.com")), ("lastname", "A")]).unwrap();
+    }
+    app.deliver().await;
+    // What is known of the room is a second old at most.
+    app.clock.advance_millis(1_000);
+    let body = format!("[{}]", event(1_234_567, "7"));
+    let answer = app.router.clone().oneshot(signed(&app, body.as_bytes(), SECRET, 0)).await.unwrap();
+    assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"5".parse().unwrap()));
+    let (status, ready) = app.send(Request::get("/readyz").body(Body::empty()).unwrap()).await;
+    assert_eq!(status, 503);
+    assert!(
+        String::from_utf8(ready.to_vec()).unwrap().contains(&format!(r#""failing":"{part}""#)),
+        "{ready:?}"
+    );
+    if part == "disk" {
+        assert_eq!(app.jobs(None).await, []);
+        return app.stop().await;
+    }
+    app.worker.drain().await.unwrap();
+    app.clock.advance_millis(1_000);
+    assert_eq!(app.send(signed(&app, body.as_bytes(), SECRET, 0)).await.0, 200);
+    assert_eq!(app.send(Request::get("/readyz").body(Body::empty()).unwrap()).await.0, 200);
+    app.stop().await;
 }
 
 #[tokio::test]

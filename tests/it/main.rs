@@ -1,6 +1,7 @@
 //! Stories through the doors: a signed webhook in, the emulators' state and call count out.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod agreement;
 mod cli;
 mod companies;
 mod convergence;
@@ -9,6 +10,7 @@ mod crash;
 mod deals;
 mod editions;
 mod fates;
+mod fields;
 mod first_load;
 mod harness;
 mod inclusion;
@@ -19,7 +21,18 @@ mod openapi;
 mod optout;
 mod owners;
 mod people;
+mod people_at_work;
+mod persons;
 mod portals;
 mod refusals;
 mod rules;
+mod simulation;
 mod stores;
+mod sweep;
+mod sweep_pages;
+mod sweep_steps;
+
+#[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]
+fn asked_for(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}

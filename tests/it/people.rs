@@ -213,7 +213,7 @@ async fn r_062_the_first_of_several_is_taken_or_a_person_chooses() {
 }
 
 #[tokio::test]
-async fn r_063_and_r_064_the_most_recently_updated_record_becomes_the_twin() {
+async fn r_063_r_064_and_r_079_the_most_recently_updated_record_becomes_the_twin() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;
     app.settle_after(5_000).await;

@@ -4,7 +4,7 @@ use hubforce::domain::Clock;
 use hubforce::emulator::salesforce::Options;
 use hubforce::emulator::{Answer, Vendor};
 
-use crate::harness::TestApp;
+use crate::harness::{Setup, TestApp};
 use crate::people::ADA;
 
 /// The second portal's key on the same objects.
@@ -18,7 +18,7 @@ async fn two(settings: &str) -> (TestApp, TestApp) {
         ..Options::default()
     };
     let first = TestApp::in_organization("", organization).await;
-    let second = first.beside(settings, KEY).await;
+    let second = first.beside(&Setup { external_id_field: Some(KEY), ..Setup::with(settings) }).await;
     (first, second)
 }
 

@@ -64,17 +64,8 @@ async fn r_295_hubspot_refuses_a_batch_for_one_value_and_the_others_are_written(
 #[tokio::test]
 async fn r_283_an_unavailable_crm_is_tried_again_later() {
     let app = TestApp::start().await;
-    let fault = |status| Fault {
-        method: None,
-        path: "/composite".to_owned(),
-        skip: 0,
-        times: 1,
-        status: Some(status),
-        body: None,
-        delay_ms: 0,
-        applied_but_unanswered: false,
-    };
-    app.salesforce.control().add_fault(fault(503));
+    let fault = r#"{ "method": "PATCH", "path": "/composite", "status": 503 }"#;
+    app.salesforce.control().add_fault(serde_json::from_str(fault).unwrap());
     create(&app, 0, "Fine");
     app.settle().await;
     assert_eq!(app.jobs(Some(JobState::Waiting)).await.len(), 1);
@@ -119,5 +110,102 @@ async fn a_session_that_ran_out_is_renewed() {
     create(&app, 1, "Fine");
     app.settle().await;
     assert_eq!(app.salesforce.ids("Lead").len(), 2);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_078_a_duplicate_rule_that_blocks_parks_the_create_and_one_that_alerts_does_not() {
+    for blocks in [true, false] {
+        let app = TestApp::start().await;
+        let other = [("LastName", "P"), ("Company", "C"), ("Phone", "7")];
+        app.salesforce.create("Lead", &other).unwrap();
+        if blocks {
+            app.salesforce.block_duplicates("Lead", "Phone");
+        } else {
+            app.salesforce.refuse_duplicates("Lead", "Phone");
+        }
+        app.hubspot.create(&[("email", "ada@example.com"), ("lastname", "L"), ("phone", "7")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.salesforce.ids("Lead").len(), if blocks { 1 } else { 2 });
+        let parked = app.jobs(Some(JobState::Parked)).await;
+        let headings: Vec<Category> = parked.iter().map(|job| job.error.as_ref().unwrap().0).collect();
+        assert_eq!(headings, if blocks { vec![Category::Duplicate] } else { vec![] });
+        app.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
+    let app = TestApp::with("[connections.sync.companies]\nenabled = true").await;
+    app.hubspot.drop_events(u32::MAX);
+    for n in 0..250 {
+        app.hubspot.create_in("companies", &[("name", &format!("C{n}"))]).unwrap();
+    }
+    app.deliver().await;
+    let fault = r#"{ "method": "GET", "path": "/companies", "skip": 2, "status": 503 }"#;
+    app.hubspot.control().add_fault(serde_json::from_str::<Fault>(fault).unwrap());
+    let body = r#"{"kind": "company", "all": true}"#;
+    let (status, started) = app.ask("POST", "/v1/connections/acme/resync", body).await;
+    assert_eq!(status, 202);
+    assert!(app.worker.drain().await.is_err(), "a page was not to be had");
+    app.worker.drain().await.unwrap();
+    assert_eq!(app.salesforce.ids("Account").len(), 250);
+    let path = format!("/v1/connections/acme/resyncs/{}", started["id"].as_str().unwrap());
+    let (_, resync) = app.ask("GET", &path, "").await;
+    assert_eq!((&resync["state"], &resync["done"]), (&"finished".into(), &250.into()), "{resync}");
+    assert_eq!(app.hubspot.control().calls_to("list"), 3, "no page is read twice");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn i_5_a_new_record_that_changes_before_its_create_is_known_to_have_happened_is_linked() {
+    let settings = "[connections.sync.companies]\nenabled = true\n[connections.sync.deals]\nenabled = true";
+    let app = TestApp::with(settings).await;
+    let fields = [("Name", "Engine"), ("StageName", "Closed Won"), ("CloseDate", "2026-12-31")];
+    let lost = r#"{ "path": "/batch/create", "times": 2, "applied_but_unanswered": true }"#;
+    app.hubspot.control().add_fault(serde_json::from_str::<Fault>(lost).unwrap());
+    app.salesforce.create("Opportunity", &fields).unwrap();
+    app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
+    app.settle().await;
+    let (deal, company) = (app.hubspot.ids_in("deals")[0], app.hubspot.ids_in("companies")[0]);
+    // Both creates wait for another look at what came of them; people are quicker.
+    app.hubspot.update_in("deals", deal, &[("amount", "7")]).unwrap();
+    app.hubspot.update_in("companies", company, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!((app.salesforce.ids("Opportunity").len(), app.hubspot.ids_in("deals").len()), (1, 1));
+    let account = app.salesforce.ids("Account");
+    assert_eq!(account.len(), 1);
+    assert_eq!(app.salesforce.field("Account", &account[0], "BillingCity").as_deref(), Some("Bonn"));
+    app.settle_after(60_000).await;
+    assert_eq!((app.hubspot.ids_in("deals").len(), app.hubspot.ids_in("companies").len()), (1, 1));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_day_without_a_crm_parks_nothing_and_is_made_good_once_for_each_record() {
+    let app = TestApp::start().await;
+    let contacts: Vec<u64> = (0..5).map(|n| create(&app, n, "Fine")).collect();
+    app.settle().await;
+    let down = r#"{ "path": "/services", "times": 1000000, "status": 503 }"#;
+    app.salesforce.control().add_fault(serde_json::from_str::<Fault>(down).unwrap());
+    for hour in 0..24 {
+        for contact in &contacts {
+            app.hubspot.update(*contact, &[("city", &format!("City {hour}"))]).unwrap();
+        }
+        app.deliver().await;
+        for _ in 0..30 {
+            app.clock.advance_millis(2 * 60_000);
+            // What cannot be asked is an error of the round; it rests and goes on.
+            let _ = app.worker.drain().await;
+        }
+    }
+    assert_eq!(app.jobs(Some(JobState::Due)).await.len(), contacts.len(), "nothing waits for a person");
+    app.salesforce.control().reset();
+    app.forget_calls();
+    app.settle_after(60_000).await;
+    for lead in app.salesforce.ids("Lead") {
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("City 23"));
+    }
+    assert_eq!(app.writes(), 1, "the newest state of all of them in one call");
     app.end().await;
 }

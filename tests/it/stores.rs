@@ -60,7 +60,7 @@ async fn a_resync_of_every_kind_counts_every_record(#[values(Sqlite, Postgres)] 
 async fn several_instances_share_the_work_and_double_nothing(#[values(Sqlite, Postgres)] on: Database) {
     const N: usize = 400;
     let Some(app) = TestApp::on(on, "").await else { return };
-    let others = [app.another_instance().await, app.another_instance().await];
+    let others = [app.another().await.worker, app.another().await.worker];
     for n in 0..N {
         app.hubspot.create(&[("email", &format!("p{n}@example.com")), ("lastname", "P")]).unwrap();
     }

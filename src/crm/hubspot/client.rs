@@ -9,17 +9,19 @@ use reqwest::Method;
 use serde::de::DeserializeOwned;
 
 use crate::crm::hubspot::answers::error_of;
+use crate::crm::hubspot::changes::Pace;
 use crate::crm::hubspot::people::Pipelines;
 use crate::crm::hubspot::wire::{
     AccountDetails, BatchAnswer, BatchArchive, BatchRead, Id, ListAnswer, NextPage, Object, Properties,
 };
-use crate::crm::limiter::{Allowance, Limiter};
+use crate::crm::limiter::{Allowance, Limiter, Purse};
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
-use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
-use crate::domain::{Clock, Kind, Record, RecordId, RecordKey, Secret, System};
-use crate::plan::Schema;
+use crate::crm::{Asked, Crm, Error, FieldsByKind, Found, Identity, Page, Search, Traces, Write, Written};
+use crate::domain::{Clock, Kind, Record, RecordId, RecordKey, Secret, System, Timestamp};
 use crate::plan::owners::Owner;
+use crate::plan::resolve::ListKind;
 use crate::plan::stages::PipelineStage;
+use crate::plan::{Category, Schema};
 
 /// The most records in one batch call.
 pub(super) const BATCH_MAX: usize = 100;
@@ -49,6 +51,7 @@ pub struct HubspotClient {
     transport: Transport,
     clock: Arc<dyn Clock>,
     limiter: Limiter,
+    pace: Pace,
 }
 
 /// By what records are asked for.
@@ -69,9 +72,17 @@ const FURTHER_ADDRESSES: &str = "hs_additional_emails";
 
 impl HubspotClient {
     /// A client; nothing is called yet.
-    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>) -> Self {
-        let limiter = Limiter::new(options.allowance);
-        Self { options, transport, clock, limiter }
+    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>, purse: Arc<dyn Purse>) -> Self {
+        let limiter = Limiter::new(System::Hubspot, options.allowance, purse);
+        Self { options, transport, clock, limiter, pace: Pace::default() }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    pub(super) const fn pace(&self) -> &Pace {
+        &self.pace
     }
 
     /// The path of an API family, in the configured style.
@@ -104,7 +115,7 @@ impl HubspotClient {
         url: String,
         body: Body,
     ) -> Result<Answer, Error> {
-        self.limiter.take(self.clock.now())?;
+        self.limiter.take(self.clock.now()).await?;
         let token = Some(&self.options.access_token);
         let call = Call { system: System::Hubspot, endpoint, method, url, token, headers: Vec::new(), body };
         let answer = self.transport.send(call).await?;
@@ -283,6 +294,7 @@ impl Crm for HubspotClient {
             author: Some(self.options.app_id.to_string()),
             time_zone: details.time_zone,
             edition: details.account_type,
+            trial_ends: None,
         })
     }
 
@@ -316,9 +328,18 @@ impl Crm for HubspotClient {
         keys.iter().map(|key| found.remove(key).unwrap_or(Found::Absent)).collect()
     }
 
+    async fn survivor_of(&self, key: RecordKey) -> Result<Option<RecordKey>, Error> {
+        let url = self.objects(key.kind(), &format!("/{}?properties=hs_object_id", key.id()));
+        match self.get::<Object>("read", url).await {
+            Ok(object) => Ok(object.key(key.kind()).filter(|survivor| *survivor != key)),
+            Err(Error::Refused(refusal)) if refusal.category == Category::RecordUnavailable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>> {
         // What to ask: each unique property of each kind with the values wanted of it.
-        let mut wanted: BTreeMap<Asked<'_>, Vec<String>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Unique<'_>, Vec<String>> = BTreeMap::new();
         for (asked, value) in searches.iter().flat_map(asked_of) {
             wanted.entry(asked).or_default().push(value);
         }
@@ -349,6 +370,18 @@ impl Crm for HubspotClient {
         self.members_of(list, keys).await
     }
 
+    async fn list_members(&self, list: &str, after: Option<&str>) -> Result<Page, Error> {
+        self.page_of_list(list, after).await
+    }
+
+    async fn native_connector(&self) -> Result<Option<Timestamp>, Error> {
+        self.native_write().await
+    }
+
+    async fn list_kind(&self, list: &str) -> Result<Option<ListKind>, Error> {
+        self.kind_of_list(list).await
+    }
+
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
         self.write_all(writes).await
     }
@@ -365,13 +398,26 @@ impl Crm for HubspotClient {
         let next = answer.paging.and_then(|paging| paging.next).map(|next| next.after);
         Ok(Page { keys, next, total: None })
     }
+
+    async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>> {
+        self.changes_of(asked, fields).await
+    }
+
+    async fn edited(
+        &self,
+        keys: &[RecordKey],
+        fields: &FieldsByKind,
+        since: Timestamp,
+    ) -> Vec<Result<bool, Error>> {
+        self.edited_since(keys, fields, since).await
+    }
 }
 
 /// A unique property of a kind.
-type Asked<'a> = (Kind, &'a str);
+type Unique<'a> = (Kind, &'a str);
 
 /// The unique properties a search asks, with the value wanted of each.
-fn asked_of(search: &Search) -> Vec<(Asked<'_>, String)> {
+fn asked_of(search: &Search) -> Vec<(Unique<'_>, String)> {
     let of = |kind: Kind| {
         let address = search.address.as_ref().filter(|_| kind == Kind::HubspotContact);
         let address = address.map(|address| ((kind, "email"), address.to_lowercase()));
@@ -383,7 +429,7 @@ fn asked_of(search: &Search) -> Vec<(Asked<'_>, String)> {
 
 fn answer_to(
     search: &Search,
-    found: &BTreeMap<Asked<'_>, Result<BTreeMap<String, Record>, Error>>,
+    found: &BTreeMap<Unique<'_>, Result<BTreeMap<String, Record>, Error>>,
 ) -> Result<Vec<Record>, Error> {
     let mut records: Vec<Record> = Vec::new();
     for (asked, value) in asked_of(search) {

@@ -1,14 +1,21 @@
-//! Memberships of lists, a hundred records a call.
+//! Lists and their memberships.
 
 use std::collections::HashSet;
 
 use futures::future::{BoxFuture, FutureExt};
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 
-use crate::crm::Error;
 use crate::crm::hubspot::client::{BATCH_MAX, HubspotClient};
+use crate::crm::hubspot::wire::{NextPage, Paging};
 use crate::crm::transport::side_by_side;
-use crate::domain::RecordKey;
+use crate::crm::{Error, Page};
+use crate::domain::{Kind, RecordKey};
+use crate::plan::Category;
+use crate::plan::resolve::ListKind;
+
+/// The most members in one page.
+const MEMBERS_MAX: usize = 250;
 
 /// The type of contacts in the lists API.
 const CONTACTS: &str = "0-1";
@@ -44,7 +51,58 @@ struct Membership {
     list_id: String,
 }
 
+#[derive(Deserialize)]
+struct Definition {
+    list: List,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct List {
+    object_type_id: String,
+    processing_type: String,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    results: Vec<Member>,
+    #[serde(default)]
+    paging: Option<Paging>,
+    #[serde(default)]
+    total: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Member {
+    record_id: String,
+}
+
 impl HubspotClient {
+    pub(super) async fn kind_of_list(&self, list: &str) -> Result<Option<ListKind>, Error> {
+        let url = self.path("lists", &format!("/{}", segment(list)));
+        match self.get::<Definition>("lists", url).await {
+            Ok(Definition { list }) => Ok(Some(ListKind {
+                of_contacts: list.object_type_id == CONTACTS,
+                is_active: list.processing_type == "DYNAMIC",
+            })),
+            Err(Error::Refused(refusal)) if refusal.category == Category::RecordUnavailable => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn page_of_list(&self, list: &str, after: Option<&str>) -> Result<Page, Error> {
+        let after = after.map(|after| NextPage { after: after.to_owned() }.parameter()).unwrap_or_default();
+        let rest = format!("/{}/memberships?limit={MEMBERS_MAX}{after}", segment(list));
+        let answer: Members = self.get("lists/members", self.path("lists", &rest)).await?;
+        let key = |member: &Member| RecordKey::parse(Kind::HubspotContact, &member.record_id).ok();
+        Ok(Page {
+            keys: answer.results.iter().filter_map(key).collect(),
+            next: answer.paging.and_then(|paging| paging.next).map(|next| next.after),
+            total: answer.total,
+        })
+    }
+
     /// Whether each contact is a member of the list.
     pub(super) async fn members_of(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
         let mut calls: Vec<BoxFuture<'_, Vec<Result<bool, Error>>>> = Vec::new();
@@ -69,4 +127,9 @@ impl HubspotClient {
             answer.results.into_iter().filter(is_member).map(|record| record.record_id).collect();
         keys.iter().map(|key| Ok(members.contains(&key.id().to_string()))).collect()
     }
+}
+
+/// A list's id as a part of a path: it comes from people.
+fn segment(list: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(list, NON_ALPHANUMERIC)
 }

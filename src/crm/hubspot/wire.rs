@@ -174,6 +174,8 @@ pub(super) struct Property {
     #[serde(default)]
     pub(super) external_options: bool,
     #[serde(default)]
+    pub(super) referenced_object_type: Option<String>,
+    #[serde(default)]
     pub(super) modification_metadata: Option<Modification>,
 }
 
@@ -208,6 +210,9 @@ impl Property {
     }
 
     fn common_type(&self) -> FieldType {
+        if self.referenced_object_type.as_deref() == Some("OWNER") {
+            return FieldType::Reference;
+        }
         match (self.value_type.as_str(), self.field_type.as_str()) {
             ("enumeration", "checkbox") => FieldType::Choices,
             ("enumeration", "booleancheckbox") | ("bool", _) => FieldType::Flag,

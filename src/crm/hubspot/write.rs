@@ -43,7 +43,7 @@ impl HubspotClient {
             Write::Create { kind, fields, related, .. } => {
                 Some(Row { place, kind: *kind, target: None, fields, related })
             }
-            Write::Update { key, fields } => {
+            Write::Update { key, fields, .. } => {
                 Some(Row { place, kind: key.kind(), target: Some(key.id()), fields, related: &[] })
             }
             Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,

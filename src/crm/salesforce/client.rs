@@ -9,17 +9,17 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 
-use crate::crm::limiter::{Allowance, Limiter};
+use crate::crm::limiter::{Allowance, Limiter, Purse};
 use crate::crm::salesforce::answers::{classify, error_of};
 use crate::crm::salesforce::auth::{Access, ClientCredentials, Session};
+use crate::crm::salesforce::queries::{answers_to, queries_for};
 use crate::crm::salesforce::soql::{LIST_MAX, is_in, literal};
 use crate::crm::salesforce::wire::{
-    ALWAYS_READ, ApiError, Composite, CompositeAnswer, Describe, DescribedField, QueryAnswer, READ_OF_LEADS,
-    Retrieve, Row, Subrequest, into_found, into_record,
+    ALWAYS_READ, ApiError, Describe, QueryAnswer, READ_OF_LEADS, Retrieve, Row, into_found, into_record,
 };
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
-use crate::crm::{Crm, Error, FieldsByKind, Found, Identity, Page, Search, Write, Written};
-use crate::domain::{Clock, Family, Kind, Record, RecordKey, SalesforceId, System, Value};
+use crate::crm::{Asked, Crm, Error, FieldsByKind, Found, Identity, Page, Search, Traces, Write, Written};
+use crate::domain::{Clock, Kind, Record, RecordKey, SalesforceId, System, Timestamp};
 use crate::plan::Schema;
 use crate::plan::owners::Owner;
 use crate::plan::stages::PipelineStage;
@@ -27,11 +27,8 @@ use crate::plan::stages::PipelineStage;
 /// The most ids in one read.
 const READ_MAX: usize = 2_000;
 
-/// The most queries in one composite call.
-const QUERIES_MAX: usize = 5;
-
 /// The kinds that live in Salesforce.
-const SALESFORCE_KINDS: [Kind; 4] = [Kind::Lead, Kind::Contact, Kind::Account, Kind::Opportunity];
+pub(super) const SALESFORCE_KINDS: [Kind; 4] = [Kind::Lead, Kind::Contact, Kind::Account, Kind::Opportunity];
 
 /// How an organization is reached.
 #[derive(Clone, Debug)]
@@ -77,11 +74,16 @@ impl Request {
 
 impl SalesforceClient {
     /// A client; nothing is called yet.
-    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(options: Options, transport: Transport, clock: Arc<dyn Clock>, purse: Arc<dyn Purse>) -> Self {
         let access =
             Access::new(options.login_url.clone(), options.organization, options.credentials.clone());
-        let limiter = Limiter::new(options.allowance);
+        let limiter = Limiter::new(System::Salesforce, options.allowance, purse);
         Self { options, access, transport, clock, limiter }
+    }
+
+    /// A path below the configured version of the API.
+    pub(super) fn versioned(&self, path: &str) -> String {
+        format!("/services/data/v{}{path}", self.options.api_version)
     }
 
     pub(super) const fn calls_in_flight(&self) -> usize {
@@ -105,11 +107,11 @@ impl SalesforceClient {
     }
 
     async fn call_as(&self, session: &Session, request: &Request) -> Result<Answer, Error> {
-        self.limiter.take(self.clock.now())?;
+        self.limiter.take(self.clock.now()).await?;
         let path = if request.path.starts_with("/services") {
             request.path.clone()
         } else {
-            format!("/services/data/v{}{}", self.options.api_version, request.path)
+            self.versioned(&request.path)
         };
         let mut headers = request.headers.clone();
         headers.push(("sforce-call-options", "client=hubforce".to_owned()));
@@ -140,11 +142,15 @@ impl SalesforceClient {
         Err(error)
     }
 
-    async fn get<T: DeserializeOwned>(&self, endpoint: &'static str, path: String) -> Result<T, Error> {
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        path: String,
+    ) -> Result<T, Error> {
         read_body(&self.call(&Request::get(endpoint, path)).await?)
     }
 
-    async fn post<T: DeserializeOwned>(
+    pub(super) async fn post<T: DeserializeOwned>(
         &self,
         endpoint: &'static str,
         path: String,
@@ -158,13 +164,7 @@ impl SalesforceClient {
 
     /// Every row of a query.
     pub(super) async fn rows(&self, soql: &str) -> Result<Vec<Row>, Error> {
-        let mut rows = Vec::new();
-        let mut page = self.query("query", soql).await?;
-        loop {
-            rows.append(&mut page.records);
-            let Some(next) = page.next_records_url.filter(|_| !page.done) else { return Ok(rows) };
-            page = self.get("query/more", next).await?;
-        }
+        self.rows_from(self.query("query", soql).await?).await
     }
 
     async fn query(&self, endpoint: &'static str, soql: &str) -> Result<QueryAnswer, Error> {
@@ -229,33 +229,7 @@ impl SalesforceClient {
         keys.iter().map(|key| (*key, fate(key))).collect()
     }
 
-    /// Runs several queries in one call each for up to [`QUERIES_MAX`] of them, and follows each to its last page.
-    async fn query_together(&self, queries: &[(Kind, String)]) -> Result<Vec<Record>, Error> {
-        let mut records = Vec::new();
-        for chunk in queries.chunks(QUERIES_MAX) {
-            let version = &self.options.api_version;
-            let subrequest = |(place, (_, soql)): (usize, &(Kind, String))| Subrequest {
-                method: "GET",
-                url: format!(
-                    "/services/data/v{version}/query?q={}",
-                    utf8_percent_encode(soql, NON_ALPHANUMERIC)
-                ),
-                reference_id: format!("q{place}"),
-            };
-            let body = Composite {
-                all_or_none: false,
-                composite_request: chunk.iter().enumerate().map(subrequest).collect(),
-            };
-            let answer: CompositeAnswer = self.post("composite", "/composite".to_owned(), &body).await?;
-            for ((kind, _), response) in chunk.iter().zip(answer.composite_response) {
-                let page = self.page_of(response.http_status_code, response.body)?;
-                self.collect(*kind, page, &mut records).await?;
-            }
-        }
-        Ok(records)
-    }
-
-    fn page_of(&self, status: u16, body: serde_json::Value) -> Result<QueryAnswer, Error> {
+    pub(super) fn page_of(&self, status: u16, body: serde_json::Value) -> Result<QueryAnswer, Error> {
         if status == 200 {
             return serde_json::from_value(body)
                 .map_err(|_| Error::Unexpected { text: "a query answer of unexpected shape".to_owned() });
@@ -264,14 +238,15 @@ impl SalesforceClient {
         Err(classify(errors.into_iter().next().unwrap_or_default(), status, self.clock.now()))
     }
 
-    async fn collect(&self, kind: Kind, first: QueryAnswer, records: &mut Vec<Record>) -> Result<(), Error> {
-        let mut page = first;
-        loop {
-            records.extend(page.records.into_iter().filter_map(|row| into_record(kind, row)));
-            // The locator is opaque; it is a path below the instance.
-            let Some(next) = page.next_records_url.filter(|_| !page.done) else { return Ok(()) };
-            page = self.get("query/more", next).await?;
-        }
+    pub(super) async fn collect(
+        &self,
+        kind: Kind,
+        first: QueryAnswer,
+        records: &mut Vec<Record>,
+    ) -> Result<(), Error> {
+        let rows = self.rows_from(first).await?;
+        records.extend(rows.into_iter().filter_map(|row| into_record(kind, row)));
+        Ok(())
     }
 }
 
@@ -308,7 +283,7 @@ fn left_of_allowance(header: &str) -> Option<u64> {
     Some(limit.trim().parse::<u64>().ok()?.saturating_sub(used.trim().parse().ok()?))
 }
 
-fn names_to_read(kind: Kind, fields: &FieldsByKind) -> Vec<String> {
+pub(super) fn names_to_read(kind: Kind, fields: &FieldsByKind) -> Vec<String> {
     let wanted = fields.get(&kind).map(Vec::as_slice).unwrap_or_default().iter().map(String::as_str);
     let of_leads = READ_OF_LEADS.into_iter().filter(|_| kind == Kind::Lead);
     let names: BTreeSet<&str> = wanted.chain(ALWAYS_READ).chain(of_leads).chain(["Id"]).collect();
@@ -322,15 +297,16 @@ impl Crm for SalesforceClient {
     }
 
     async fn identity(&self) -> Result<Identity, Error> {
-        let answer = self.query("query", "SELECT Id, OrganizationType FROM Organization").await?;
-        let edition =
-            answer.records.first().and_then(|row| row.get("OrganizationType")?.as_str().map(str::to_owned));
+        let soql = "SELECT Id, OrganizationType, TrialExpirationDate FROM Organization";
+        let answer = self.query("query", soql).await?;
+        let text = |name: &str| answer.records.first()?.get(name)?.as_str().map(str::to_owned);
         let session = self.access.session(&self.transport).await?;
         Ok(Identity {
             account: self.options.organization.to_string(),
             author: Some(session.user_id.to_string()),
             time_zone: None,
-            edition,
+            edition: text("OrganizationType"),
+            trial_ends: text("TrialExpirationDate"),
         })
     }
 
@@ -339,7 +315,7 @@ impl Crm for SalesforceClient {
             return Ok(Schema::new());
         }
         let answer: Describe = self.get("describe", format!("/sobjects/{kind}/describe")).await?;
-        Ok(answer.fields.into_iter().map(DescribedField::into_schema).collect())
+        Ok(answer.into_schema())
     }
 
     async fn read(&self, keys: &[RecordKey], fields: &FieldsByKind) -> Vec<Found> {
@@ -374,13 +350,17 @@ impl Crm for SalesforceClient {
         self.stage_names().await
     }
 
-    async fn members(&self, _list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {
-        let nothing = || Error::Unexpected { text: "Salesforce has no lists of records".to_owned() };
-        keys.iter().map(|_| Err(nothing())).collect()
-    }
-
     async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
         self.write_all(writes).await
+    }
+
+    async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>> {
+        self.changes_of(asked, fields).await
+    }
+
+    async fn edited(&self, keys: &[RecordKey], _: &FieldsByKind, _: Timestamp) -> Vec<Result<bool, Error>> {
+        // A trace tells by itself when somebody last edited the record.
+        keys.iter().map(|_| Ok(false)).collect()
     }
 
     async fn list(&self, kind: Kind, after: Option<&str>) -> Result<Page, Error> {
@@ -402,62 +382,4 @@ impl Crm for SalesforceClient {
         let next = keys.last().filter(|_| keys.len() == READ_MAX).map(|key| key.id().to_string());
         Ok(Page { keys, next, total: None })
     }
-}
-
-/// The queries that find everything that is searched: addresses and keys, by kind, in lists of bounded length.
-fn queries_for(searches: &[Search], fields: &FieldsByKind) -> Vec<(Kind, String)> {
-    let mut queries = Vec::new();
-    for kind in SALESFORCE_KINDS {
-        let mut wanted: BTreeSet<(&str, &str)> = BTreeSet::new();
-        for search in searches.iter().filter(|search| search.kinds.contains(&kind)) {
-            let address = search.address.as_deref().filter(|_| kind.family() == Family::People);
-            wanted.extend(address.map(|address| ("Email", address)));
-            wanted.extend(search.key.as_ref().map(|(field, id)| (field.as_str(), id.as_str())));
-        }
-        let wanted: Vec<(&str, &str)> = wanted.into_iter().collect();
-        let names = names_to_read(kind, fields).join(", ");
-        let live = if kind == Kind::Lead { "IsConverted = false AND " } else { "" };
-        for chunk in wanted.chunks(LIST_MAX) {
-            let names_of: BTreeSet<&str> = chunk.iter().map(|(field, _)| *field).collect();
-            let lists: Vec<String> = names_of
-                .into_iter()
-                .map(|name| {
-                    let values: Vec<String> = chunk
-                        .iter()
-                        .filter(|(field, _)| *field == name)
-                        .map(|(_, value)| (*value).to_owned())
-                        .collect();
-                    is_in(name, &values)
-                })
-                .collect();
-            // The oldest comes first: that is what "the first returned" comes to in practice.
-            queries.push((
-                kind,
-                format!(
-                    "SELECT {names} FROM {kind} WHERE {live}({}) ORDER BY CreatedDate, Id",
-                    lists.join(" OR ")
-                ),
-            ));
-        }
-    }
-    queries
-}
-
-fn answers_to(search: &Search, records: &[Record]) -> Vec<Record> {
-    let holds = |record: &Record, field: &str, wanted: &str| {
-        record
-            .fields
-            .get(field)
-            .and_then(Value::as_text)
-            .is_some_and(|held| held.trim().eq_ignore_ascii_case(wanted))
-    };
-    let fits = |record: &&Record| {
-        search.kinds.contains(&record.key.kind())
-            && (search.address.as_deref().is_some_and(|address| holds(record, "Email", address))
-                || search.key.as_ref().is_some_and(|(field, id)| holds(record, field, id)))
-    };
-    let mut answers: Vec<Record> = records.iter().filter(fits).cloned().collect();
-    let mut seen = BTreeSet::new();
-    answers.retain(|record| seen.insert(record.key));
-    answers
 }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | read | `POST /composite/sobjects/{Type}`; what is missing once more by `queryAll` | answers in the order asked; tells deleted from never seen |
 //! | find | SOQL by address and by our external id, several queries in one `/composite` | one call for a whole round |
+//! | what changed of late | SOQL by `SystemModstamp` with deleted rows, all objects in one `/composite` | one call where nothing happened |
 //! | update | `PATCH /composite/sobjects` | each row with its own outcome |
 //! | create | upsert by the external id: `PATCH /composite/sobjects/{Type}/{Field}` | a repetition updates instead |
 //!
@@ -14,8 +15,11 @@
 
 mod answers;
 mod auth;
+mod changes;
 mod client;
 mod people;
+mod persons;
+mod queries;
 mod soql;
 pub mod webhook;
 mod wire;

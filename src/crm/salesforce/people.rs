@@ -1,4 +1,4 @@
-//! Who belongs to what in Salesforce: an account's contacts, the contacts with a role on an opportunity, users and queues, and the
+//! Who belongs to what in Salesforce: an account's contacts, the leads that became a contact, the contacts with a role on an opportunity, users and queues, and the
 //! names of stages.
 
 use std::collections::HashMap;
@@ -22,6 +22,7 @@ impl SalesforceClient {
         let Some(of) = keys.first().map(RecordKey::kind) else { return Vec::new() };
         // The object to ask, its field that names the one asked about, and the one that names who belongs to it.
         let (object, owner, member) = match (of, kind) {
+            (Kind::Contact, Kind::Lead) => ("Lead", "ConvertedContactId", "Id"),
             (Kind::Opportunity, _) => ("OpportunityContactRole", "OpportunityId", "ContactId"),
             (_, Kind::Opportunity) => ("Opportunity", "AccountId", "Id"),
             _ => ("Contact", "AccountId", "Id"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value as Json};
 
 use crate::crm::Found;
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
-use crate::plan::{FieldSchema, FieldType};
+use crate::plan::{FieldSchema, FieldType, Schema};
 
 /// Fields read of every record besides the mapped ones.
 pub(super) const ALWAYS_READ: [&str; 2] = ["LastModifiedById", "SystemModstamp"];
@@ -22,9 +22,12 @@ pub(super) fn into_record(kind: Kind, row: Row) -> Option<Record> {
     let text = |name: &str| row.get(name).and_then(Json::as_str);
     let modified_at = text("SystemModstamp").and_then(Timestamp::parse).unwrap_or_default();
     let modified_by = text("LastModifiedById").map(str::to_owned);
-    let fields: Fields =
-        row.into_iter().filter_map(|(name, value)| Some((name, into_value(value)?))).collect();
-    Some(Record { key, fields, modified_at, modified_by })
+    Some(Record { key, fields: into_fields(row), modified_at, modified_by })
+}
+
+/// The scalars of a row.
+pub(super) fn into_fields(row: Row) -> Fields {
+    row.into_iter().filter_map(|(name, value)| Some((name, into_value(value)?))).collect()
 }
 
 /// What a row of a record asked for says of it.
@@ -145,7 +148,32 @@ pub(super) struct DuplicateResult {
 /// `GET /sobjects/{Type}/describe`.
 #[derive(Deserialize)]
 pub(super) struct Describe {
-    pub(super) fields: Vec<DescribedField>,
+    #[serde(default = "yes")]
+    createable: bool,
+    #[serde(default = "yes")]
+    updateable: bool,
+    fields: Vec<DescribedField>,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Describe {
+    /// The fields; what our user may not do with the object, it may not do with any of them.
+    pub(super) fn into_schema(self) -> Schema {
+        let Self { createable, updateable, fields } = self;
+        let field = |field: DescribedField| {
+            let (name, schema) = field.into_schema();
+            let schema = FieldSchema {
+                createable: schema.createable && createable,
+                updateable: schema.updateable && updateable,
+                ..schema
+            };
+            (name, schema)
+        };
+        fields.into_iter().map(field).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -181,7 +209,7 @@ struct PicklistValue {
 }
 
 impl DescribedField {
-    pub(super) fn into_schema(self) -> (String, FieldSchema) {
+    fn into_schema(self) -> (String, FieldSchema) {
         let field_type = match self.field_type.as_str() {
             "string" | "url" | "combobox" | "encryptedstring" => FieldType::Text,
             "textarea" => FieldType::Multiline,

@@ -1,4 +1,4 @@
-//! Creating and updating, two hundred rows a call, each with its own outcome.
+//! Creating, updating and deleting, two hundred rows a call, each with its own outcome.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,6 +8,7 @@ use serde_json::{Value as Json, json};
 
 use crate::crm::salesforce::answers::classify;
 use crate::crm::salesforce::client::{Request, SalesforceClient, read_body, to_body};
+use crate::crm::salesforce::persons;
 use crate::crm::salesforce::wire::{ApiError, Collection, Row, RowAnswer, from_value};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Error, Write, Written};
@@ -22,6 +23,7 @@ enum Lane {
     Update(Kind),
     Upsert { kind: Kind, field: String, assign: bool },
     Insert { kind: Kind, assign: bool },
+    Delete,
 }
 
 type Placed = (usize, Row);
@@ -44,14 +46,21 @@ impl SalesforceClient {
         let outcomes = side_by_side(calls, self.calls_in_flight()).await;
         let mut by_place: HashMap<usize, Result<Written, Error>> = outcomes.into_iter().flatten().collect();
         let missing = || Err(Error::Unexpected { text: "a write was not answered".to_owned() });
-        (0..writes.len()).map(|place| by_place.remove(&place).unwrap_or_else(missing)).collect()
+        let outcome = |(place, write): (usize, &Write)| {
+            let outcome = by_place.remove(&place).unwrap_or_else(missing);
+            match write {
+                Write::Update { key, through: Some(_), .. } => persons::of_contact(outcome, *key),
+                _ => outcome,
+            }
+        };
+        writes.iter().enumerate().map(outcome).collect()
     }
 
     async fn write_chunk(&self, lane: Lane, rows: Vec<Placed>) -> Vec<Outcome> {
         let (places, records): (Vec<usize>, Vec<Row>) = rows.into_iter().unzip();
         match self.call_lane(&lane, records).await {
             Ok(answers) => {
-                let creates = !matches!(lane, Lane::Update(_));
+                let creates = !matches!(lane, Lane::Update(_) | Lane::Delete);
                 let missing =
                     || Err(Error::Unexpected { text: "a collection answer lacks a row".to_owned() });
                 let mut answers = answers.into_iter();
@@ -77,6 +86,7 @@ impl SalesforceClient {
             Lane::Insert { assign, .. } => {
                 ("composite/sobjects/insert", Method::POST, "/composite/sobjects".to_owned(), *assign)
             }
+            Lane::Delete => return self.delete_rows(&records).await,
         };
         let body = Some(to_body(&Collection { all_or_none: false, records })?);
         let headers = vec![
@@ -84,6 +94,22 @@ impl SalesforceClient {
             ("sforce-duplicate-rule-header", "allowSave=true".to_owned()),
         ];
         read_body(&self.call(&Request { endpoint, method, path, headers, body }).await?)
+    }
+
+    /// Moves rows to the recycle bin. One that is there already is fine.
+    async fn delete_rows(&self, rows: &[Row]) -> Result<Vec<RowAnswer>, Error> {
+        let ids: Vec<&str> = rows.iter().filter_map(|row| row.get("id").and_then(Json::as_str)).collect();
+        let path = format!("/composite/sobjects?ids={}&allOrNone=false", ids.join(","));
+        let endpoint = "composite/sobjects/delete";
+        let request = Request { endpoint, method: Method::DELETE, path, headers: Vec::new(), body: None };
+        let mut answers: Vec<RowAnswer> = read_body(&self.call(&request).await?)?;
+        for (answer, id) in answers.iter_mut().zip(ids) {
+            if answer.errors.iter().any(|error| error.status_code == "ENTITY_IS_DELETED") {
+                answer.success = true;
+                answer.id = Some(id.to_owned());
+            }
+        }
+        Ok(answers)
     }
 
     fn row(&self, answer: RowAnswer, is_create: bool) -> Result<Written, Error> {
@@ -102,10 +128,15 @@ impl SalesforceClient {
     }
 }
 
-/// Nothing is ever deleted in Salesforce: that write has no lane.
+/// Where a write goes; HubSpot's own writes go nowhere here.
 fn lane_of(write: &Write) -> Option<(Lane, Row)> {
     match write {
-        Write::Update { key, fields } => {
+        Write::Update { through: Some(account), fields, .. } => {
+            let mut row = row_of(Kind::Account, &persons::on_account(fields));
+            row.insert("id".to_owned(), Json::String(account.id().to_string()));
+            Some((Lane::Update(Kind::Account), row))
+        }
+        Write::Update { key, through: None, fields } => {
             let mut row = row_of(key.kind(), fields);
             row.insert("id".to_owned(), Json::String(key.id().to_string()));
             Some((Lane::Update(key.kind()), row))
@@ -119,7 +150,11 @@ fn lane_of(write: &Write) -> Option<(Lane, Row)> {
             };
             Some((lane, row_of(*kind, fields)))
         }
-        Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
+        Write::Delete { key } => {
+            let id = ("id".to_owned(), Json::String(key.id().to_string()));
+            Some((Lane::Delete, Row::from_iter([id])))
+        }
+        Write::Relate { .. } | Write::OptOut { .. } => None,
     }
 }
 

@@ -12,6 +12,9 @@ use crate::emulator::hubspot::rest::{Call, WriteInput, error, refused, shown, te
 /// The most inputs of a batch call.
 const INPUTS_MAX: usize = 100;
 
+/// The most inputs of a batch call that asks for history.
+const INPUTS_WITH_HISTORY_MAX: usize = 50;
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct BatchRead {
@@ -61,26 +64,35 @@ impl Call<'_> {
             Ok(batch) => batch,
             Err(reply) => return reply,
         };
-        if batch.inputs.len() > INPUTS_MAX || !batch.properties_with_history.is_empty() {
-            return error(
-                "batch/read",
-                400,
-                "VALIDATION_ERROR",
-                "at most 100 inputs, and no history in this emulator",
-            );
+        let with_history = &batch.properties_with_history;
+        let inputs_max = if with_history.is_empty() { INPUTS_MAX } else { INPUTS_WITH_HISTORY_MAX };
+        if batch.inputs.len() > inputs_max {
+            let message = format!("at most {inputs_max} inputs");
+            return error("batch/read", 400, "VALIDATION_ERROR", &message);
         }
         let state = self.emulator.state();
         let table = state.table(self.object);
         let archived = self.asked.query_value("archived") == Some("true");
+        let hides_merges = self.emulator.options.batches_hide_merges;
         let (mut results, mut missing) = (BTreeMap::new(), Vec::new());
         for input in batch.inputs {
             let found = match &batch.id_property {
                 Some(property) => table.find(property, &input.id),
-                None if archived => input.id.parse().ok().and_then(|id| table.archived(id)),
-                None => input.id.parse().ok().and_then(|id| table.get(id)),
+                None => input.id.parse().ok().and_then(|id| match (archived, hides_merges) {
+                    (true, true) => table.gone(id),
+                    (true, false) => table.archived(id),
+                    (false, true) => table.get(id).filter(|record| record.id == id),
+                    (false, false) => table.get(id),
+                }),
             };
             match found {
-                Some(record) => drop(results.insert(record.id, shown(record, &batch.properties, table))),
+                Some(record) => {
+                    let mut told = shown(record, &batch.properties, table);
+                    if !with_history.is_empty() {
+                        told["propertiesWithHistory"] = record.history.shown(with_history);
+                    }
+                    results.insert(record.id, told);
+                }
                 None => missing.push(input.id),
             }
         }

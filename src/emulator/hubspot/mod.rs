@@ -1,10 +1,11 @@
 //! HubSpot, emulated: contacts, companies and deals, their properties and associations, owners, pipelines, and signed webhooks.
 //!
 //! Built from HubSpot's documentation and public API specification. Both path styles are served, `/crm/v3/objects/...` and
-//! `/crm/objects/2026-09/...`. What is not here (search, engagements) answers 404, as an unknown call should.
+//! `/crm/objects/2026-09/...`. What is not here (engagements, imports) answers 404, as an unknown call should.
 
 mod associations;
 mod batches;
+mod history;
 mod lists;
 mod objects;
 mod owners;
@@ -12,6 +13,7 @@ mod portal;
 mod properties;
 mod records;
 mod rest;
+mod search;
 mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +28,7 @@ use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, R
 use objects::Object;
 use owners::{Owner, Pipeline};
 use portal::State;
+use properties::NATIVE_PROPERTY;
 use records::{Act, Refused, Writer};
 use webhooks::Webhooks;
 
@@ -42,6 +45,13 @@ pub struct Options {
     pub person_token: Secret,
     /// Whether the portal has hubforce's own properties.
     pub own_properties: bool,
+    /// Whether batched reads list a record that was merged among the deleted ones. What they do is not documented; single reads
+    /// answer with the survivor either way.
+    pub batches_hide_merges: bool,
+    /// Searches in one second, whoever makes them.
+    pub searches_per_second: usize,
+    /// How far the results of one search can be paged.
+    pub search_window: usize,
 }
 
 impl Default for Options {
@@ -52,6 +62,9 @@ impl Default for Options {
             access_token: Secret::new("pat-integration"),
             person_token: Secret::new("pat-person"),
             own_properties: true,
+            batches_hide_merges: false,
+            searches_per_second: 5,
+            search_window: 10_000,
         }
     }
 }
@@ -216,6 +229,15 @@ impl HubspotEmulator {
         self.state().make_company(contact, name, now)
     }
 
+    /// HubSpot's own connector with Salesforce writes a contact: it leaves a property of its own behind.
+    pub fn sync_natively(&self, contact: u64) -> Result<(), String> {
+        let (act, mut state) = (self.by_person(), self.state());
+        state.add_native_property();
+        let values = [(NATIVE_PROPERTY.to_owned(), act.now.to_string())].into();
+        let written = state.write(Object::Contact, Some(contact), &values, act);
+        written.map(|_| ()).map_err(|refused: Refused| refused.message)
+    }
+
     /// Somebody joins who may own records.
     pub fn add_owner(&self, id: u64, email: &str, first_name: &str, last_name: &str) {
         let [email, first_name, last_name] = [email, first_name, last_name].map(str::to_owned);
@@ -248,7 +270,22 @@ impl HubspotEmulator {
 
     /// Lets a list hold these contacts and no others.
     pub fn set_list(&self, list: &str, members: &[u64]) {
-        self.state().lists.set(list, members.iter().copied().collect());
+        self.set_list_of(list, members, false);
+    }
+
+    /// The same for a list that people keep by hand.
+    pub fn set_manual_list(&self, list: &str, members: &[u64]) {
+        self.set_list_of(list, members, true);
+    }
+
+    fn set_list_of(&self, list: &str, members: &[u64], manual: bool) {
+        let now = self.now();
+        self.state().lists.set(list, &members.iter().copied().collect(), manual, now);
+    }
+
+    /// Lets the index that searches look into lag behind the records.
+    pub fn lag_search(&self, millis: i64) {
+        self.state().index.lag_ms = millis;
     }
 
     /// Takes its part of a seed file: `{"hubspot": {"owners": [...], "contacts": [{...}], "companies": [{...}], "deals": [{...}]}}`. Sends
@@ -330,7 +367,11 @@ impl Vendor for HubspotEmulator {
                 json!({})
             }),
             "list" => read(body).map(|ListControl { list, members }| {
-                state.lists.set(&list, members);
+                state.lists.set(&list, &members, false, act.now);
+                json!({})
+            }),
+            "search" => read(body).map(|SearchControl { lag_ms }| {
+                state.index.lag_ms = lag_ms;
                 json!({})
             }),
             "webhooks" => read(body).map(|control: WebhookControl<Target>| {
@@ -364,6 +405,12 @@ impl Vendor for HubspotEmulator {
 struct ListControl {
     list: String,
     members: std::collections::BTreeSet<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchControl {
+    lag_ms: i64,
 }
 
 #[derive(Deserialize)]

@@ -11,6 +11,7 @@ use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::owners::{Owner, Pipeline};
 use crate::emulator::hubspot::properties::PropertySet;
 use crate::emulator::hubspot::records::{Act, Change, Refused, Table, Writer, not_found};
+use crate::emulator::hubspot::search::Index;
 use crate::emulator::hubspot::webhooks::Webhooks;
 
 /// The mirror of whether an address is opted out.
@@ -24,6 +25,7 @@ pub(super) struct State {
     tables: BTreeMap<Object, Table>,
     pub(super) associations: Associations,
     pub(super) lists: Lists,
+    pub(super) index: Index,
     pub(super) owners: BTreeMap<u64, Owner>,
     pub(super) pipelines: Vec<Pipeline>,
     opted_out: BTreeSet<String>,
@@ -37,6 +39,7 @@ impl State {
             tables: Object::ALL.map(table).into_iter().collect(),
             associations: Associations::default(),
             lists: Lists::default(),
+            index: Index::default(),
             owners: BTreeMap::new(),
             pipelines: Vec::new(),
             opted_out: BTreeSet::new(),
@@ -52,6 +55,12 @@ impl State {
         self.lists = Lists::default();
         self.opted_out.clear();
         self.webhooks.outbox.clear();
+    }
+
+    pub(super) fn add_native_property(&mut self) {
+        if let Some(contacts) = self.table_mut(Object::Contact) {
+            contacts.set.add_native();
+        }
     }
 
     pub(super) fn table(&self, object: Object) -> &Table {

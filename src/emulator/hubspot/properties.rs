@@ -88,7 +88,15 @@ const STAGES: [&str; 8] = [
     "other",
 ];
 
+/// When HubSpot's own connector with Salesforce last wrote a contact.
+pub(super) const NATIVE_PROPERTY: &str = "salesforcelastsynctime";
+
 impl PropertySet {
+    /// The property that HubSpot's own connector brings along.
+    pub(super) fn add_native(&mut self) {
+        self.add(NATIVE_PROPERTY, "datetime", "date");
+    }
+
     /// The properties of an object in a new portal, with or without hubforce's own.
     pub(super) fn standard(object: Object, own: bool) -> Self {
         let mut set = Self(BTreeMap::new());
@@ -281,7 +289,8 @@ impl Property {
         json!({
             "name": name, "label": self.label, "type": self.value_type, "fieldType": self.field_type, "description": "",
             "groupName": "contactinformation", "options": options, "displayOrder": -1, "calculated": false,
-            "externalOptions": self.external, "hasUniqueValue": self.unique && name != "email", "hidden": false, "formField": true,
+            "externalOptions": self.external,
+            "referencedObjectType": if name == "hubspot_owner_id" { json!("OWNER") } else { Json::Null }, "hasUniqueValue": self.unique && name != "email", "hidden": false, "formField": true,
             "dataSensitivity": "non_sensitive",
             "modificationMetadata": {
                 "archivable": true, "readOnlyDefinition": true, "readOnlyValue": self.read_only

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value as Json, json};
 
 use crate::domain::Timestamp;
+use crate::emulator::hubspot::history::History;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
 
@@ -31,6 +32,7 @@ pub(super) struct Act<'a> {
 pub(super) struct Record {
     pub(super) id: u64,
     pub(super) properties: BTreeMap<String, String>,
+    pub(super) history: History,
     pub(super) created_at: Timestamp,
     pub(super) updated_at: Timestamp,
     pub(super) archived_at: Option<Timestamp>,
@@ -88,24 +90,31 @@ impl Table {
     }
 
     pub(super) fn archived(&self, id: u64) -> Option<&Record> {
-        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some() && !self.merged.contains_key(&id))
+        self.gone(id).filter(|_| !self.merged.contains_key(&id))
+    }
+
+    /// A deleted record; also one that was merged.
+    pub(super) fn gone(&self, id: u64) -> Option<&Record> {
+        self.by_id.get(&id).filter(|contact| contact.archived_at.is_some())
     }
 
     pub(super) fn live_ids(&self) -> Vec<u64> {
-        self.by_id
-            .values()
-            .filter(|contact| contact.archived_at.is_none())
-            .map(|contact| contact.id)
-            .collect()
+        self.live().map(|contact| contact.id).collect()
     }
 
     pub(super) fn page(&self, after: u64, limit: usize) -> Vec<&Record> {
-        self.by_id
-            .range(after + 1..)
-            .map(|(_, contact)| contact)
-            .filter(|contact| contact.archived_at.is_none())
-            .take(limit)
-            .collect()
+        let live = |contact: &&Record| contact.archived_at.is_none();
+        self.by_id.range(after + 1..).map(|(_, contact)| contact).filter(live).take(limit).collect()
+    }
+
+    /// A page of deleted records, in the order of their ids.
+    pub(super) fn archived_page(&self, after: u64, limit: usize) -> Vec<&Record> {
+        let ids = self.by_id.range(after + 1..).map(|(id, _)| *id);
+        ids.filter_map(|id| self.archived(id)).take(limit).collect()
+    }
+
+    pub(super) fn live(&self) -> impl Iterator<Item = &Record> {
+        self.by_id.values().filter(|contact| contact.archived_at.is_none())
     }
 
     /// Finds a contact by a unique property.
@@ -156,12 +165,12 @@ impl Table {
                     }
                 }
                 contact.properties.insert(name.clone(), value.clone());
+                contact.history.add(&name, &value, act);
                 moved.push((name, value));
             }
         }
         if !moved.is_empty() || created {
-            contact.updated_at = now;
-            contact.properties.insert(self.object.modified_property().to_owned(), now.to_string());
+            contact.modify(self.object, now);
         }
         Ok(Change { object: self.object, id, created, moved })
     }
@@ -217,7 +226,9 @@ impl Table {
             (born_with.0, born_with.1.to_owned()),
         ];
         let properties = properties.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        self.by_id.insert(id, Record { id, properties, created_at: now, updated_at: now, archived_at: None });
+        let history = History::default();
+        let record = Record { id, properties, history, created_at: now, updated_at: now, archived_at: None };
+        self.by_id.insert(id, record);
         id
     }
 
@@ -251,6 +262,7 @@ impl Table {
         let further: Vec<String> =
             further.join(";").split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
         let mut properties = self.by_id[&primary].properties.clone();
+        let history = self.by_id[&primary].history.merged_with(&self.by_id[&other].history);
         for id in [primary, other] {
             self.archive(id, now);
         }
@@ -259,7 +271,7 @@ impl Table {
             ("hs_object_id", id.to_string()),
             ("hs_merged_object_ids", format!("{primary};{other}")),
             ("hs_additional_emails", further.join(";")),
-            ("lastmodifieddate", now.to_string()),
+            (self.object.modified_property(), now.to_string()),
         ] {
             properties.insert(name.to_owned(), value);
         }
@@ -272,6 +284,7 @@ impl Table {
         self.by_value.extend(answered);
         if let Some(contact) = self.by_id.get_mut(&id) {
             contact.properties = properties;
+            contact.history = history;
         }
         self.merged.extend([(primary, id), (other, id)]);
         Ok(id)
@@ -309,7 +322,7 @@ impl Table {
         let Some(record) = self.by_id.get_mut(&id) else { return false };
         let before = record.properties.insert(name.to_owned(), value.to_owned()).unwrap_or_default();
         if before != value {
-            record.updated_at = now;
+            record.modify(self.object, now);
         }
         before != value
     }
@@ -363,6 +376,12 @@ pub(super) fn not_found() -> Refused {
 }
 
 impl Record {
+    /// Says that something of it changed.
+    fn modify(&mut self, object: Object, now: Timestamp) {
+        self.updated_at = now;
+        self.properties.insert(object.modified_property().to_owned(), now.to_string());
+    }
+
     /// The record with the properties asked for; with `all`, with every one it has.
     pub(super) fn shown(&self, asked: &[String], all: bool) -> Json {
         let mut properties = serde_json::Map::new();

@@ -12,6 +12,9 @@ use crate::emulator::hubspot::portal::State;
 use crate::emulator::hubspot::records::{Act, Record, Refused, Table, Writer, not_found};
 use crate::emulator::{Asked, Caller, Reply};
 
+/// The most members of a list in one page.
+const MEMBERS_MAX: u64 = 250;
+
 /// Answers a call.
 pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Caller) -> Reply {
     if caller == Caller::Unknown {
@@ -43,6 +46,8 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             Some(shown) => Reply::json("lists", 200, &shown),
             None => refused("lists", &not_found()),
         },
+        ("GET", "lists", [list, "memberships"]) => call.members(list),
+        ("GET", "lists", [list, "memberships", "join-order"]) => call.join_order(list),
         ("POST", "lists", ["records", "memberships", "batch", "read"]) => {
             match emulator.state().lists.memberships(asked.body) {
                 Ok(told) => Reply::json("lists/memberships", 200, &told),
@@ -56,6 +61,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             ("PATCH", [id]) => call.update(id),
             ("DELETE", [id]) => call.archive(id),
             ("POST", ["merge"]) => call.merge(),
+            ("POST", ["search"]) => call.search(),
             ("POST", ["batch", "read"]) => call.batch_read(),
             ("POST", ["batch", "create"]) => call.batch_write("batch/create"),
             ("POST", ["batch", "update"]) => call.batch_write("batch/update"),
@@ -98,7 +104,7 @@ pub(super) fn error(endpoint: &'static str, status: u16, category: &str, message
     )
 }
 
-const CORRELATION: &str = "019ce0f9-4f0b-7879-a277-7ee20ad9b92b";
+pub(super) const CORRELATION: &str = "019ce0f9-4f0b-7879-a277-7ee20ad9b92b";
 
 pub(super) fn refused(endpoint: &'static str, refused: &Refused) -> Reply {
     let body = json!({
@@ -190,7 +196,10 @@ impl Call<'_> {
         };
         let (names, state) = (self.asked_properties(), self.emulator.state());
         let table = state.table(self.object);
-        let page = table.page(after, limit);
+        let page = match self.asked.query_value("archived") {
+            Some("true") => table.archived_page(after, limit),
+            _ => table.page(after, limit),
+        };
         let results: Vec<Json> = page.iter().map(|record| shown(record, &names, table)).collect();
         let mut body = json!({ "results": results });
         if let Some(last) = page.last().filter(|_| page.len() == limit) {
@@ -234,6 +243,20 @@ impl Call<'_> {
             state.relate(((self.object, id), (to, other)), primary, act)?;
         }
         Ok(())
+    }
+
+    fn members(&self, list: &str) -> Reply {
+        let number = |name: &str| self.asked.query_value(name).and_then(|value| value.parse().ok());
+        let limit = number("limit").unwrap_or(100);
+        if limit > MEMBERS_MAX {
+            return error("lists/members", 400, "VALIDATION_ERROR", "at most 250 members in a page");
+        }
+        let limit = usize::try_from(limit).unwrap_or_default();
+        let members = self.emulator.state().lists.members(list, limit, number("after").unwrap_or(0));
+        match members {
+            Some(members) => Reply::json("lists/members", 200, &members),
+            None => refused("lists/members", &not_found()),
+        }
     }
 
     fn read(&self, id: &str) -> Reply {

@@ -18,14 +18,14 @@ pub(super) fn row_error(endpoint: &'static str, problem: &RowError) -> Reply {
 
 /// What a duplicate rule found; the key's spelling is the vendor's.
 fn duplicate_result(problem: &RowError) -> Option<Json> {
-    let (object, id) = problem.duplicate.as_ref()?;
+    let (object, id, blocks) = problem.duplicate.as_ref()?;
     let attributes = json!({ "type": object, "url": format!("/services/data/v62.0/sobjects/{object}/{id}") });
     let record = json!({
         "additionalInformation": [], "fieldDiffs": [], "matchConfidence": 100.0,
         "record": { "attributes": attributes, "Id": id },
     });
     Some(json!({
-        "allowSave": true, "duplicateRule": format!("{object}s_DR"), "duplicateRuleEntityType": object,
+        "allowSave": !blocks, "duplicateRule": format!("{object}s_DR"), "duplicateRuleEntityType": object,
         "errorMessage": problem.message,
         "matchResults": [{
             "entityType": object, "errors": [], "matchEngine": "ExactMatchEngine", "rule": format!("{object}_MR"), "size": 1,

@@ -5,7 +5,9 @@ use serde_json::{Map, Value as Json, json};
 use crate::emulator::salesforce::fields::WRITTEN;
 use crate::emulator::salesforce::records::Table;
 use crate::emulator::salesforce::values::typed;
-use crate::emulator::salesforce::{Act, Converted, INTEGRATION_USER, PERSON_USER, SalesforceEmulator};
+use crate::emulator::salesforce::{
+    Act, Converted, DuplicateRule, INTEGRATION_USER, PERSON_USER, SalesforceEmulator,
+};
 
 impl SalesforceEmulator {
     /// Sends the outbound messages of leads, contacts, accounts and opportunities there.
@@ -18,6 +20,12 @@ impl SalesforceEmulator {
         self.state().outbound.outbox.knobs.drop = n;
     }
 
+    /// Tries again at once what could not be delivered, instead of after the vendor's minutes and hours.
+    pub fn try_again_now(&self) {
+        let now = self.now();
+        self.state().outbound.outbox.hasten(now);
+    }
+
     /// Refuses every write in which this field contains this text.
     pub fn refuse_where(&self, field: &str, contains: &str) {
         self.state().validation = Some((field.to_owned(), contains.to_owned()));
@@ -26,7 +34,17 @@ impl SalesforceEmulator {
     /// A duplicate rule: no record of this object is created with a value that another one holds in this field, unless the caller's
     /// header allows it.
     pub fn refuse_duplicates(&self, object: &str, field: &str) {
-        self.state().duplicates = Some((object.to_owned(), field.to_owned()));
+        self.set_duplicate_rule(object, field, false);
+    }
+
+    /// The same, whatever the caller's header says.
+    pub fn block_duplicates(&self, object: &str, field: &str) {
+        self.set_duplicate_rule(object, field, true);
+    }
+
+    fn set_duplicate_rule(&self, object: &str, field: &str, blocks: bool) {
+        let (object, field) = (object.to_owned(), field.to_owned());
+        self.state().duplicates = Some(DuplicateRule { object, field, blocks });
     }
 
     pub(super) fn by_person(&self, tells: bool) -> Act {
@@ -47,6 +65,20 @@ impl SalesforceEmulator {
         let row = typed(state.tables.get(object).map(|table| &table.schema), fields);
         let written = state.write(object, Some(id), &row, self.by_person(true));
         written.map(|_| ()).map_err(|error| error.message)
+    }
+
+    /// A person edits a record in a transaction that took this long: the record bears the time of its beginning.
+    pub fn update_slowly(
+        &self,
+        object: &str,
+        id: &str,
+        fields: &[(&str, &str)],
+        millis: i64,
+    ) -> Result<(), String> {
+        let mut state = self.state();
+        let row = typed(state.tables.get(object).map(|table| &table.schema), fields);
+        let act = Act { now: self.now().plus_millis(-millis), ..self.by_person(true) };
+        state.write(object, Some(id), &row, act).map(|_| ()).map_err(|error| error.message)
     }
 
     /// A person deletes a record, and with it what hangs on it.
@@ -102,6 +134,19 @@ impl SalesforceEmulator {
         self.state().assign_leads_to(owner, self.now());
     }
 
+    /// A flow: whenever anybody saves a record of this object, this field gets this value. What it does carries the saver's name.
+    pub fn on_save_set(&self, object: &str, field: &str, value: &str) {
+        self.state().flow = Some((object.to_owned(), field.to_owned(), value.to_owned()));
+    }
+
+    /// A process touches a record and changes nothing that anybody sees.
+    pub fn touch(&self, object: &str, id: &str) {
+        let now = self.now();
+        if let Some(table) = self.state().tables.get_mut(object) {
+            table.touch(id, now);
+        }
+    }
+
     /// A person names a contact on an opportunity; returns the role's id.
     pub fn add_contact_role(&self, opportunity: &str, contact: &str) -> Result<String, String> {
         self.create("OpportunityContactRole", &[("OpportunityId", opportunity), ("ContactId", contact)])
@@ -120,6 +165,11 @@ impl SalesforceEmulator {
     /// Hides a field from the integration's user.
     pub fn hide_field(&self, object: &str, field: &str) {
         self.state().hidden.fields.insert((object.to_owned(), field.to_owned()));
+    }
+
+    /// Lets the integration's user read an object's records and write none.
+    pub fn restrict_object(&self, object: &str) {
+        self.state().hidden.read_only.insert(object.to_owned());
     }
 
     /// The integration's user.

@@ -5,6 +5,7 @@
 
 mod access;
 mod answers;
+mod computed;
 mod deeds;
 mod fields;
 mod ids;
@@ -12,6 +13,7 @@ mod lifecycle;
 mod options;
 mod outbound;
 mod person;
+mod places;
 mod queries;
 mod records;
 mod rest;
@@ -56,12 +58,26 @@ struct State {
     hidden: Hidden,
     /// A validation rule: this field must not contain this text.
     validation: Option<(String, String)>,
-    /// A duplicate rule: of this object, no two records are created with one value in this field.
-    duplicates: Option<(String, String)>,
+    /// A duplicate rule, where there is one.
+    duplicates: Option<DuplicateRule>,
     /// The active assignment rule and the owner it gives leads to.
     assignment: Option<(String, String)>,
+    /// Formula fields, as `Options` has them.
+    formulas: Vec<(String, String, String)>,
+    lists_places: bool,
+    /// A flow: whenever a record of this object is saved, this field gets this value.
+    flow: Option<(String, String, String)>,
     calls: u64,
     last_session: u64,
+}
+
+/// A duplicate rule: of this object, no two records are created with one value in this field.
+#[derive(Clone, Debug)]
+struct DuplicateRule {
+    object: String,
+    field: String,
+    /// Whether it blocks; one that only alerts lets a caller save whose header says so.
+    blocks: bool,
 }
 
 /// What a lead became.
@@ -106,6 +122,9 @@ impl SalesforceEmulator {
             validation: None,
             duplicates: None,
             assignment: None,
+            formulas: options.formulas.clone(),
+            lists_places: options.lists_places,
+            flow: None,
             calls: 0,
             last_session: 0,
         };

@@ -23,6 +23,12 @@ pub struct Options {
     pub more_external_id_fields: Vec<String>,
     /// Custom fields: the object, the field's name and its type, as describe calls it.
     pub custom_fields: Vec<(String, String, &'static str)>,
+    /// When the trial ends, for a trial organization.
+    pub trial_ends: Option<String>,
+    /// Formula fields: the object, the field's name, and the field that it shows, of the record itself or of its account (`Account.Name`).
+    pub formulas: Vec<(String, String, String)>,
+    /// Whether states and countries come from lists.
+    pub lists_places: bool,
     /// Whether an account may be a person.
     pub person_accounts: bool,
     /// Whether the integration's user may send outbound messages; the vendor advises against it.
@@ -43,6 +49,9 @@ impl Default for Options {
             external_id_field: "Hubforce_HubSpot_Id__c".to_owned(),
             more_external_id_fields: Vec::new(),
             custom_fields: Vec::new(),
+            trial_ends: None,
+            formulas: Vec::new(),
+            lists_places: false,
             person_accounts: false,
             integration_sends_messages: false,
             calls_max: 15_000,

@@ -115,11 +115,12 @@ impl Call<'_> {
         let Ok(composite) = serde_json::from_slice::<Composite>(self.asked.body) else {
             return error("composite", 400, "JSON_PARSER_ERROR", "the body is no composite request");
         };
-        let prefix = format!("/services/data/{}/query?q=", self.version);
+        let path = format!("/services/data/{}/", self.version);
         let mut responses = Vec::new();
         for request in composite.composite_request {
-            let text = request.url.strip_prefix(&prefix).filter(|_| request.method == "GET");
-            let Some(text) = text else {
+            let query = request.url.strip_prefix(&path).filter(|_| request.method == "GET");
+            let query = query.and_then(|query| query.split_once("?q="));
+            let Some((resource @ ("query" | "queryAll"), text)) = query else {
                 return error(
                     "composite",
                     400,
@@ -128,8 +129,9 @@ impl Call<'_> {
                 );
             };
             let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-            let (status, body) = match self.run_query(&text, false) {
-                Ok(rows) => (200, self.page(&text, false, &rows, 0)),
+            let with_deleted = resource == "queryAll";
+            let (status, body) = match self.run_query(&text, with_deleted) {
+                Ok(rows) => (200, self.page(&text, with_deleted, &rows, 0)),
                 Err(problem) => (400, json!([{ "errorCode": problem.code, "message": problem.message }])),
             };
             responses.push(json!({ "body": body, "httpHeaders": {}, "httpStatusCode": status, "referenceId": request.reference_id }));

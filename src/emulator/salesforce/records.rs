@@ -36,8 +36,8 @@ pub(super) struct RowError {
     pub(super) code: &'static str,
     pub(super) message: String,
     pub(super) fields: Vec<String>,
-    /// The record of which this one is a duplicate: its object and id.
-    pub(super) duplicate: Option<(String, String)>,
+    /// The record of which this one is a duplicate: its object and id, and whether the rule that says so blocks.
+    pub(super) duplicate: Option<(String, String, bool)>,
 }
 
 impl RowError {

@@ -116,6 +116,7 @@ impl Call<'_> {
             ("PATCH", ["composite", "sobjects"]) => {
                 self.collection("composite/sobjects/update", Self::update_row)
             }
+            ("DELETE", ["composite", "sobjects"]) => self.delete_rows(),
             ("POST", ["composite", "sobjects", object]) => self.retrieve(object),
             ("PATCH", ["composite", "sobjects", object, field]) => self
                 .collection("composite/sobjects/upsert", |call, state, row| {
@@ -170,7 +171,8 @@ impl Call<'_> {
         let state = self.emulator.state();
         match state.seen(self.user, object) {
             Some(table) => {
-                let described = table.schema.described(|name| state.sees(self.user, object, name));
+                let sees = |name: &str| state.sees(self.user, object, name);
+                let described = table.schema.described(sees, state.hidden.may_write(self.user, object));
                 Reply::json("describe", 200, &described)
             }
             None => error("describe", 404, "NOT_FOUND", "The requested resource does not exist"),
@@ -205,6 +207,37 @@ impl Call<'_> {
             }),
         };
         let rows: Json = collection.records.iter().map(row).collect();
+        Reply::json(endpoint, 200, &rows)
+    }
+
+    /// Deletes up to 200 rows, each with its own outcome; the ids' prefixes tell their objects.
+    fn delete_rows(&self) -> Reply {
+        let endpoint = "composite/sobjects/delete";
+        let ids: Vec<&str> = self
+            .asked
+            .query_value("ids")
+            .unwrap_or_default()
+            .split(',')
+            .filter(|id| !id.is_empty())
+            .collect();
+        let all_or_none = self.asked.query_value("allOrNone").is_some_and(|value| value != "false");
+        if ids.is_empty() || ids.len() > ROWS_MAX || all_or_none {
+            let message = "from 1 to 200 ids, and no allOrNone in this emulator";
+            return error(endpoint, 400, "REQUIRED_FIELD_MISSING", message);
+        }
+        let mut state = self.emulator.state();
+        let row = |id: &&str| {
+            let object = state.tables.iter().find(|(_, table)| id.starts_with(table.schema.prefix));
+            let object = object.map(|(object, _)| *object).unwrap_or_default();
+            match state.delete(object, id, self.act()) {
+                Ok(()) => json!({ "id": id, "success": true, "errors": [] }),
+                Err(problem) => json!({
+                    "id": id, "success": false,
+                    "errors": [{ "statusCode": problem.code, "message": problem.message, "fields": [] }],
+                }),
+            }
+        };
+        let rows: Json = ids.iter().map(row).collect();
         Reply::json(endpoint, 200, &rows)
     }
 

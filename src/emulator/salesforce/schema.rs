@@ -16,6 +16,7 @@ pub(super) struct Field {
     pub(super) external_id: bool,
     pub(super) references: &'static [&'static str],
     options: Vec<&'static str>,
+    calculated: bool,
 }
 
 /// An object's definition.
@@ -38,6 +39,9 @@ impl Schema {
         let custom = options.custom_fields.iter().filter(|(of, ..)| of == object);
         for (_, name, kind) in custom {
             schema.add(name, Field::custom(kind));
+        }
+        for (_, name, _) in options.formulas.iter().filter(|(of, ..)| of == object) {
+            schema.add(name, Field { usage: Use::Read, calculated: true, ..Field::custom("string") });
         }
         if schema.is_written() && object != "OpportunityContactRole" {
             for name in options.external_ids() {
@@ -63,6 +67,7 @@ impl Schema {
                 external_id: false,
                 references: fields::references(self.object, name),
                 options: fields::values(self.object, name),
+                calculated: false,
             };
             self.add(name, field);
         }
@@ -97,15 +102,15 @@ impl Schema {
         name == "Id" || email || self.fields.get(name).is_some_and(|field| field.external_id)
     }
 
-    /// `describe`, as far as it is used, with the fields that the caller sees.
-    pub(super) fn described(&self, sees: impl Fn(&str) -> bool) -> Json {
+    /// `describe`, as far as it is used, with what the caller sees and may do.
+    pub(super) fn described(&self, sees: impl Fn(&str) -> bool, may_write: bool) -> Json {
         let fields: Vec<Json> = self
             .fields
             .iter()
             .filter(|(name, _)| sees(name))
             .map(|(name, field)| field.described(name, self.is_lookup(name)))
             .collect();
-        let written = self.is_written();
+        let written = self.is_written() && may_write;
         let merged = matches!(self.object, "Lead" | "Contact" | "Account");
         json!({
             "name": self.object, "label": self.object, "keyPrefix": self.prefix, "createable": written, "updateable": written,
@@ -124,7 +129,15 @@ impl Field {
     fn custom(kind: &'static str) -> Self {
         let length = if matches!(kind, "string" | "picklist" | "url") { 255 } else { 0 };
         let usage = if kind == "boolean" { Use::Defaulted } else { Use::Free };
-        Self { kind, length, usage, external_id: false, references: &[], options: Vec::new() }
+        Self {
+            kind,
+            length,
+            usage,
+            external_id: false,
+            references: &[],
+            options: Vec::new(),
+            calculated: false,
+        }
     }
 
     /// Whether a row may be created only with it.
@@ -160,7 +173,7 @@ impl Field {
             "name": name, "label": name, "type": self.kind, "length": self.length, "createable": self.is_writable(true),
             "updateable": self.is_writable(false), "nillable": !self.is_filled(),
             "defaultedOnCreate": self.usage == Use::Defaulted || self.kind == "boolean",
-            "calculated": false, "custom": name.ends_with("__c") || name.ends_with("__pc"), "externalId": self.external_id,
+            "calculated": self.calculated, "custom": name.ends_with("__c") || name.ends_with("__pc"), "externalId": self.external_id,
             "unique": self.external_id, "idLookup": lookup, "restrictedPicklist": false, "picklistValues": values,
             "referenceTo": self.references, "relationshipName": relationship, "polymorphicForeignKey": self.references.len() > 1,
         })

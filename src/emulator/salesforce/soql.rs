@@ -378,9 +378,13 @@ impl Condition {
     }
 }
 
-/// Texts are compared without regard to case, ids by their first 15 characters with it.
+/// Texts are compared without regard to case, ids by their first 15 characters with it, instants whatever their form.
 fn equal(held: &Json, value: &Json) -> bool {
+    let is_instant = |text: &str| text.as_bytes().get(10) == Some(&b'T');
     match (held, value) {
+        (Json::String(held), Json::String(value)) if is_instant(held) && is_instant(value) => {
+            instant(held) == instant(value)
+        }
         (Json::String(held), Json::String(value)) => {
             held.eq_ignore_ascii_case(value)
                 || held.to_lowercase() == value.to_lowercase()

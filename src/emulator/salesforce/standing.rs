@@ -32,7 +32,7 @@ pub(super) fn tables(options: &Options, now: Timestamp) -> HashMap<&'static str,
     }
     let organization = json!({
         "Name": "Emulated", "OrganizationType": options.edition, "InstanceName": "EM1",
-        "DefaultLocaleSidKey": "en_US", "LanguageLocaleKey": "en_US",
+        "DefaultLocaleSidKey": "en_US", "LanguageLocaleKey": "en_US", "TrialExpirationDate": options.trial_ends,
     });
     if let Some(table) = tables.get_mut("Organization") {
         table.insert_as(&options.organization, row(organization), PERSON_USER, now);

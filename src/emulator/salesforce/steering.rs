@@ -7,7 +7,9 @@ use serde_json::{Value as Json, json};
 use crate::domain::Timestamp;
 use crate::emulator::control::read;
 use crate::emulator::outbox::WebhookControl;
-use crate::emulator::salesforce::{SalesforceEmulator, Target, fields, outbound, rest, standing};
+use crate::emulator::salesforce::{
+    DuplicateRule, SalesforceEmulator, Target, fields, outbound, rest, standing,
+};
 use crate::emulator::{Answer, Asked, Caller, Control, Outgoing, Reply, Vendor};
 
 #[derive(Deserialize)]
@@ -32,7 +34,7 @@ struct Rules {
     /// A validation rule: writes in which `field` contains `text` are refused.
     validation: Option<Validation>,
     /// A duplicate rule: a second record of the object with one value in the field is refused.
-    duplicates: Option<Place>,
+    duplicates: Option<Duplicates>,
 }
 
 #[derive(Deserialize)]
@@ -44,9 +46,11 @@ struct Validation {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Place {
+struct Duplicates {
     object: String,
     field: String,
+    #[serde(default)]
+    blocks: bool,
 }
 
 #[derive(Deserialize)]
@@ -106,7 +110,11 @@ impl SalesforceEmulator {
             "rules" => done(body, |Rules { validation, duplicates }| {
                 let mut state = self.state();
                 state.validation = validation.map(|rule| (rule.field, rule.text));
-                state.duplicates = duplicates.map(|rule| (rule.object, rule.field));
+                state.duplicates = duplicates.map(|Duplicates { object, field, blocks }| DuplicateRule {
+                    object,
+                    field,
+                    blocks,
+                });
             }),
             "user" => read(body).map(|user: User| {
                 let active = user.active.unwrap_or(true);
@@ -169,6 +177,7 @@ impl SalesforceEmulator {
         state.validation = None;
         state.duplicates = None;
         state.assignment = None;
+        state.flow = None;
         state.hidden = super::write::Hidden::default();
     }
 }

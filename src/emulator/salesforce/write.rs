@@ -6,19 +6,26 @@ use serde_json::{Map, Value as Json, json};
 
 use crate::emulator::salesforce::records::{RowError, Table};
 use crate::emulator::salesforce::values::wrong_id;
-use crate::emulator::salesforce::{Act, INTEGRATION_USER, State};
+use crate::emulator::salesforce::{Act, DuplicateRule, INTEGRATION_USER, State};
 
 /// What the integration's user does not see.
 #[derive(Debug, Default)]
 pub(super) struct Hidden {
     pub(super) objects: HashSet<String>,
     pub(super) fields: HashSet<(String, String)>,
+    /// Objects that it sees and may not write.
+    pub(super) read_only: HashSet<String>,
 }
 
 impl Hidden {
     /// Whether a user does not see an object.
     pub(super) fn object(&self, user: &str, object: &str) -> bool {
         user == INTEGRATION_USER && self.objects.contains(object)
+    }
+
+    /// Whether a user may write an object's records.
+    pub(super) fn may_write(&self, user: &str, object: &str) -> bool {
+        user != INTEGRATION_USER || !self.read_only.contains(object)
     }
 
     /// Whether a user does not see a field.
@@ -59,18 +66,23 @@ impl State {
             None => (None, table.check_create(row)?),
         };
         self.check_references(object, id.as_deref(), &values, act)?;
-        if id.is_none() && !act.saves_duplicates {
-            self.check_duplicates(object, &values)?;
+        if id.is_none() {
+            self.check_duplicates(object, &values, act)?;
         }
         if let Some((_, owner)) = self.assignment.as_ref().filter(|_| object == "Lead" && act.assigns) {
             values.insert("OwnerId".to_owned(), json!(owner));
         }
+        if let Some((_, field, value)) = self.flow.as_ref().filter(|(of, ..)| of == object) {
+            values.insert(field.clone(), json!(value));
+        }
+        self.check_places(object, id.as_deref(), &values)?;
         self.follow_stage(object, id.as_deref(), &mut values);
         let contact = self.check_person(object, id.as_deref(), &mut values)?;
         let id = self.store(object, id, values, act);
         if let Some(contact) = contact {
             self.keep_in_step(&id, contact, act);
         }
+        self.follow_formulas();
         if act.tells {
             self.outbound.changed(object, &id, act.now);
         }
@@ -99,7 +111,7 @@ impl State {
         id
     }
 
-    /// Validation rules, and fields that the user does not see.
+    /// Validation rules, and what the user may not write or does not see.
     fn check_allowed(&self, object: &str, row: &Map<String, Json>, act: Act) -> Result<(), RowError> {
         if let Some((field, text)) = &self.validation
             && row.get(field).and_then(Json::as_str).is_some_and(|value| value.contains(text.as_str()))
@@ -107,6 +119,10 @@ impl State {
             let message = format!("{field} must not hold that");
             let error = RowError::new("FIELD_CUSTOM_VALIDATION_EXCEPTION", message);
             return Err(RowError { fields: vec![field.clone()], ..error });
+        }
+        if !self.hidden.may_write(act.user, object) {
+            let message = "insufficient access rights on object id".to_owned();
+            return Err(RowError::new("INSUFFICIENT_ACCESS_OR_READONLY", message));
         }
         let hidden = row.keys().find(|name| self.hidden.field(act.user, object, name));
         match (hidden, self.tables.get(object)) {
@@ -173,8 +189,12 @@ impl State {
     }
 
     /// The duplicate rule, where there is one.
-    fn check_duplicates(&self, object: &str, values: &Map<String, Json>) -> Result<(), RowError> {
-        let Some((_, field)) = self.duplicates.as_ref().filter(|(of, _)| of == object) else { return Ok(()) };
+    fn check_duplicates(&self, object: &str, values: &Map<String, Json>, act: Act) -> Result<(), RowError> {
+        let of_object =
+            |rule: &&DuplicateRule| rule.object == object && (rule.blocks || !act.saves_duplicates);
+        let Some(DuplicateRule { field, blocks, .. }) = self.duplicates.as_ref().filter(of_object) else {
+            return Ok(());
+        };
         let Some(value) = values.get(field).and_then(Json::as_str) else { return Ok(()) };
         let same = |held: &str| held.to_lowercase() == value.to_lowercase();
         let mut rows = self.tables.get(object).into_iter().flat_map(Table::rows);
@@ -183,7 +203,7 @@ impl State {
             Some(record) => {
                 let message =
                     "You're creating a duplicate record. We recommend you use an existing record instead.";
-                let duplicate = Some((object.to_owned(), record.text("Id").to_owned()));
+                let duplicate = Some((object.to_owned(), record.text("Id").to_owned(), *blocks));
                 Err(RowError { duplicate, ..RowError::new("DUPLICATES_DETECTED", message.to_owned()) })
             }
         }

@@ -54,10 +54,17 @@ fn connection_of(state: &AppState, name: &str) -> Result<ConnectionName, Problem
     Ok(known.name.clone())
 }
 
+/// The kinds of record, as they are spelled.
+const KINDS: &str = "contact, company, deal, Lead, Contact, Account, Opportunity";
+
+fn kind_of(kind: &str) -> Result<Kind, Problem> {
+    Kind::parse(kind).ok_or_else(|| Problem::BadRequest(format!("kind is none of {KINDS}")))
+}
+
 /// Reads a record's name: `system` may be left out, because kinds are spelled differently on both sides.
 fn key_of(system: Option<&str>, kind: &str, id: &str) -> Result<RecordKey, Problem> {
     let bad = |text: &str| Problem::BadRequest(text.to_owned());
-    let kind = Kind::parse(kind).ok_or_else(|| bad("kind is none of contact, Lead, Contact"))?;
+    let kind = kind_of(kind)?;
     if let Some(system) = system {
         let system = System::parse(system).ok_or_else(|| bad("system is neither hubspot nor salesforce"))?;
         if system != kind.system() {

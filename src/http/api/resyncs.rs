@@ -9,9 +9,10 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::Kind;
-use crate::http::api::{body, connection_of, key_of};
+use crate::domain::RecordKey;
+use crate::http::api::{KINDS, body, connection_of, key_of, kind_of};
 use crate::http::{AppState, Problem};
+use crate::store::types::AllOf;
 
 /// The most records named in one request; more is a resync of all, or several requests.
 const IDS_MAX: usize = 10_000;
@@ -21,11 +22,14 @@ const IDS_MAX: usize = 10_000;
 struct Asked {
     #[serde(default)]
     system: Option<String>,
-    kind: String,
+    #[serde(default)]
+    kind: Option<String>,
     #[serde(default)]
     ids: Vec<String>,
     #[serde(default)]
     all: bool,
+    #[serde(default)]
+    list_id: Option<String>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -43,25 +47,41 @@ pub(in crate::http) async fn start(
 ) -> Result<(StatusCode, Json<Started>), Problem> {
     let connection = connection_of(&state, &name)?;
     let asked: Asked = body(&bytes)?;
-    let bad = |text: &str| Problem::BadRequest(text.to_owned());
-    if asked.all != asked.ids.is_empty() {
-        return Err(bad("name records under `ids`, or ask for `all` of a kind: one of the two"));
-    }
-    if asked.ids.len() > IDS_MAX {
-        return Err(Problem::BadRequest(format!("at most {IDS_MAX} ids in one request")));
-    }
-    let keys: Result<Vec<_>, Problem> =
-        asked.ids.iter().map(|id| key_of(asked.system.as_deref(), &asked.kind, id)).collect();
-    let all_of = if asked.all {
-        Some(Kind::parse(&asked.kind).ok_or_else(|| bad("kind is none of contact, Lead, Contact"))?)
-    } else {
-        None
-    };
-    let mut keys = keys?;
-    keys.sort_unstable();
-    keys.dedup();
+    let (keys, all_of) = asked.meant()?;
     let resync = state.worker().resync(&connection, keys, all_of, asked.dry_run).await?;
     Ok((StatusCode::ACCEPTED, Json(Started { id: resync.id, queued: resync.total })))
+}
+
+impl Asked {
+    /// The records meant: named, or all of a kind or list.
+    fn meant(&self) -> Result<(Vec<RecordKey>, Option<AllOf>), Problem> {
+        let bad = |text: &str| Problem::BadRequest(text.to_owned());
+        if self.ids.len() > IDS_MAX {
+            return Err(Problem::BadRequest(format!("at most {IDS_MAX} ids in one request")));
+        }
+        let kind = || {
+            let kind = self.kind.as_deref();
+            kind.ok_or_else(|| Problem::BadRequest(format!("`kind` is missing: one of {KINDS}")))
+        };
+        match (self.ids.as_slice(), self.all, self.list_id.as_deref().map(str::trim)) {
+            ([], false, Some("")) => Err(bad("`list_id` is empty: it is the number in the list's address")),
+            ([], false, Some(_)) if self.kind.as_deref().is_some_and(|kind| kind != "contact") => {
+                Err(bad("a list holds HubSpot contacts: leave out `kind`, or set it to contact"))
+            }
+            ([], false, Some(list)) => Ok((Vec::new(), Some(AllOf::List(list.to_owned())))),
+            ([], true, None) => Ok((Vec::new(), Some(AllOf::Kind(kind_of(kind()?)?)))),
+            ([_, ..], false, None) => {
+                let key = |id: &String| key_of(self.system.as_deref(), kind()?, id);
+                let mut keys = self.ids.iter().map(key).collect::<Result<Vec<_>, Problem>>()?;
+                keys.sort_unstable();
+                keys.dedup();
+                Ok((keys, None))
+            }
+            _ => Err(bad(
+                "name records under `ids`, ask for `all` of a kind, or name a `list_id`: one of the three",
+            )),
+        }
+    }
 }
 
 #[derive(Serialize)]

@@ -6,7 +6,7 @@ use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::corrupt;
 use crate::store::postgres::{Transaction, text};
-use crate::store::types::{ConnectionState, Reserve};
+use crate::store::types::{ConnectionState, Reserve, Reserved};
 
 /// The row under which `check` writes; no connection can have this name.
 const CHECK_ROW: &str = "(check)";
@@ -58,7 +58,10 @@ pub(super) async fn set_connection_state(
 }
 
 /// Takes calls from a shared allowance, as many as are wanted or left, and forgets the slots that no longer count.
-pub(super) async fn reserve_calls(connection: &mut Transaction, reserve: &Reserve<'_>) -> Result<u32, Error> {
+pub(super) async fn reserve_calls(
+    connection: &mut Transaction,
+    reserve: &Reserve<'_>,
+) -> Result<Reserved, Error> {
     // Instances take from an allowance one after the other. No row stands for all its slots, so the lock is on its name.
     let turn = "SELECT pg_advisory_xact_lock(hashtextextended($1 || ' ' || $2, 0))";
     connection
@@ -67,12 +70,16 @@ pub(super) async fn reserve_calls(connection: &mut Transaction, reserve: &Reserv
         .bind(reserve.allowance)
         .execute(&mut **connection)
         .await?;
-    let forget = "DELETE FROM spent WHERE connection = $1 AND allowance = $2 AND slot < $3";
+    // Clocks of instances differ, so slots somewhat ahead count. One further ahead than the whole allowance reaches back was written
+    // before the clock went back; it would count for ever.
+    let forget =
+        "DELETE FROM spent WHERE connection = $1 AND allowance = $2 AND (slot < $3 OR slot > 2 * $4 - $3)";
     connection
         .query(forget)
         .bind(reserve.connection.as_str())
         .bind(reserve.allowance)
         .bind(reserve.oldest_slot)
+        .bind(reserve.slot)
         .execute(&mut **connection)
         .await?;
     let sum = "SELECT coalesce(sum(n), 0)::bigint FROM spent WHERE connection = $1 AND allowance = $2";
@@ -84,9 +91,10 @@ pub(super) async fn reserve_calls(connection: &mut Transaction, reserve: &Reserv
         .await?
         .get(0);
     let left = i64::from(reserve.limit).saturating_sub(spent).max(0);
-    let granted = u32::try_from(left).unwrap_or(u32::MAX).min(reserve.wanted);
-    if granted == 0 {
-        return Ok(0);
+    let left = u32::try_from(left).unwrap_or(u32::MAX);
+    let calls = left.min(reserve.wanted);
+    if calls == 0 {
+        return Ok(Reserved { calls, left });
     }
     let take = "INSERT INTO spent (connection, allowance, slot, n) VALUES ($1, $2, $3, $4)
                 ON CONFLICT (connection, allowance, slot) DO UPDATE SET n = spent.n + excluded.n";
@@ -95,10 +103,10 @@ pub(super) async fn reserve_calls(connection: &mut Transaction, reserve: &Reserv
         .bind(reserve.connection.as_str())
         .bind(reserve.allowance)
         .bind(reserve.slot)
-        .bind(i64::from(granted))
+        .bind(i64::from(calls))
         .execute(&mut **connection)
         .await?;
-    Ok(granted)
+    Ok(Reserved { calls, left: left - calls })
 }
 
 /// Writes and reads back.

@@ -47,7 +47,8 @@ async fn mark_looks(
     finished: &[&Finished],
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut by_cause: HashMap<Uuid, Vec<Mark>> = HashMap::new();
+    // In the order of the causes, so that what is done does not depend on chance.
+    let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
     for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
         let occurred_at = Timestamp::default();
         let mark = Mark { key: *key, occurred_at, notification: None, told: None };

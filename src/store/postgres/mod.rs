@@ -38,10 +38,11 @@ use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::codec::to_json;
 use crate::store::migrations::MigrationStatus;
+use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
-    TaskProgress,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 
@@ -388,6 +389,12 @@ impl Store for PostgresStore {
         transact!(self, transaction => jobs::queue_figures(transaction, connection, now).await)
     }
 
+    async fn room(&self, backlog_max: u64) -> Result<Room, Error> {
+        let backlog_is_longer =
+            transact!(self, transaction => jobs::backlog_is_longer(transaction, backlog_max).await)?;
+        Ok(Room { free_bytes: None, backlog_is_longer })
+    }
+
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error> {
         transact!(self, transaction => resyncs::create_resync(transaction, resync).await)
     }
@@ -409,7 +416,7 @@ impl Store for PostgresStore {
         transact!(self, transaction => resyncs::open_resyncs(transaction, connection).await)
     }
 
-    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error> {
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<Reserved, Error> {
         transact!(self, transaction => connections::reserve_calls(transaction, reserve).await)
     }
 

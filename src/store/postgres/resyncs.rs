@@ -5,9 +5,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Kind};
+use crate::domain::ConnectionName;
 use crate::store::Error;
-use crate::store::codec::{self, at, corrupt, from_json, key_json, to_json};
+use crate::store::codec::{self, at, from_json, key_json, to_json};
 use crate::store::postgres::{Transaction, rows, text};
 use crate::store::types::{JobId, Mark, Resync};
 
@@ -21,7 +21,7 @@ pub(super) async fn create_resync(connection: &mut Transaction, resync: &Resync)
         .query(sql)
         .bind(resync.id)
         .bind(resync.connection.as_str())
-        .bind(resync.all_of.map(Kind::as_str))
+        .bind(resync.all_of.as_ref().map(codec::all_of_text))
         .bind(to_json(&keys)?)
         .bind(resync.dry_run)
         .bind(resync.complete)
@@ -132,9 +132,7 @@ fn read(row: &PgRow) -> Result<Resync, Error> {
     Ok(Resync {
         id: row.get("id"),
         connection: codec::connection(row.get("connection"), ("resyncs", "connection"))?,
-        all_of: all_of
-            .map(|kind| Kind::parse(kind).ok_or_else(|| corrupt(("resyncs", "all_of"), "kind")))
-            .transpose()?,
+        all_of: all_of.map(|text| codec::all_of(text, ("resyncs", "all_of"))).transpose()?,
         keys: keys?,
         dry_run: row.get("dry_run"),
         complete: row.get("complete"),

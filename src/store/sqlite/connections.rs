@@ -6,7 +6,7 @@ use sqlx::{Row, SqliteConnection};
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::corrupt;
-use crate::store::types::{ConnectionState, Reserve};
+use crate::store::types::{ConnectionState, Reserve, Reserved};
 
 /// The row under which `check` writes; no connection can have this name.
 const CHECK_ROW: &str = "(check)";
@@ -54,12 +54,16 @@ pub(super) async fn set_connection_state(
 pub(super) async fn reserve_calls(
     connection: &mut SqliteConnection,
     reserve: &Reserve<'_>,
-) -> Result<u32, Error> {
-    let forget = "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND slot < ?3";
+) -> Result<Reserved, Error> {
+    // Clocks of instances differ, so slots somewhat ahead count. One further ahead than the whole allowance reaches back was written
+    // before the clock went back; it would count for ever.
+    let forget =
+        "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND (slot < ?3 OR slot > 2 * ?4 - ?3)";
     sqlx::query(forget)
         .bind(reserve.connection.as_str())
         .bind(reserve.allowance)
         .bind(reserve.oldest_slot)
+        .bind(reserve.slot)
         .execute(&mut *connection)
         .await?;
     let sum = "SELECT coalesce(sum(n), 0) FROM spent WHERE connection = ?1 AND allowance = ?2";
@@ -69,9 +73,10 @@ pub(super) async fn reserve_calls(
         .fetch_one(&mut *connection)
         .await?;
     let left = i64::from(reserve.limit).saturating_sub(spent).max(0);
-    let granted = u32::try_from(left).unwrap_or(u32::MAX).min(reserve.wanted);
-    if granted == 0 {
-        return Ok(0);
+    let left = u32::try_from(left).unwrap_or(u32::MAX);
+    let calls = left.min(reserve.wanted);
+    if calls == 0 {
+        return Ok(Reserved { calls, left });
     }
     let take = "INSERT INTO spent (connection, allowance, slot, n) VALUES (?1, ?2, ?3, ?4)
                 ON CONFLICT (connection, allowance, slot) DO UPDATE SET n = n + excluded.n";
@@ -79,10 +84,10 @@ pub(super) async fn reserve_calls(
         .bind(reserve.connection.as_str())
         .bind(reserve.allowance)
         .bind(reserve.slot)
-        .bind(granted)
+        .bind(calls)
         .execute(connection)
         .await?;
-    Ok(granted)
+    Ok(Reserved { calls, left: left - calls })
 }
 
 /// Writes and reads back.

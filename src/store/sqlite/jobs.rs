@@ -102,3 +102,11 @@ pub(super) async fn queue_figures(
     }
     Ok(figures)
 }
+
+/// Whether more than so many records wait for work.
+pub(super) async fn backlog_is_longer(pool: &SqlitePool, than: u64) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM jobs WHERE state <> 'parked' LIMIT 1 OFFSET ?1";
+    let than = i64::try_from(than).unwrap_or(i64::MAX);
+    let row = sqlx::query(sql).bind(than).fetch_optional(pool).await?;
+    Ok(row.is_some())
+}

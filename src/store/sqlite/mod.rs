@@ -17,6 +17,7 @@ mod resyncs;
 mod tasks;
 
 use std::ops::{Deref, DerefMut};
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,10 +33,11 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::migrations::{MigrationStatus, none_applied};
+use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Resync, Retention, Task, TaskClaim,
-    TaskProgress,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 use intake::Intake;
@@ -56,6 +58,7 @@ pub struct SqliteStore {
     writer: SqlitePool,
     readers: SqlitePool,
     intake: Intake,
+    file: PathBuf,
     /// Held by whoever writes.
     turn: Arc<Mutex<()>>,
 }
@@ -98,7 +101,7 @@ impl SqliteStore {
         let turn = Arc::default();
         let file = connect_options(url)?.get_filename().to_owned();
         let intake = Intake::open(&file, Arc::clone(&turn))?;
-        Ok(Self { writer, readers, intake, turn })
+        Ok(Self { writer, readers, intake, file, turn })
     }
 
     /// Says which migrations are applied and which are missing, and changes nothing.
@@ -285,6 +288,12 @@ impl Store for SqliteStore {
         jobs::queue_figures(&self.readers, connection, now).await
     }
 
+    async fn room(&self, backlog_max: u64) -> Result<Room, Error> {
+        let disk = rustix::fs::statvfs(&self.file).map_err(|error| Error::Unavailable(Box::new(error)))?;
+        let backlog_is_longer = jobs::backlog_is_longer(&self.readers, backlog_max).await?;
+        Ok(Room { free_bytes: Some(disk.f_bavail.saturating_mul(disk.f_frsize)), backlog_is_longer })
+    }
+
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         resyncs::create_resync(&self.writer, resync).await
@@ -305,11 +314,11 @@ impl Store for SqliteStore {
         resyncs::open_resyncs(&self.readers, connection).await
     }
 
-    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<u32, Error> {
+    async fn reserve_calls(&self, reserve: &Reserve<'_>) -> Result<Reserved, Error> {
         let mut transaction = self.begin().await?;
-        let granted = connections::reserve_calls(&mut transaction, reserve).await?;
+        let reserved = connections::reserve_calls(&mut transaction, reserve).await?;
         transaction.commit().await?;
-        Ok(granted)
+        Ok(reserved)
     }
 
     async fn claim_task(&self, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error> {

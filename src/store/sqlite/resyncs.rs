@@ -5,9 +5,9 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Kind};
+use crate::domain::ConnectionName;
 use crate::store::Error;
-use crate::store::codec::{self, at, corrupt, from_json, key_json, to_json, uuid};
+use crate::store::codec::{self, at, from_json, key_json, to_json, uuid};
 use crate::store::types::{JobId, Mark, Resync};
 
 /// Records a new resync.
@@ -19,7 +19,7 @@ pub(super) async fn create_resync(pool: &SqlitePool, resync: &Resync) -> Result<
     sqlx::query(sql)
         .bind(resync.id.as_bytes().as_slice())
         .bind(resync.connection.as_str())
-        .bind(resync.all_of.map(Kind::as_str))
+        .bind(resync.all_of.as_ref().map(codec::all_of_text))
         .bind(to_json(&keys)?)
         .bind(resync.dry_run)
         .bind(resync.complete)
@@ -125,9 +125,7 @@ fn read(row: &SqliteRow) -> Result<Resync, Error> {
     Ok(Resync {
         id: uuid(row.get("id"), ("resyncs", "id"))?,
         connection: codec::connection(row.get("connection"), ("resyncs", "connection"))?,
-        all_of: all_of
-            .map(|kind| Kind::parse(kind).ok_or_else(|| corrupt(("resyncs", "all_of"), "kind")))
-            .transpose()?,
+        all_of: all_of.map(|text| codec::all_of(text, ("resyncs", "all_of"))).transpose()?,
         keys: keys?,
         dry_run: row.get("dry_run"),
         complete: row.get("complete"),

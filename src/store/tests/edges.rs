@@ -98,7 +98,7 @@ async fn the_audit_of_one_system_has_what_was_written_there(#[values(Sqlite, Pos
 #[tokio::test]
 async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
-    let (door, keeper) = Door::open(Arc::clone(&memory.store));
+    let (door, keeper) = memory.door();
     let keeper = tokio::spawn(keeper);
     let first = memory.delivery(&[contact(1)]);
     door.accept(vec![first.clone()]).await.unwrap();

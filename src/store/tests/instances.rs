@@ -246,15 +246,16 @@ async fn i_6_several_instances_together_never_take_more_than_an_allowance(
         async move {
             // Instances disagree about the slot: their clocks do.
             for slot in 0..30 {
+                let slot = slot + i64::try_from(place).unwrap();
                 let reserve = Reserve {
                     connection: &name,
                     allowance: "hubspot.day",
-                    slot: slot + i64::try_from(place).unwrap(),
-                    oldest_slot: 0,
+                    slot,
+                    oldest_slot: slot - 99,
                     limit: LIMIT,
                     wanted: 7,
                 };
-                taken.fetch_add(store.reserve_calls(&reserve).await.unwrap(), Ordering::Relaxed);
+                taken.fetch_add(store.reserve_calls(&reserve).await.unwrap().calls, Ordering::Relaxed);
             }
         }
     })

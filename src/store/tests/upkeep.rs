@@ -15,6 +15,9 @@ async fn connections_figures_and_retention(#[values(Sqlite, Postgres)] on: Datab
     let figures = memory.store.queue_figures(name, at(9)).await.unwrap();
     assert_eq!((figures.jobs["due"], figures.jobs["parked"], figures.oldest_due), (1, 0, Some(at(1))));
     memory.store.check(at(7)).await.unwrap();
+    let rooms = [memory.store.room(0).await.unwrap(), memory.store.room(1).await.unwrap()];
+    assert_eq!(rooms.map(|room| room.backlog_is_longer), [true, false]);
+    assert!(rooms.iter().all(|room| room.free_bytes.is_some() == (on == Sqlite)), "{rooms:?}");
     let all = Retention {
         deliveries_before: at(9),
         audit_before: at(9),
@@ -103,10 +106,13 @@ async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten(
         [(100, 6, 6), (105, 6, 4), (109, 1, 0), (110, 9, 6), (114, 9, 0), (115, 9, 4)]
     {
         let got = memory.store.reserve_calls(&reserve(slot, wanted)).await.unwrap();
-        assert_eq!(got, granted, "slot {slot}");
+        assert_eq!(got.calls, granted, "slot {slot}");
     }
     let other = Reserve { allowance: "hubspot.day", ..reserve(115, 9) };
-    assert_eq!(memory.store.reserve_calls(&other).await.unwrap(), 9);
+    let all = Reserved { calls: 9, left: 1 };
+    assert_eq!(memory.store.reserve_calls(&other).await.unwrap(), all);
+    let back = memory.store.reserve_calls(&reserve(50, 10)).await.unwrap();
+    assert_eq!(back.calls, 10, "the clock went back: what is written of later is no reason to stand still");
 }
 
 pub(super) fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {

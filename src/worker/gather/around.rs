@@ -64,7 +64,7 @@ fn named_by(view: &View) -> impl Iterator<Item = RecordKey> {
 }
 
 /// The company or account that a contact, deal or opportunity names.
-pub(super) fn company_of(record: &Record) -> Option<RecordKey> {
+pub(in crate::worker) fn company_of(record: &Record) -> Option<RecordKey> {
     let (field, kind) = match record.key.kind().system() {
         System::Hubspot => (COMPANY_PROPERTY, Kind::Company),
         System::Salesforce => (ACCOUNT_FIELD, Kind::Account),

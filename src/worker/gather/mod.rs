@@ -12,6 +12,9 @@
 //! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
 //! | a deal's company and contacts | for deals | one batched call each |
 //! | who has a role on an opportunity | for opportunities | one batched query |
+//! | the record whose id a record without a twin bears | where it bears one | one batched read |
+//! | which lead a contact came of | for contacts that nobody in HubSpot matches | one batched query |
+//! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
 //! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
 //!
 //! Records of one round that turn out to concern each other are not planned side by side: the later one is put off to the next
@@ -29,8 +32,11 @@ use crate::worker::connection::{Live, fields_to_read};
 mod around;
 mod companies;
 mod deals;
+mod fates;
 mod membership;
 mod twins;
+
+pub(super) use around::company_of;
 
 /// A record to look at, with what memory says of it.
 #[derive(Clone, Debug)]
@@ -41,6 +47,8 @@ pub(super) struct Subject {
     pub(super) pair: Option<Pair>,
     /// Whether a person asked.
     pub(super) manual: bool,
+    /// Whether a create for it was begun whose end we did not live to see.
+    pub(super) interrupted: bool,
     /// When the HubSpot side changed, as told.
     pub(super) hubspot_changed_at: Option<Timestamp>,
     /// When the Salesforce side changed, as told.
@@ -55,6 +63,13 @@ pub(super) enum Gathered {
     PutOff,
     /// A call failed.
     Failed(System, crm::Error),
+}
+
+impl Gathered {
+    /// Whether the CRM did not answer at all.
+    pub(super) const fn is_silent(&self) -> bool {
+        matches!(self, Self::Failed(_, crm::Error::Unavailable { .. }))
+    }
 }
 
 /// What gathering needs.
@@ -73,7 +88,10 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     let mut drafts: Vec<Draft> =
         subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
     twins::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
+    fates::tell_merged_from_deleted(sources, &mut drafts).await;
     twins::search(sources, &fields, &mut drafts).await;
+    twins::follow_own_ids(sources, &fields, &mut known, &mut drafts).await?;
+    fates::adopt_converted(sources, &fields, &mut known, &mut drafts).await?;
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
     twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
@@ -134,10 +152,10 @@ impl Known {
     fn side(&self, key: RecordKey) -> Result<Side, crm::Error> {
         match self.0.get(&key) {
             Some(Found::Present(record)) if record.key == key => Ok(Side::Present(record.clone())),
-            // It was merged into another record: what was linked is gone, and the survivor speaks for itself.
-            Some(Found::Present(_) | Found::Deleted) => Ok(Side::Deleted),
+            // Another record answers to its id: it was merged into that, which speaks for itself.
+            Some(Found::Present(_) | Found::Merged(_)) => Ok(Side::Merged),
+            Some(Found::Deleted) => Ok(Side::Deleted),
             Some(Found::Converted(_)) => Ok(Side::Converted),
-            Some(Found::Merged(_)) => Ok(Side::Merged),
             Some(Found::Absent) | None => Ok(Side::Absent),
             Some(Found::Failed(error)) => Err(error.clone()),
         }
@@ -151,6 +169,7 @@ async fn read_some(live: &Live, system: System, keys: &[RecordKey], fields: &Fie
 /// A view in the making.
 struct Draft {
     subject: RecordKey,
+    interrupted: bool,
     view: View,
     failed: Option<(System, crm::Error)>,
     put_off: bool,
@@ -167,7 +186,8 @@ impl Draft {
         };
         let view =
             View { pair: subject.pair.clone(), hubspot: Side::Absent, salesforce: Side::Absent, around };
-        let mut draft = Self { subject: subject.key, view, failed: None, put_off: false };
+        let interrupted = subject.interrupted;
+        let mut draft = Self { subject: subject.key, interrupted, view, failed: None, put_off: false };
         for key in own_keys(subject) {
             draft.set_side(key, known);
         }

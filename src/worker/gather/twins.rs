@@ -17,7 +17,7 @@ pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts:
             if let Some(search) = draft
                 .seeker()
                 .filter(|record| record.key.system() != system)
-                .and_then(|record| search_for(record, sources.rules))
+                .and_then(|record| search_for(record, draft.interrupted, sources.rules))
             {
                 places.push(place);
                 searches.push(search);
@@ -34,6 +34,60 @@ pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts:
             }
         }
     }
+}
+
+/// A record that bears the id of one on the other side was made for that, by us: whatever else is found, they belong together.
+/// It is how a create is known again whose end we did not live to see, when the new record changes before the other one does.
+pub(super) async fn follow_own_ids(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let mut named: Vec<(usize, RecordKey)> = Vec::new();
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
+        if let (None, Some(seeker)) = (&draft.view.pair, draft.seeker()) {
+            named.extend(named_by(seeker, sources.rules).map(|key| (place, key)));
+        }
+    }
+    if named.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = named.iter().map(|(_, key)| *key).collect();
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let free = named.into_iter().zip(pairs).filter(|(_, pair)| pair.is_none()).map(|(named, _)| named);
+    let free: Vec<(usize, RecordKey)> = free.collect();
+    known.read(sources, fields, free.iter().map(|(_, key)| *key)).await;
+    for (place, key) in free {
+        let draft = &mut drafts[place];
+        match known.side(key) {
+            Ok(Side::Present(record)) => {
+                draft.view.around.candidates.retain(|candidate| candidate.record.key != key);
+                draft.view.around.candidates.insert(0, Candidate { record, paired_with: None, keyed: true });
+            }
+            Ok(_) => {}
+            Err(error) => draft.failed = Some((key.system(), error)),
+        }
+    }
+    Ok(())
+}
+
+/// The records on the other side whose ids a record bears.
+fn named_by<'a>(record: &'a Record, rules: &'a Rules) -> impl Iterator<Item = RecordKey> + use<'a> {
+    let family = record.key.kind().family();
+    let own: Vec<(&String, Kind)> = match record.key.system() {
+        System::Hubspot => {
+            let kinds = family.in_salesforce().iter();
+            kinds.filter_map(|kind| Some((rules.id_properties.get(kind)?, *kind))).collect()
+        }
+        System::Salesforce => {
+            rules.external_id_field.iter().map(|field| (field, family.in_hubspot())).collect()
+        }
+    };
+    own.into_iter().filter_map(|(field, kind)| {
+        let id = record.fields.get(field).and_then(Value::as_text)?;
+        RecordKey::parse(kind, &id).ok()
+    })
 }
 
 /// A contact that others were merged into takes over their pair: a merge gives the survivor an id of its own, and nothing is merged
@@ -116,7 +170,7 @@ pub(super) async fn read_heirs(
 }
 
 /// How to look for the twin of a record; `None` where nothing could tell it.
-fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
+fn search_for(record: &Record, interrupted: bool, rules: &Rules) -> Option<Search> {
     if !rules.enabled(record.key.kind().family()) {
         return None;
     }
@@ -126,8 +180,11 @@ fn search_for(record: &Record, rules: &Rules) -> Option<Search> {
     let kinds = kind.family().kinds_in(kind.system().other()).to_vec();
     let key = match kind.system() {
         System::Hubspot => rules.external_id_field.clone(),
-        // A contact's address is unique in HubSpot, so our key is asked for only where there is no address: it costs a call.
-        System::Salesforce => rules.id_properties(kind).0.cloned().filter(|_| address.is_none()),
+        // A contact's address is unique in HubSpot, so our key, which costs a call, is asked for only where there is no address, or where
+        // a contact may have been made of the one that the record had before.
+        System::Salesforce => {
+            rules.id_properties(kind).0.cloned().filter(|_| address.is_none() || interrupted)
+        }
     };
     let key = key.map(|field| (field, id));
     (address.is_some() || key.is_some()).then_some(Search { kinds, address, key })
@@ -140,7 +197,10 @@ fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {
         };
         search.key.as_ref().is_some_and(holds)
     };
-    records.into_iter().map(|record| Candidate { keyed: keyed(&record), record, paired_with: None }).collect()
+    let candidate = |record: Record| Candidate { keyed: keyed(&record), record, paired_with: None };
+    let mut candidates: Vec<Candidate> = records.into_iter().map(candidate).collect();
+    candidates.sort_by_key(|candidate| !candidate.keyed);
+    candidates
 }
 
 /// Says which candidates already have a twin. A Salesforce record whose HubSpot match is taken competes with that match's

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
-use hubforce::cli::{Outside, assemble};
+use hubforce::cli::{Assembled, Outside, assemble};
 use hubforce::config::Config;
 use hubforce::domain::{Clock, ConnectionName, TestClock, Timestamp};
 use hubforce::emulator::hubspot::{self, HubspotEmulator};
@@ -31,14 +31,20 @@ pub(crate) const SECRET: &str = "client-secret";
 /// The path that the emulated Salesforce calls.
 pub(crate) const PATH_TOKEN: &str = "path-token";
 
+/// A list of contacts that the emulated portal has; it is empty.
+const LIST: &str = "77";
+
 /// The operator's token.
 pub(crate) const TOKEN: &str = "operator-token";
 
 /// The viewer's token.
 pub(crate) const VIEWER: &str = "viewer-token";
 
+/// How often a service sweeps that does.
+const SWEEP_MS: i64 = 300_000;
+
 /// An instant to begin with.
-const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
+pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
 /// A service with both emulators around it.
 pub(crate) struct TestApp {
@@ -49,10 +55,89 @@ pub(crate) struct TestApp {
     pub(crate) router: Router,
     pub(crate) clock: EmulatorClock,
     pub(crate) name: ConnectionName,
-    salesforce_url: String,
+    pub(crate) hubspot_url: String,
+    pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
     _database: TestDatabase,
+}
+
+/// What a story begins with.
+#[derive(Clone, Default)]
+pub(crate) struct Setup {
+    /// The lines under `[connections.sync.contacts]`, and whatever tables follow.
+    pub(crate) contacts: String,
+    /// Further lines of the connection itself.
+    pub(crate) connection: String,
+    /// The portal.
+    pub(crate) portal: hubspot::Options,
+    /// The organization.
+    pub(crate) organization: salesforce::Options,
+    /// The field that holds the HubSpot id, where it is not the usual one.
+    pub(crate) external_id_field: Option<&'static str>,
+    /// Whether the service sweeps.
+    pub(crate) sweeps: bool,
+    /// Further lines under `[server]`.
+    pub(crate) server: &'static str,
+    /// The free disk below which nothing is taken in; little, because tests share a disk with everything else.
+    pub(crate) free_mb_min: u64,
+}
+
+impl Setup {
+    /// These lines under `[connections.sync.contacts]`, and nothing out of the ordinary.
+    pub(crate) fn with(contacts: &str) -> Self {
+        Self { contacts: contacts.to_owned(), ..Self::default() }
+    }
+
+    /// The configuration of a service between two emulators.
+    pub(crate) fn configuration(
+        &self,
+        database: &TestDatabase,
+        (hubspot, salesforce): (&str, &str),
+    ) -> String {
+        let Self { contacts, connection, server, free_mb_min, .. } = self;
+        let key = self.external_id_field.unwrap_or("Hubforce_HubSpot_Id__c");
+        let sweep_s = if self.sweeps { SWEEP_MS / 1_000 } else { 0 };
+        format!(
+            r#"
+        [server]
+        listen = "127.0.0.1:0"
+        public_url = "{PUBLIC_URL}"
+        {server}
+        [database]
+        url = "{}"
+        free_mb_min = {free_mb_min}
+        [admin]
+        tokens = [
+            {{ name = "ops", token = "{TOKEN}", role = "operator" }},
+            {{ name = "eyes", token = "{VIEWER}", role = "viewer" }},
+        ]
+        [[connections]]
+        name = "acme"
+        {connection}
+        [connections.hubspot]
+        portal_id = 1234567
+        app_id = 998877
+        client_secrets = ["older-secret", "{SECRET}"]
+        api_url = "{hubspot}"
+        requests_per_10s = 1000000
+        requests_per_day = 1000000
+        auth = {{ type = "access_token", access_token = "pat-integration" }}
+        [connections.salesforce]
+        org_id = "00D000000000001"
+        login_url = "{salesforce}"
+        requests_per_day = 1000000
+        external_id_field = "{key}"
+        path_tokens = ["{PATH_TOKEN}"]
+        auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
+        [connections.sweep]
+        interval_seconds = {sweep_s}
+        [connections.sync.contacts]
+        {contacts}
+        "#,
+            database.url()
+        )
+    }
 }
 
 /// Names the database that stories are told on where they do not choose themselves: `sqlite` or `postgres`.
@@ -89,44 +174,6 @@ pub(crate) async fn serve(
     url
 }
 
-/// The configuration of a service between two emulators.
-pub(crate) fn configuration(database: &TestDatabase, urls: (&str, &str), contacts: &str) -> String {
-    let (hubspot, salesforce) = urls;
-    format!(
-        r#"
-        [server]
-        listen = "127.0.0.1:0"
-        public_url = "{PUBLIC_URL}"
-        [database]
-        url = "{}"
-        [admin]
-        tokens = [
-            {{ name = "ops", token = "{TOKEN}", role = "operator" }},
-            {{ name = "eyes", token = "{VIEWER}", role = "viewer" }},
-        ]
-        [[connections]]
-        name = "acme"
-        [connections.hubspot]
-        portal_id = 1234567
-        app_id = 998877
-        client_secrets = ["older-secret", "{SECRET}"]
-        api_url = "{hubspot}"
-        requests_per_10s = 1000000
-        requests_per_day = 1000000
-        auth = {{ type = "access_token", access_token = "pat-integration" }}
-        [connections.salesforce]
-        org_id = "00D000000000001"
-        login_url = "{salesforce}"
-        requests_per_day = 1000000
-        path_tokens = ["{PATH_TOKEN}"]
-        auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
-        [connections.sync.contacts]
-        {contacts}
-        "#,
-        database.url()
-    )
-}
-
 impl TestApp {
     /// A service with default settings.
     pub(crate) async fn start() -> Self {
@@ -135,65 +182,79 @@ impl TestApp {
 
     /// A service with these lines under `[connections.sync.contacts]`.
     pub(crate) async fn with(contacts: &str) -> Self {
-        Self::in_organization(contacts, salesforce::Options::default()).await
+        Self::set_up(Setup::with(contacts)).await
+    }
+
+    /// The same with a portal of another kind.
+    pub(crate) async fn in_portal(contacts: &str, portal: hubspot::Options) -> Self {
+        Self::set_up(Setup { portal, ..Setup::with(contacts) }).await
+    }
+
+    /// The same with an organization of another kind.
+    pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::set_up(Setup { organization, ..Setup::with(contacts) }).await
     }
 
     /// The same on a database of a story's own choice; `None` where this machine has no server for it.
     pub(crate) async fn on(database: Database, contacts: &str) -> Option<Self> {
         let database = TestDatabase::new(database).await.unwrap()?;
-        Some(Self::start_on(database, contacts, salesforce::Options::default()).await)
+        Some(Self::set_up_on(database, Setup::with(contacts)).await)
+    }
+
+    /// A service that sweeps every five minutes; its first sweep, which looks at nothing, has been.
+    pub(crate) async fn sweeping(contacts: &str) -> Self {
+        Self::sweeping_in(contacts, salesforce::Options::default()).await
     }
 
     /// The same with an organization of another kind.
-    pub(crate) async fn in_organization(contacts: &str, organization: salesforce::Options) -> Self {
-        Self::start_on(database().await, contacts, organization).await
+    pub(crate) async fn sweeping_in(contacts: &str, organization: salesforce::Options) -> Self {
+        let app = Self::unswept(contacts, organization).await;
+        app.settle().await;
+        app.forget_calls();
+        app
     }
 
-    async fn start_on(database: TestDatabase, contacts: &str, organization: salesforce::Options) -> Self {
+    /// The same before its first sweep.
+    pub(crate) async fn unswept(contacts: &str, organization: salesforce::Options) -> Self {
+        Self::set_up(Setup { organization, sweeps: true, ..Setup::with(contacts) }).await
+    }
+
+    /// A service that begins with all this.
+    pub(crate) async fn set_up(setup: Setup) -> Self {
+        Self::set_up_on(database().await, setup).await
+    }
+
+    async fn set_up_on(database: TestDatabase, setup: Setup) -> Self {
         let shutdown = Shutdown::default();
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let instance_url = format!("http://{}", listener.local_addr().unwrap());
+        let organization = setup.organization.clone();
         let options = salesforce::Options { instance_url, calls_max: 1_000_000, ..organization };
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
         salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
-        Self::around(database, contacts, (salesforce, salesforce_url), clock, shutdown).await
+        Self::around(database, &setup, (salesforce, salesforce_url, clock), shutdown).await
     }
 
     /// A service of its own for another portal on the same organization; it must end first.
-    pub(crate) async fn beside(&self, contacts: &str, external_id_field: &str) -> Self {
-        let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone());
-        let contacts = format!("{contacts}\n[connections.salesforce.more]\n{external_id_field}");
-        Self::around(database().await, &contacts, organization, self.clock.clone(), Shutdown::default()).await
-    }
-
-    /// One more instance of this service, on the same database.
-    pub(crate) async fn another_instance(&self) -> Arc<Worker> {
-        let metrics = hubforce::telemetry::count().unwrap();
-        let clock = Arc::new(self.clock.clone());
-        let outside = Outside { clock, metrics, shutdown: self.shutdown.clone() };
-        assemble(&self.config, &outside).await.unwrap().worker
+    pub(crate) async fn beside(&self, setup: &Setup) -> Self {
+        let organization = (Arc::clone(&self.salesforce), self.salesforce_url.clone(), self.clock.clone());
+        Self::around(database().await, setup, organization, Shutdown::default()).await
     }
 
     async fn around(
         database: TestDatabase,
-        contacts: &str,
-        (salesforce, salesforce_url): (Arc<SalesforceEmulator>, String),
-        clock: EmulatorClock,
+        setup: &Setup,
+        (salesforce, salesforce_url, clock): (Arc<SalesforceEmulator>, String, EmulatorClock),
         shutdown: Shutdown,
     ) -> Self {
-        let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
+        let hubspot = Arc::new(HubspotEmulator::new(setup.portal.clone(), clock.clone()));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
-        // Another portal's key stands apart from the lines of its contacts.
-        let (contacts, key) =
-            contacts.split_once("\n[connections.salesforce.more]\n").unwrap_or((contacts, ""));
-        let text = configuration(&database, (&hubspot_url, &salesforce_url), contacts);
-        let keyed = format!("external_id_field = \"{key}\"\n        path_tokens");
-        let text = if key.is_empty() { text } else { text.replace("path_tokens", &keyed) };
-        let config = Config::parse(&text).unwrap();
+        hubspot.set_list(LIST, &[]);
+        let config = Config::parse(&setup.configuration(&database, (&hubspot_url, &salesforce_url))).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
         let outside = Outside { clock: Arc::new(clock.clone()), metrics, shutdown: shutdown.clone() };
         let assembled = assemble(&config, &outside).await.unwrap();
@@ -207,11 +268,48 @@ impl TestApp {
             router,
             clock,
             name,
+            hubspot_url,
             salesforce_url,
             shutdown,
             config,
             _database: database,
         }
+    }
+
+    /// Another instance of the service, on the same memory; it must go before the test ends.
+    pub(crate) async fn another(&self) -> Assembled {
+        let metrics = hubforce::telemetry::count().unwrap();
+        let clock = Arc::new(self.clock.clone());
+        assemble(&self.config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
+    }
+
+    /// Moves the clock on to the next sweep, and works until that and all that comes of it is done.
+    pub(crate) async fn sweep(&self) {
+        self.clock.advance_millis(SWEEP_MS);
+        // Searches have an allowance for each second.
+        for _ in 0..10 {
+            self.settle().await;
+            self.clock.advance_millis(1_000);
+        }
+    }
+
+    /// Sweeps until nothing of what happened so far is of interest any more.
+    pub(crate) async fn quiet(&self) {
+        self.sweep().await;
+        self.sweep().await;
+        self.forget_calls();
+    }
+
+    /// Nothing that happens from now on is told, on either side.
+    pub(crate) fn lose_messages(&self) {
+        self.hubspot.drop_events(u32::MAX);
+        self.salesforce.drop_notifications(u32::MAX);
+    }
+
+    /// What happens from now on is told again.
+    pub(crate) fn tell_messages(&self) {
+        self.hubspot.drop_events(0);
+        self.salesforce.drop_notifications(0);
     }
 
     /// Sends a request; returns status and body.

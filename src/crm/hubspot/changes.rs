@@ -1,0 +1,349 @@
+//! What changed of late in HubSpot: searches by the time of the last change, deleted records, and members that joined a list.
+//!
+//! A search sorts by one property only and shows the first 10,000 records, while its index moves on under whoever pages by offset. So
+//! no page is ever asked for by offset. A page holds what changed at an instant or later, in the order of time; the next one begins
+//! with the last instant on it, whose records are left to that one. Where a page holds one instant only, those who share it are asked
+//! for by id, in the order of their ids, until there are no more.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use futures::future::{BoxFuture, FutureExt};
+use serde::{Deserialize, Serialize};
+
+use crate::crm::hubspot::client::{BATCH_MAX, HubspotClient};
+use crate::crm::hubspot::wire::{Id, ListAnswer, NextPage, Object, Paging};
+use crate::crm::transport::side_by_side;
+use crate::crm::{Asked, Deed, Error, FieldsByKind, Place, Stream, Trace, Traces};
+use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
+use crate::plan::rules::NATIVE_CONNECTOR_PROPERTY;
+
+/// The most records on one page of a search.
+const SEARCH_PAGE_MAX: usize = 200;
+
+/// The longest body of a search.
+const SEARCH_CHARACTERS_MAX: usize = 3_000;
+
+/// The searches we make in a second: HubSpot admits five (older texts say four), for all apps of an account together.
+const SEARCHES_PER_SECOND: usize = 4;
+
+/// The most members on one page of a list.
+const MEMBERS_PAGE_MAX: usize = 250;
+
+/// The most records in a batch that asks for the history of properties.
+const HISTORY_BATCH_MAX: usize = 50;
+
+/// Holds a record's own id.
+const ID: &str = "hs_object_id";
+
+/// When a record was created.
+const CREATED: &str = "createdate";
+
+/// Keeps searches apart: they have an allowance of their own, about which HubSpot says nothing until it is used up.
+#[derive(Default)]
+pub(super) struct Pace(Mutex<VecDeque<Timestamp>>);
+
+impl Pace {
+    fn take(&self, now: Timestamp) -> Result<(), Error> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        while recent.front().is_some_and(|at| now.millis_since(*at) >= 1_000) {
+            recent.pop_front();
+        }
+        if let (true, Some(oldest)) = (recent.len() >= SEARCHES_PER_SECOND, recent.front()) {
+            let until = Some(oldest.plus_millis(1_000));
+            return Err(Error::Quota { policy: "SECONDLY".to_owned(), until });
+        }
+        recent.push_back(now);
+        Ok(())
+    }
+}
+
+/// `POST .../search`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Search<'a> {
+    filter_groups: [Group<'a>; 1],
+    sorts: [Sort<'a>; 1],
+    properties: Vec<&'a str>,
+    limit: usize,
+}
+
+#[derive(Serialize)]
+struct Group<'a> {
+    filters: Vec<Filter<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Filter<'a> {
+    property_name: &'a str,
+    operator: &'static str,
+    value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sort<'a> {
+    property_name: &'a str,
+    direction: &'static str,
+}
+
+#[derive(Deserialize)]
+struct Members {
+    results: Vec<Member>,
+    #[serde(default)]
+    paging: Option<Paging>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Member {
+    record_id: String,
+    #[serde(default)]
+    membership_timestamp: Option<String>,
+}
+
+/// `POST .../batch/read`, with history.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HistoryRead<'a> {
+    properties: [&'static str; 0],
+    properties_with_history: &'a [String],
+    inputs: Vec<Id>,
+}
+
+#[derive(Deserialize)]
+struct Histories {
+    #[serde(default)]
+    results: Vec<WithHistory>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WithHistory {
+    id: String,
+    #[serde(default)]
+    properties_with_history: BTreeMap<String, Vec<Version>>,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    #[serde(default)]
+    timestamp: String,
+}
+
+/// A record, and whether somebody edited it.
+type Edited = (RecordKey, Result<bool, Error>);
+
+/// The property that holds when a record of a kind last changed.
+const fn modified_property(kind: Kind) -> &'static str {
+    match kind {
+        Kind::HubspotContact => "lastmodifieddate",
+        _ => "hs_lastmodifieddate",
+    }
+}
+
+impl HubspotClient {
+    pub(super) async fn changes_of(
+        &self,
+        asked: &[Asked],
+        fields: &FieldsByKind,
+    ) -> Vec<Result<Traces, Error>> {
+        let calls: Vec<BoxFuture<'_, Result<Traces, Error>>> =
+            asked.iter().map(|asked| self.page_of(asked, fields).boxed()).collect();
+        side_by_side(calls, self.calls_in_flight()).await
+    }
+
+    async fn page_of(&self, asked: &Asked, fields: &FieldsByKind) -> Result<Traces, Error> {
+        let place = &asked.place;
+        match &asked.stream {
+            Stream::Changed(kind) => {
+                let wanted = fields.get(kind).map(Vec::as_slice).unwrap_or_default();
+                match &place.after {
+                    None => self.changed_since(*kind, place.since, wanted).await,
+                    Some(id) => self.changed_at(*kind, (place.since, id), wanted).await,
+                }
+            }
+            Stream::Deleted(kind) => self.deleted(*kind, place).await,
+            Stream::Joined(list) => self.joined(list, place).await,
+            Stream::Roles => Ok(Traces::nothing()),
+        }
+    }
+
+    /// What changed at an instant or later.
+    async fn changed_since(&self, kind: Kind, since: Timestamp, wanted: &[String]) -> Result<Traces, Error> {
+        let modified = modified_property(kind);
+        let filters = vec![filter(modified, "GTE", since.as_millis())];
+        let (mut traces, full) = self.search(kind, (filters, modified), wanted).await?;
+        let last = traces.iter().map(|trace| trace.record.modified_at).max().filter(|_| full);
+        let next = last.map(|last| {
+            traces.retain(|trace| trace.record.modified_at < last);
+            let after = traces.is_empty().then(|| "0".to_owned());
+            Place { since: last, after }
+        });
+        Ok(Traces { traces, next })
+    }
+
+    /// What changed at one instant, beyond an id.
+    async fn changed_at(
+        &self,
+        kind: Kind,
+        (at, after): (Timestamp, &str),
+        wanted: &[String],
+    ) -> Result<Traces, Error> {
+        let (modified, at_ms) = (modified_property(kind), at.as_millis());
+        let beyond = Filter { property_name: ID, operator: "GT", value: after.to_owned() };
+        let filters = vec![filter(modified, "GTE", at_ms), filter(modified, "LTE", at_ms), beyond];
+        let (traces, full) = self.search(kind, (filters, ID), wanted).await?;
+        let last = traces.iter().map(|trace| trace.record.key).max().filter(|_| full);
+        let next = match last {
+            Some(key) => Place { since: at, after: Some(key.id().to_string()) },
+            None => Place::since(at.plus_millis(1)),
+        };
+        Ok(Traces { traces, next: Some(next) })
+    }
+
+    /// One page of a search, and whether there is more.
+    async fn search(
+        &self,
+        kind: Kind,
+        (filters, order): (Vec<Filter<'_>>, &str),
+        wanted: &[String],
+    ) -> Result<(Vec<Trace>, bool), Error> {
+        self.pace().take(self.now())?;
+        let modified = modified_property(kind);
+        let wanted = wanted.iter().map(String::as_str);
+        let mut search = Search {
+            filter_groups: [Group { filters }],
+            sorts: [Sort { property_name: order, direction: "ASCENDING" }],
+            properties: wanted.chain([modified, CREATED]).collect(),
+            limit: SEARCH_PAGE_MAX,
+        };
+        let length = serde_json::to_string(&search).map_or(0, |body| body.chars().count());
+        if length > SEARCH_CHARACTERS_MAX {
+            // Without its fields a record cannot be told from one that moved, and is read like one.
+            search.properties = vec![modified, CREATED];
+        }
+        let answer: ListAnswer = self.post("search", self.objects(kind, "/search"), &search).await?;
+        let full = answer.results.len() >= SEARCH_PAGE_MAX
+            || answer.paging.is_some_and(|paging| paging.next.is_some());
+        let trace = |object: Object| {
+            let mut record = object.into_record(kind)?;
+            let told = |name: &str| record.fields.get(name).and_then(Value::as_text);
+            let modified_at = told(modified).as_deref().and_then(Timestamp::parse);
+            let edited_at = told(CREATED).as_deref().and_then(Timestamp::parse);
+            record.modified_at = modified_at.unwrap_or(record.modified_at);
+            Some(Trace { record, deed: Deed::Changed, edited_at })
+        };
+        Ok((answer.results.into_iter().filter_map(trace).collect(), full))
+    }
+
+    /// When HubSpot's own connector last wrote a contact. The newest is enough; a portal without one has no such property, and says so.
+    pub(super) async fn native_write(&self) -> Result<Option<Timestamp>, Error> {
+        self.pace().take(self.now())?;
+        let search = Search {
+            filter_groups: [Group { filters: vec![filter(NATIVE_CONNECTOR_PROPERTY, "GTE", 0)] }],
+            sorts: [Sort { property_name: NATIVE_CONNECTOR_PROPERTY, direction: "DESCENDING" }],
+            properties: vec![NATIVE_CONNECTOR_PROPERTY],
+            limit: 1,
+        };
+        let url = self.objects(Kind::HubspotContact, "/search");
+        let answer: ListAnswer = self.post("search", url, &search).await?;
+        let told = answer
+            .results
+            .first()
+            .and_then(|object| object.properties.get(NATIVE_CONNECTOR_PROPERTY)?.as_deref());
+        // Some portals write instants as milliseconds.
+        let read =
+            |text: &str| Timestamp::parse(text).or_else(|| Some(Timestamp::from_millis(text.parse().ok()?)));
+        Ok(told.and_then(read))
+    }
+
+    /// A page of deleted records, in the order of their ids.
+    async fn deleted(&self, kind: Kind, place: &Place) -> Result<Traces, Error> {
+        let after = parameter(place);
+        let rest = format!("?limit={BATCH_MAX}&archived=true&properties={ID}{after}");
+        let answer: ListAnswer = self.get("list/archived", self.objects(kind, &rest)).await?;
+        let next = next_place(answer.paging, place.since);
+        let trace = |object: Object| {
+            Some(Trace { record: object.into_record(kind)?, deed: Deed::Gone, edited_at: None })
+        };
+        Ok(Traces { traces: answer.results.into_iter().filter_map(trace).collect(), next })
+    }
+
+    /// A page of a list's members, in the order in which they joined.
+    async fn joined(&self, list: &str, place: &Place) -> Result<Traces, Error> {
+        let after = parameter(place);
+        let rest = format!("/{list}/memberships/join-order?limit={MEMBERS_PAGE_MAX}{after}");
+        let answer: Members = self.get("lists/join-order", self.path("lists", &rest)).await?;
+        let next = next_place(answer.paging, place.since);
+        let trace = |member: Member| {
+            let key = RecordKey::parse(Kind::HubspotContact, &member.record_id).ok()?;
+            let joined_at = member.membership_timestamp.as_deref().and_then(Timestamp::parse);
+            // A member of whom it is not told when they joined may have joined just now.
+            let modified_at = joined_at.unwrap_or(place.since);
+            let record = Record { key, fields: Fields::new(), modified_at, modified_by: None };
+            Some(Trace { record, deed: Deed::Related, edited_at: None })
+        };
+        Ok(Traces { traces: answer.results.into_iter().filter_map(trace).collect(), next })
+    }
+
+    /// Whether any of a kind's fields was given a value since then, by the history that HubSpot keeps of each.
+    pub(super) async fn edited_since(
+        &self,
+        keys: &[RecordKey],
+        fields: &FieldsByKind,
+        since: Timestamp,
+    ) -> Vec<Result<bool, Error>> {
+        let mut by_kind: BTreeMap<Kind, Vec<RecordKey>> = BTreeMap::new();
+        for key in keys {
+            by_kind.entry(key.kind()).or_default().push(*key);
+        }
+        let chunks = by_kind.iter().flat_map(|(kind, keys)| {
+            let wanted = fields.get(kind).map(Vec::as_slice).unwrap_or_default();
+            keys.chunks(HISTORY_BATCH_MAX).map(move |chunk| (*kind, chunk, wanted))
+        });
+        let calls: Vec<BoxFuture<'_, Vec<Edited>>> = chunks
+            .map(|(kind, chunk, wanted)| self.histories(kind, chunk, (wanted, since)).boxed())
+            .collect();
+        let told = side_by_side(calls, self.calls_in_flight()).await;
+        let mut told: HashMap<RecordKey, Result<bool, Error>> = told.into_iter().flatten().collect();
+        keys.iter().map(|key| told.remove(key).unwrap_or(Ok(false))).collect()
+    }
+
+    async fn histories(
+        &self,
+        kind: Kind,
+        keys: &[RecordKey],
+        (wanted, since): (&[String], Timestamp),
+    ) -> Vec<Edited> {
+        let inputs = keys.iter().map(|key| Id { id: key.id().to_string() }).collect();
+        let body = HistoryRead { properties: [], properties_with_history: wanted, inputs };
+        let answer: Histories =
+            match self.post("batch/read/history", self.objects(kind, "/batch/read"), &body).await {
+                Ok(answer) => answer,
+                Err(error) => return keys.iter().map(|key| (*key, Err(error.clone()))).collect(),
+            };
+        let recent = |version: &Version| Timestamp::parse(&version.timestamp).is_none_or(|at| at >= since);
+        let edited = |record: &&WithHistory| {
+            record.properties_with_history.values().any(|versions| versions.iter().any(recent))
+        };
+        let edited: Vec<&str> =
+            answer.results.iter().filter(edited).map(|record| record.id.as_str()).collect();
+        keys.iter().map(|key| (*key, Ok(edited.contains(&key.id().to_string().as_str())))).collect()
+    }
+}
+
+fn filter<'a>(property_name: &'a str, operator: &'static str, millis: i64) -> Filter<'a> {
+    Filter { property_name, operator, value: millis.to_string() }
+}
+
+fn parameter(place: &Place) -> String {
+    let after = place.after.clone().map(|after| NextPage { after }.parameter());
+    after.unwrap_or_default()
+}
+
+fn next_place(paging: Option<Paging>, since: Timestamp) -> Option<Place> {
+    let next = paging.and_then(|paging| paging.next)?;
+    Some(Place { since, after: Some(next.after) })
+}

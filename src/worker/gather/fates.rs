@@ -1,0 +1,85 @@
+//! What became of records that are gone: merged or deleted contacts of HubSpot, converted leads of Salesforce.
+
+use futures::future::join_all;
+
+use crate::crm::FieldsByKind;
+use crate::domain::{Family, Kind, RecordKey, System};
+use crate::plan::{Candidate, Side};
+use crate::worker::Error;
+use crate::worker::gather::{Draft, Known, Sources};
+
+/// Asks once more about each contact whose deletion would delete its Salesforce record: a contact that was merged is gone under
+/// its old id as well, and nothing is deleted for that. What a batched read says of such ids is not documented.
+pub(super) async fn tell_merged_from_deleted(sources: &Sources<'_>, drafts: &mut [Draft]) {
+    if !sources.rules.people.delete_in_salesforce {
+        return;
+    }
+    let gone: Vec<(usize, RecordKey)> = drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, draft)| draft.failed.is_none() && draft.family() == Family::People)
+        .filter_map(|(place, draft)| match (&draft.view.pair, &draft.view.hubspot, &draft.view.salesforce) {
+            (Some(pair), Side::Deleted, Side::Present(_)) if pair.stopped.is_none() => {
+                Some((place, pair.hubspot))
+            }
+            _ => None,
+        })
+        .collect();
+    let crm = sources.live.crm(System::Hubspot);
+    let answers = join_all(gone.iter().map(|(_, key)| crm.survivor_of(*key))).await;
+    for ((place, _), answer) in gone.into_iter().zip(answers) {
+        match answer {
+            Ok(Some(_)) => drafts[place].view.hubspot = Side::Merged,
+            Ok(None) => {}
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
+}
+
+/// A contact that nobody in HubSpot matches may be what a paired lead became: that pair goes on with it, whatever address its
+/// HubSpot contact has by now. No message tells of the conversion itself, so that the contact may come first.
+pub(super) async fn adopt_converted(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let unmatched: Vec<(usize, RecordKey)> = drafts
+        .iter()
+        .enumerate()
+        .filter(|(_, draft)| {
+            draft.failed.is_none() && draft.view.pair.is_none() && draft.view.around.candidates.is_empty()
+        })
+        .filter(|(_, draft)| draft.subject.kind() == Kind::Contact && sources.rules.people.enabled)
+        .filter_map(|(place, draft)| Some((place, draft.seeker()?.key)))
+        .collect();
+    if unmatched.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = unmatched.iter().map(|(_, key)| *key).collect();
+    let became = sources.live.crm(System::Salesforce).related(Kind::Lead, &keys).await;
+    let mut leads: Vec<(usize, RecordKey)> = Vec::new();
+    for ((place, _), became) in unmatched.into_iter().zip(became) {
+        match became {
+            Ok(keys) => leads.extend(keys.first().map(|lead| (place, *lead))),
+            Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
+        }
+    }
+    if leads.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = leads.iter().map(|(_, lead)| *lead).collect();
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let adopted: Vec<_> =
+        leads.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?))).collect();
+    known.read(sources, fields, adopted.iter().map(|(_, pair)| pair.hubspot)).await;
+    for (place, pair) in adopted {
+        let draft = &mut drafts[place];
+        draft.set_side(pair.hubspot, known);
+        if let Side::Present(record) = std::mem::replace(&mut draft.view.salesforce, Side::Converted) {
+            draft.view.around.candidates = vec![Candidate { record, paired_with: None, keyed: false }];
+        }
+        draft.view.pair = Some(pair);
+    }
+    Ok(())
+}

@@ -1,0 +1,111 @@
+//! Memory whose every transaction is an effect.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use hubforce::domain::{ConnectionName, RecordKey, Timestamp};
+use hubforce::plan::Pair;
+use hubforce::store::room::Room;
+use hubforce::store::types::{
+    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
+    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
+    TaskClaim, TaskProgress,
+};
+use hubforce::store::{Error, Store};
+use uuid::Uuid;
+
+use crate::simulation::town::Between;
+use crate::simulation::world::Instance;
+
+/// The memory of one instance.
+pub(crate) struct Memory {
+    pub(crate) inner: Arc<dyn Store>,
+    pub(crate) instance: Instance,
+    pub(crate) between: Between,
+}
+
+impl Memory {
+    async fn effect<T>(&self, name: &str, what: impl Future<Output = T> + Send) -> T {
+        self.between.world().effect(self.instance, name, self.between.happens(), what).await
+    }
+}
+
+/// Each method is its namesake of the store, as an effect.
+macro_rules! effects {
+    ($($name:ident($($argument:ident: $of:ty),*) -> $answer:ty;)*) => {
+        #[async_trait]
+        impl Store for Memory {
+            async fn intend(&self, connection: &ConnectionName, intents: &[Intent]) -> Result<(), Error> {
+                self.effect("intend", self.inner.intend(connection, intents)).await?;
+                for intent in intents {
+                    let value = intent.new.as_text().unwrap_or_default().into_owned();
+                    self.between.world().intend(intent.key.id().to_string(), intent.field.clone(), value);
+                }
+                Ok(())
+            }
+
+            async fn accept(&self, deliveries: Arc<[NewDelivery]>) -> Result<(), Error> {
+                for mark in deliveries.iter().flat_map(|delivery| &delivery.marks) {
+                    self.between.world().note(format!("  mark of {}", mark.key));
+                }
+                self.effect("accept", self.inner.accept(deliveries)).await
+            }
+
+            async fn claim(&self, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
+                let claimed = self.effect("claim", self.inner.claim(claim)).await?;
+                for job in claimed.iter().flat_map(|claimed| &claimed.jobs) {
+                    self.between.world().note(format!("  claims {} at {}", job.key, job.dirty));
+                }
+                Ok(claimed)
+            }
+
+            async fn finish(
+                &self,
+                connection: &ConnectionName,
+                worker: Uuid,
+                finished: &[Finished],
+                now: Timestamp,
+            ) -> Result<(), Error> {
+                for one in finished {
+                    self.between.world().note(format!("  {:?} of {:?}", one.outcome, one.jobs));
+                }
+                self.effect("finish", self.inner.finish(connection, worker, finished, now)).await
+            }
+
+            async fn close(&self) {
+                self.inner.close().await;
+            }
+
+            $(async fn $name(&self, $($argument: $of),*) -> Result<$answer, Error> {
+                self.effect(stringify!($name), self.inner.$name($($argument),*)).await
+            })*
+        }
+    };
+}
+
+effects! {
+    mark(connection: &ConnectionName, marks: &[Mark], cause: Cause, now: Timestamp) -> ();
+    next_due(connection: &ConnectionName) -> Option<Timestamp>;
+    pairs_of(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<Option<Pair>>;
+    release_all(worker: Uuid) -> ();
+    record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;
+    conflicts_of(connection: &ConnectionName, key: &RecordKey) -> Vec<Conflict>;
+    jobs(query: &JobQuery<'_>) -> Vec<Job>;
+    job(id: JobId, now: Timestamp) -> Option<Job>;
+    retry_job(id: JobId, now: Timestamp) -> bool;
+    discard_job(id: JobId, now: Timestamp) -> bool;
+    audit(query: &AuditQuery<'_>) -> Vec<AuditRow>;
+    connection_state(connection: &ConnectionName) -> ConnectionState;
+    set_connection_state(connection: &ConnectionName, state: &ConnectionState, now: Timestamp) -> ();
+    queue_figures(connection: &ConnectionName, now: Timestamp) -> QueueFigures;
+    room(backlog_max: u64) -> Room;
+    create_resync(resync: &Resync) -> ();
+    advance_resync(resync: &Resync, marks: &[Mark], now: Timestamp) -> ();
+    resync(id: Uuid) -> Option<Resync>;
+    open_resyncs(connection: &ConnectionName) -> Vec<Resync>;
+    reserve_calls(reserve: &Reserve<'_>) -> Reserved;
+    claim_task(claim: &TaskClaim<'_>) -> Option<Task>;
+    advance_task(progress: &TaskProgress<'_>) -> bool;
+    retain(retention: &Retention) -> u64;
+    check(now: Timestamp) -> ();
+}
