@@ -6,6 +6,7 @@ mod demo;
 mod emulate;
 mod health;
 mod migrate;
+mod retention;
 mod serve;
 
 use std::path::PathBuf;

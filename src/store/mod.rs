@@ -27,9 +27,9 @@ pub use migrations::MigrationStatus;
 use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use room::Room;
 use types::{
-    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
-    TaskClaim, TaskProgress,
+    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
+    JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
+    Task, TaskClaim, TaskProgress,
 };
 
 /// How memory is opened.
@@ -170,6 +170,9 @@ pub trait Store: Send + Sync {
     /// The figures of one connection's queue.
     async fn queue_figures(&self, connection: &ConnectionName, now: Timestamp)
     -> Result<QueueFigures, Error>;
+
+    /// Brings forward whatever of a connection lies beyond the horizon.
+    async fn bring_forward(&self, connection: &ConnectionName, horizon: &Horizon) -> Result<(), Error>;
 
     /// What room is left, and whether more than so many records wait for work.
     async fn room(&self, backlog_max: u64) -> Result<Room, Error>;

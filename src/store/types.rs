@@ -430,6 +430,19 @@ pub struct Retention {
     pub rows_max: u32,
 }
 
+/// The latest instants that can lawfully be in the store; what lies beyond was written before a clock went back.
+#[derive(Clone, Copy, Debug)]
+pub struct Horizon {
+    /// The present instant: nothing that is due becomes due later, and scheduled work comes round at once.
+    pub now: Timestamp,
+    /// No claim is leased for longer.
+    pub leased_until: Timestamp,
+    /// Nothing waits for longer.
+    pub waits_until: Timestamp,
+    /// No scheduled work is leased for longer.
+    pub task_leased_until: Timestamp,
+}
+
 /// Work that is done every now and then, by one instance at a time: a sweep, the end of what was kept long enough.
 #[derive(Clone, Debug)]
 pub struct TaskClaim<'a> {

@@ -23,6 +23,9 @@ const RULES_FRESH_MS: i64 = 15 * 60 * 1_000;
 /// How old resolved rules must be before an unknown owner makes us read them again; a record may name one that no longer exists.
 const RULES_FRESH_FOR_STRANGERS_MS: i64 = 60 * 1_000;
 
+/// A clock that goes back by more than this was set; by less, it is kept in step.
+const CLOCK_STEP_MS: i64 = 1_000;
+
 /// Whether a connection writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -63,6 +66,8 @@ pub(super) struct Live {
     /// Rounds in a row in which a CRM answered nothing.
     silent_rounds: AtomicU32,
     pub(super) sweep_due: Due,
+    /// The present instant when it was last asked for, in milliseconds since 1970.
+    seen_at: AtomicI64,
 }
 
 impl Live {
@@ -74,6 +79,8 @@ impl Live {
             rests_until: AtomicI64::new(0),
             silent_rounds: AtomicU32::new(0),
             sweep_due: Due::default(),
+            // What an earlier process wrote may lie ahead of this one's clock.
+            seen_at: AtomicI64::new(i64::MAX),
         }
     }
 
@@ -91,6 +98,18 @@ impl Live {
     /// Claiming more before then would only fail more: an allowance is used up, or a CRM does not answer.
     pub(super) fn rest_until(&self, at: Timestamp) {
         self.rests_until.fetch_max(at.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Whether the clock went back since the last time this was asked. What was to be waited for is forgotten with that.
+    pub(super) fn clock_went_back(&self, now: Timestamp) -> bool {
+        let seen_at = self.seen_at.swap(now.as_millis(), Ordering::Relaxed);
+        let went_back = seen_at.saturating_sub(now.as_millis()) > CLOCK_STEP_MS;
+        if went_back {
+            self.rests_until.store(0, Ordering::Relaxed);
+            self.sweep_due.forget();
+            self.forget_rules();
+        }
+        went_back
     }
 
     /// How long to rest; 0 where work can go on.

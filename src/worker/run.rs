@@ -9,8 +9,10 @@ use tracing::{error, warn};
 
 use crate::crm;
 use crate::domain::{Chain, Family, System};
-use crate::store::types::ConnectionState;
+use crate::plan::retry::WAIT_MAX_MS;
+use crate::store::types::{ConnectionState, Horizon};
 use crate::worker::connection::Live;
+use crate::worker::sweep::STEP_LEASE_MS;
 use crate::worker::{Error, Worker};
 
 /// How long a connection rests after a CRM or the database could not be reached outside a record's own work.
@@ -62,7 +64,7 @@ impl Worker {
 
     /// Does whatever is due for a connection.
     async fn turn(&self, live: &Live) -> Result<Turn, Error> {
-        self.begin_sweeps(live).await?;
+        self.begin_turn(live).await?;
         match self.store.connection_state(&live.settings.name).await? {
             ConnectionState::Running => {}
             ConnectionState::Paused => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
@@ -91,6 +93,22 @@ impl Worker {
         let next = self.store.next_due(&live.settings.name).await?;
         let until_next = next.map_or(i64::MAX, |next| next.millis_since(now).max(1));
         Ok(Turn::Idle { rest_ms: self.options.poll_ms.min(until_next.unsigned_abs()) })
+    }
+
+    /// What comes before anything else, whether the connection works or not.
+    async fn begin_turn(&self, live: &Live) -> Result<(), Error> {
+        let now = self.clock.now();
+        // The same at the start, when nobody knows what the clock showed before; a sweep comes first then.
+        if live.clock_went_back(now) {
+            let horizon = Horizon {
+                now,
+                leased_until: now.plus_millis(self.options.lease_ms),
+                waits_until: now.plus_millis(WAIT_MAX_MS),
+                task_leased_until: now.plus_millis(self.options.lease_ms.max(STEP_LEASE_MS)),
+            };
+            self.store.bring_forward(&live.settings.name, &horizon).await?;
+        }
+        self.begin_sweeps(live).await
     }
 
     /// A connection without access, or with settings that do not fit, comes back by itself when both are mended.
@@ -134,7 +152,7 @@ impl Worker {
         for _ in 0..DRAIN_ROUNDS_MAX {
             let mut worked = false;
             for live in self.connections.values() {
-                self.begin_sweeps(live).await?;
+                self.begin_turn(live).await?;
                 let state = self.store.connection_state(&live.settings.name).await?;
                 if state != ConnectionState::Running || live.rest_ms(self.clock.now()) > 0 {
                     continue;

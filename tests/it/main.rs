@@ -3,6 +3,7 @@
 
 mod agreement;
 mod cli;
+mod clock;
 mod companies;
 mod convergence;
 mod costs;

@@ -2,6 +2,7 @@
 
 use hubforce::domain::Clock;
 use hubforce::emulator::salesforce::Options;
+use rstest::rstest;
 
 use crate::harness::TestApp;
 use crate::people::{ADA, linked};
@@ -236,21 +237,29 @@ async fn r_067_and_r_080_merges_and_conversions_in_salesforce_are_found() {
     app.end().await;
 }
 
+#[rstest]
 #[tokio::test]
-async fn r_070_and_r_126_merges_in_hubspot_are_found() {
+async fn r_070_and_r_126_merges_in_hubspot_are_found(#[values(1, 2)] in_a_row: usize) {
     let app = TestApp::sweeping(ALL).await;
     let (ada, twin, ..) = ada_and_a_deal(&app).await;
-    let king = app.hubspot.create(&[("lastname", "King")]).unwrap();
     let account = app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
     app.settle().await;
     let company = app.hubspot.ids_in("companies")[0];
-    let double = app.hubspot.create_in("companies", &[("name", "Engines Ltd")]).unwrap();
+    let others: Vec<(u64, u64)> = (0..in_a_row)
+        .map(|_| {
+            let contact = app.hubspot.create(&[("lastname", "King")]).unwrap();
+            (contact, app.hubspot.create_in("companies", &[("name", "Engines Ltd")]).unwrap())
+        })
+        .collect();
     app.settle().await;
     app.quiet().await;
     app.lose_messages();
     app.clock.advance_millis(60_000);
-    let survivor = app.hubspot.merge(ada, king).unwrap();
-    let company = app.hubspot.merge_in("companies", company, double).unwrap();
+    let (mut survivor, mut company) = (ada, company);
+    for (contact, double) in others {
+        survivor = app.hubspot.merge(survivor, contact).unwrap();
+        company = app.hubspot.merge_in("companies", company, double).unwrap();
+    }
     app.sweep().await;
     let key = |object: &str, id: &str| app.salesforce.field(object, id, "Hubforce_HubSpot_Id__c");
     assert_eq!(key("Contact", &twin), Some(survivor.to_string()), "R-070");

@@ -8,6 +8,7 @@
 
 mod audit;
 mod claims;
+mod clock;
 mod connections;
 mod deliveries;
 mod dirty;
@@ -40,9 +41,9 @@ use crate::store::codec::to_json;
 use crate::store::migrations::MigrationStatus;
 use crate::store::room::Room;
 use crate::store::types::{
-    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
-    TaskClaim, TaskProgress,
+    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
+    JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
+    Task, TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 
@@ -387,6 +388,10 @@ impl Store for PostgresStore {
         now: Timestamp,
     ) -> Result<QueueFigures, Error> {
         transact!(self, transaction => jobs::queue_figures(transaction, connection, now).await)
+    }
+
+    async fn bring_forward(&self, connection: &ConnectionName, horizon: &Horizon) -> Result<(), Error> {
+        transact!(self, transaction => clock::bring_forward(transaction, connection, horizon).await)
     }
 
     async fn room(&self, backlog_max: u64) -> Result<Room, Error> {

@@ -6,6 +6,7 @@
 
 mod audit;
 mod claims;
+mod clock;
 mod connections;
 mod deliveries;
 mod finish;
@@ -35,9 +36,9 @@ use crate::plan::Pair;
 use crate::store::migrations::{MigrationStatus, none_applied};
 use crate::store::room::Room;
 use crate::store::types::{
-    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
-    TaskClaim, TaskProgress,
+    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
+    JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
+    Task, TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 use intake::Intake;
@@ -286,6 +287,12 @@ impl Store for SqliteStore {
         now: Timestamp,
     ) -> Result<QueueFigures, Error> {
         jobs::queue_figures(&self.readers, connection, now).await
+    }
+
+    async fn bring_forward(&self, connection: &ConnectionName, horizon: &Horizon) -> Result<(), Error> {
+        let mut transaction = self.begin().await?;
+        clock::bring_forward(&mut transaction, connection, horizon).await?;
+        transaction.commit().await
     }
 
     async fn room(&self, backlog_max: u64) -> Result<Room, Error> {

@@ -1,6 +1,6 @@
 //! Who the twin of a record is, or could be.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::crm::{FieldsByKind, Found, Search};
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
@@ -98,34 +98,48 @@ pub(super) async fn adopt_merged(
     known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<(), Error> {
-    let mut merged: Vec<(usize, RecordKey)> = Vec::new();
+    let mut former: Vec<(usize, RecordKey)> = Vec::new();
     for (place, draft) in drafts.iter().enumerate() {
         if let (None, Side::Present(record)) = (&draft.view.pair, &draft.view.hubspot) {
-            merged.extend(merged_into(record).into_iter().map(|key| (place, key)));
+            let merged = merged_into(record);
+            let twins = named_by(record, sources.rules).filter(|_| !merged.is_empty());
+            former.extend(merged.iter().copied().chain(twins).map(|key| (place, key)));
         }
     }
-    if merged.is_empty() {
+    if former.is_empty() {
         return Ok(());
     }
-    let keys: Vec<RecordKey> = merged.iter().map(|(_, key)| *key).collect();
+    let keys: Vec<RecordKey> = former.iter().map(|(_, key)| *key).collect();
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let mut inherited: Vec<(usize, Pair)> = Vec::new();
-    for ((place, _), pair) in merged.into_iter().zip(pairs) {
-        let (Some(pair), Side::Present(survivor)) = (pair, &drafts[place].view.hubspot) else { continue };
-        let known = inherited.iter_mut().find(|(other, _)| *other == place);
-        match known {
-            Some((_, chosen)) if names(survivor, pair.salesforce, sources.rules) => *chosen = pair,
-            Some(_) => {}
-            None => inherited.push((place, pair)),
+    let mut inherited: BTreeMap<usize, Pair> = BTreeMap::new();
+    for ((place, key), pair) in former.into_iter().zip(pairs) {
+        let Some(pair) = pair else { continue };
+        // A named twin whose contact is not among those merged into this one, perhaps into one of them.
+        let is_heir = key.system() == System::Hubspot || is_heir_of(sources, &pair, &mut drafts[place]).await;
+        let Side::Present(survivor) = &drafts[place].view.hubspot else { continue };
+        if is_heir && (!inherited.contains_key(&place) || names(survivor, pair.salesforce, sources.rules)) {
+            inherited.insert(place, pair);
         }
     }
-    known.read(sources, fields, inherited.iter().map(|(_, pair)| pair.salesforce)).await;
+    known.read(sources, fields, inherited.values().map(|pair| pair.salesforce)).await;
     for (place, pair) in inherited {
         let draft = &mut drafts[place];
         draft.set_side(pair.salesforce, known);
         draft.view.pair = Some(Pair { hubspot: draft.subject, stopped: None, ..pair });
     }
     Ok(())
+}
+
+/// Whether the HubSpot record of a pair came to be, by merges, the one of this draft.
+async fn is_heir_of(sources: &Sources<'_>, pair: &Pair, draft: &mut Draft) -> bool {
+    let Side::Present(record) = &draft.view.hubspot else { return false };
+    match sources.live.crm(System::Hubspot).survivor_of(pair.hubspot).await {
+        Ok(survivor) => survivor == Some(record.key),
+        Err(error) => {
+            draft.failed = Some((System::Hubspot, error));
+            false
+        }
+    }
 }
 
 /// The records that were merged into this one.

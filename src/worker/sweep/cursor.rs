@@ -113,6 +113,7 @@ impl Sweep {
         *self = Self { id: Uuid::now_v7(), began_at: Some(now), strands, ..Self::default() };
         self.follow(wanted, now);
         for strand in self.strands.values_mut() {
+            strand.come_back_to(whole_second(now));
             strand.window = strand.place.since;
             strand.done = false;
             strand.pages = 0;
@@ -205,6 +206,14 @@ impl Sweep {
 }
 
 impl Strand {
+    /// A strand that is ahead of the clock, which was set back, begins again where the clock is.
+    fn come_back_to(&mut self, now: Timestamp) {
+        self.floor = self.floor.min(now);
+        if self.place.since > now {
+            self.place.since = now.plus_millis(-OVERLAP_SALESFORCE_MS).max(self.floor);
+        }
+    }
+
     fn end(&mut self, place: Place) {
         self.place = place;
         self.done = true;

@@ -31,7 +31,7 @@ use crate::worker::{Error, Worker};
 use cursor::Sweep;
 
 /// How long a step is ours at least: its calls run side by side, and one may take a minute.
-const STEP_LEASE_MS: i64 = 2 * 60 * 1_000;
+pub(super) const STEP_LEASE_MS: i64 = 2 * 60 * 1_000;
 
 /// After so many failures in a row a stream is left to the next sweep, so that one that fails for ever holds up no other.
 const FAILURES_MAX: u32 = 5;
@@ -55,6 +55,13 @@ impl Due {
 
     fn is_due(&self, system: System, now: Timestamp) -> bool {
         self.of(system).load(Ordering::Relaxed) <= now.as_millis()
+    }
+
+    /// Looks again at once.
+    pub(super) fn forget(&self) {
+        for system in [System::Hubspot, System::Salesforce] {
+            self.set(system, Timestamp::default());
+        }
     }
 
     fn set(&self, system: System, at: Timestamp) {

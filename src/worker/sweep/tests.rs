@@ -49,6 +49,15 @@ fn a_stream_begins_with_the_second_in_which_it_is_taken_up() {
 }
 
 #[test]
+fn a_clock_that_is_set_back_takes_the_sweep_with_it() {
+    let mut sweep = Sweep::first(&[CONTACTS], after(3_600_000));
+    sweep.go_on(&[CONTACTS], START);
+    let whole = Timestamp::from_millis(1_790_000_000_000);
+    assert_eq!(place(&mut sweep, &CONTACTS), whole);
+    assert_eq!(unseen(&mut sweep, vec![trace(1, after(10), "Ulm")]), 1);
+}
+
+#[test]
 fn the_next_sweep_looks_back_behind_the_beginning_of_this_one_and_never_before_the_first() {
     let streams = [CONTACTS, LEADS];
     let mut sweep = begun(&streams, 300_000);

@@ -4,6 +4,7 @@
 //! a test that did not say otherwise must have left nothing to do.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -43,6 +44,31 @@ pub(crate) const VIEWER: &str = "viewer-token";
 /// How often a service sweeps that does.
 const SWEEP_MS: i64 = 300_000;
 
+/// A clock that is fast or slow.
+#[derive(Clone, Debug)]
+pub(crate) struct Skewed {
+    right: EmulatorClock,
+    ahead_ms: Arc<AtomicI64>,
+}
+
+impl Skewed {
+    /// A clock that shows the right time.
+    pub(crate) fn new(right: &EmulatorClock) -> Self {
+        Self { right: right.clone(), ahead_ms: Arc::default() }
+    }
+
+    /// From now on it is ahead of the right time by so much.
+    pub(crate) fn set_ahead_ms(&self, ahead_ms: i64) {
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+    }
+}
+
+impl Clock for Skewed {
+    fn now(&self) -> Timestamp {
+        self.right.now().plus_millis(self.ahead_ms.load(Ordering::Relaxed))
+    }
+}
+
 /// An instant to begin with.
 pub(crate) const START: Timestamp = Timestamp::from_millis(1_790_000_000_000);
 
@@ -54,6 +80,8 @@ pub(crate) struct TestApp {
     pub(crate) worker: Arc<Worker>,
     pub(crate) router: Router,
     pub(crate) clock: EmulatorClock,
+    /// The service's own clock.
+    pub(crate) own_clock: Skewed,
     pub(crate) name: ConnectionName,
     pub(crate) hubspot_url: String,
     pub(crate) salesforce_url: String,
@@ -256,7 +284,8 @@ impl TestApp {
         hubspot.set_list(LIST, &[]);
         let config = Config::parse(&setup.configuration(&database, (&hubspot_url, &salesforce_url))).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
-        let outside = Outside { clock: Arc::new(clock.clone()), metrics, shutdown: shutdown.clone() };
+        let own_clock = Skewed::new(&clock);
+        let outside = Outside { clock: Arc::new(own_clock.clone()), metrics, shutdown: shutdown.clone() };
         let assembled = assemble(&config, &outside).await.unwrap();
         let router = http::router(assembled.state);
         let name = ConnectionName::parse("acme").unwrap();
@@ -267,6 +296,7 @@ impl TestApp {
             worker: assembled.worker,
             router,
             clock,
+            own_clock,
             name,
             hubspot_url,
             salesforce_url,
@@ -279,7 +309,7 @@ impl TestApp {
     /// Another instance of the service, on the same memory; it must go before the test ends.
     pub(crate) async fn another(&self) -> Assembled {
         let metrics = hubforce::telemetry::count().unwrap();
-        let clock = Arc::new(self.clock.clone());
+        let clock = Arc::new(self.own_clock.clone());
         assemble(&self.config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
     }
 

@@ -7,9 +7,9 @@ use hubforce::domain::{ConnectionName, RecordKey, Timestamp};
 use hubforce::plan::Pair;
 use hubforce::store::room::Room;
 use hubforce::store::types::{
-    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Intent, Job, JobId,
-    JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention, Task,
-    TaskClaim, TaskProgress,
+    AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
+    JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
+    Task, TaskClaim, TaskProgress,
 };
 use hubforce::store::{Error, Store};
 use uuid::Uuid;
@@ -67,7 +67,8 @@ macro_rules! effects {
                 now: Timestamp,
             ) -> Result<(), Error> {
                 for one in finished {
-                    self.between.world().note(format!("  {:?} of {:?}", one.outcome, one.jobs));
+                    let pair = one.pair.as_ref().map(|pair| format!("{} and {}", pair.hubspot, pair.salesforce));
+                    self.between.world().note(format!("  {:?} of {:?}, {pair:?}", one.outcome, one.jobs));
                 }
                 self.effect("finish", self.inner.finish(connection, worker, finished, now)).await
             }
@@ -98,6 +99,7 @@ effects! {
     connection_state(connection: &ConnectionName) -> ConnectionState;
     set_connection_state(connection: &ConnectionName, state: &ConnectionState, now: Timestamp) -> ();
     queue_figures(connection: &ConnectionName, now: Timestamp) -> QueueFigures;
+    bring_forward(connection: &ConnectionName, horizon: &Horizon) -> ();
     room(backlog_max: u64) -> Room;
     create_resync(resync: &Resync) -> ();
     advance_resync(resync: &Resync, marks: &[Mark], now: Timestamp) -> ();

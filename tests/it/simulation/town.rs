@@ -23,7 +23,7 @@ use hubforce::store::{self, Store};
 use hubforce::worker::Worker;
 use tower::ServiceExt;
 
-use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup};
+use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup, Skewed};
 use crate::people_at_work::People;
 use crate::simulation::memory::Memory;
 use crate::simulation::network::Network;
@@ -37,6 +37,12 @@ const LONGER_THAN_A_LEASE_MS: i64 = 31_000;
 
 /// HubSpot's short window.
 const BURST_MS: i64 = 10_000;
+
+/// By how much the clock of an instance may be ahead.
+const WRONG_BY_MS: i64 = 60_000;
+
+/// As many calls as anybody could want.
+pub(crate) const UNLIMITED: u32 = 1_000_000;
 
 /// How one simulation differs from the next.
 #[derive(Clone)]
@@ -70,6 +76,8 @@ pub(crate) struct Town {
     pub(crate) hubspot: Arc<HubspotEmulator>,
     pub(crate) salesforce: Arc<SalesforceEmulator>,
     pub(crate) clock: EmulatorClock,
+    /// Those of the instances.
+    clocks: Vec<Skewed>,
     pub(crate) setting: Setting,
     people: Mutex<People>,
     services: Mutex<BTreeMap<Instance, Service>>,
@@ -100,13 +108,14 @@ impl Between {
         if !world.happens(world.weather().interludes) {
             return;
         }
-        match world.below(8) {
+        match world.below(9) {
             0..=3 => self.0.act(1),
             4..=5 => {
                 self.0.deliver().await;
             }
             6 => self.0.advance(millis(world.below(4_000))),
-            _ => self.0.advance(LONGER_THAN_A_LEASE_MS),
+            7 => self.0.advance(LONGER_THAN_A_LEASE_MS),
+            _ => self.0.set_a_clock(),
         }
     }
 
@@ -147,6 +156,7 @@ impl Town {
             world: World::new(rng),
             hubspot,
             salesforce,
+            clocks: std::iter::repeat_with(|| Skewed::new(&clock)).take(setting.instances).collect(),
             clock,
             setting,
             people,
@@ -160,6 +170,25 @@ impl Town {
 
     pub(crate) fn instances(&self) -> Vec<Instance> {
         (0..self.setting.instances).collect()
+    }
+
+    /// The machine of an instance sets its clock, not always to the right time.
+    fn set_a_clock(&self) {
+        // Where calls are counted by the second, every clock must be right.
+        if self.setting.burst < UNLIMITED {
+            return;
+        }
+        let instance = self.world.below(self.setting.instances);
+        let ahead_ms = millis(self.world.below(2)) * WRONG_BY_MS;
+        self.clocks[instance].set_ahead_ms(ahead_ms);
+        self.world.note(format!("the clock of {instance} is ahead by {ahead_ms} ms"));
+    }
+
+    /// From now on every clock is right.
+    pub(crate) fn set_the_clocks(&self) {
+        for clock in &self.clocks {
+            clock.set_ahead_ms(0);
+        }
     }
 
     /// People do so many things.
@@ -205,7 +234,7 @@ impl Town {
         let memory = Arc::new(Memory { inner: Arc::clone(&inner), instance, between: between.clone() });
         let transport = Transport::over(Arc::new(Network { instance, between }), Arc::new(NoObserver));
         let metrics = hubforce::telemetry::count().unwrap();
-        let clock = Arc::new(self.clock.clone());
+        let clock = Arc::new(self.clocks[instance].clone());
         let outside = Outside { clock, metrics, shutdown: Shutdown::default() };
         let assembled = assemble_on(&config, &outside, memory, &transport).unwrap();
         Service { worker: assembled.worker, router: http::router(assembled.state), store: inner }

@@ -12,7 +12,7 @@ use std::task::{Poll, Waker};
 use fastrand::Rng;
 
 /// Effects shown when a run fails.
-const SHOWN: usize = 80;
+const SHOWN: usize = 6000;
 
 /// How bad the network is: chances in a hundred.
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,7 +178,7 @@ impl World {
         what: impl Future<Output = T>,
     ) -> T {
         // A message is taken in whenever it comes, also in the middle of somebody's turn.
-        let has_turns = name != "accept";
+        let has_turns = !matches!(name, "room" | "accept");
         if has_turns {
             self.turn(instance).await;
             between.await;
