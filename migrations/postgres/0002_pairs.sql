@@ -11,7 +11,7 @@ CREATE TABLE pairs (
     worker          UUID,                       -- who works on it; NULL for nobody
     lease_until     BIGINT NOT NULL DEFAULT 0,  -- until when; milliseconds since 1970
     UNIQUE (connection, hubspot_kind, hubspot_id)
-) WITH (fillfactor = 80); -- with room on each page, leases and new bases move no index
+);
 
 -- From either record to its pair.
 CREATE TABLE links (

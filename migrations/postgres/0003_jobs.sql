@@ -24,7 +24,8 @@ CREATE TABLE jobs (
 -- What a claim looks for, in the order in which it takes it.
 CREATE INDEX jobs_due ON jobs (connection, family, due_at, id) WHERE state <> 'parked';
 
--- What an ending worker gives back has no index here: it would move with every lease, and be asked for once.
+-- What an ending worker gives back. Jobs have no such index here: it would move with every lease, and their table is short.
+CREATE INDEX pairs_leased ON pairs (worker) WHERE worker IS NOT NULL;
 
 -- Resyncs that a person asked for.
 CREATE TABLE resyncs (

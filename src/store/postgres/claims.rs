@@ -275,31 +275,16 @@ pub(super) async fn next_due(
     Ok(row.get::<Option<i64>, _>(0).map(at))
 }
 
-/// Gives back every lease of a worker. Its pairs are those of its jobs.
+/// Gives back every lease of a worker.
 pub(super) async fn release_all(connection: &mut Transaction, worker: Uuid) -> Result<(), Error> {
-    let held = "SELECT id FROM jobs WHERE worker = $1 ORDER BY connection, kind, record_id FOR UPDATE";
-    let rows = connection.query(held).bind(worker).fetch_all(&mut **connection).await?;
-    let jobs: Vec<i64> = rows.iter().map(|row| row.get("id")).collect();
-    release_pairs(connection, worker, &jobs).await?;
-    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0 WHERE id = ANY ($1)";
-    connection.query(of_jobs).bind(jobs).execute(&mut **connection).await?;
-    Ok(())
-}
-
-/// Gives back what a worker holds of the pairs that the records of some of its jobs are in.
-pub(super) async fn release_pairs(
-    connection: &mut Transaction,
-    worker: Uuid,
-    jobs: &[i64],
-) -> Result<(), Error> {
-    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0
-                WHERE worker = $1
-                  AND id = ANY (ARRAY (
-                      SELECT (SELECT l.pair_id FROM links l
-                               WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id)
-                        FROM jobs j
-                       WHERE j.id = ANY ($2)))";
-    connection.query(sql).bind(worker).bind(jobs).execute(&mut **connection).await?;
+    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0
+                    WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE worker = $1
+                                            ORDER BY connection, kind, record_id FOR UPDATE))";
+    let of_pairs = "UPDATE pairs SET worker = NULL, lease_until = 0
+                     WHERE id = ANY (ARRAY (SELECT id FROM pairs WHERE worker = $1 ORDER BY id FOR UPDATE))";
+    for sql in [of_jobs, of_pairs] {
+        connection.query(sql).bind(worker).execute(&mut **connection).await?;
+    }
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::domain::{ConnectionName, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{all_pairs, key_json, latest_pairs, to_json};
-use crate::store::postgres::{Transaction, audit, claims, deliveries, resyncs, rows, text};
+use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows, text};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
 
 /// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
@@ -31,13 +31,12 @@ pub(super) async fn finish(
         return Ok(());
     }
     put_pairs(connection, name, &finished).await?;
-    // Before the jobs are closed, because they tell which pairs.
-    release_pairs(connection, worker, &finished).await?;
     put_states(connection, name, &finished, now).await?;
     put_conflicts(connection, name, &finished).await?;
     count_for_resyncs(connection, &finished, &held).await?;
     close_jobs(connection, &finished, &held, now).await?;
-    mark_looks(connection, name, &finished, now).await
+    mark_looks(connection, name, &finished, now).await?;
+    release_pairs(connection, name, worker, &finished).await
 }
 
 /// Marks the other records that are to be looked at.
@@ -371,13 +370,15 @@ async fn close_jobs(
 /// Gives back the pairs of claims that end without one (a pair that is put gives its lease back with that).
 async fn release_pairs(
     connection: &mut Transaction,
+    name: &ConnectionName,
     worker: Uuid,
     finished: &[&Finished],
 ) -> Result<(), Error> {
-    let without = finished.iter().filter(|finished| finished.pair.is_none());
-    let jobs: Vec<i64> = without.flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
-    if jobs.is_empty() {
+    if finished.iter().all(|finished| finished.pair.is_some()) {
         return Ok(());
     }
-    claims::release_pairs(connection, worker, &jobs).await
+    // A round works alone on its connection, so what it still holds after its finish is held by nobody.
+    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = $2 AND connection = $1";
+    connection.query(sql).bind(name.as_str()).bind(worker).execute(&mut **connection).await?;
+    Ok(())
 }
