@@ -20,8 +20,8 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Family, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{self, at, from_json, key_json};
-use crate::store::postgres::{Transaction, audit, rows};
+use crate::store::codec::{self, at, from_json};
+use crate::store::postgres::{Transaction, audit};
 use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
 
 /// Claims due work.
@@ -38,8 +38,7 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
         twin_jobs(connection, claim, &pair_ids, &due_ids).await?
     };
     let claimed = Claims::of(claim.now, &due, &pairs)?;
-    take_leases(connection, claim, &claimed).await?;
-    let intents = open_intents(connection, claim.connection, &claimed).await?;
+    let intents = take_leases(connection, claim, &claimed).await?;
     Ok(claimed.with_intents(intents))
 }
 
@@ -111,35 +110,33 @@ async fn twin_jobs(
     Ok(query.fetch_all(&mut **connection).await?)
 }
 
-async fn take_leases(connection: &mut Transaction, claim: &Claim<'_>, claims: &Claims) -> Result<(), Error> {
-    let jobs: Vec<i64> =
-        claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
-    let pairs: Vec<i64> =
-        claims.claimed.iter().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
-    let sql = "WITH of_jobs AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3))
-               UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($4)";
-    connection
+/// Takes the leases and asks for open intents: two questions in one journey.
+async fn take_leases(
+    connection: &mut Transaction,
+    claim: &Claim<'_>,
+    claims: &Claims,
+) -> Result<Vec<Intent>, Error> {
+    let claimed = || claims.claimed.iter();
+    let jobs: Vec<i64> = claimed().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
+    let pairs: Vec<i64> = claimed().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
+    let keys: Vec<RecordKey> = claimed().flat_map(keys_of).collect();
+    let sql = "WITH of_jobs AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)),
+                    of_pairs AS (UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($4))
+               SELECT a.*
+                 FROM unnest($6::text[], $7::text[]) AS wanted (kind, record_id)
+                 JOIN audit a ON a.connection = $5 AND a.kind = wanted.kind AND a.record_id = wanted.record_id
+                WHERE a.written IS NULL";
+    let rows = connection
         .query(sql)
         .bind(claim.worker)
         .bind(claim.lease_until.as_millis())
         .bind(jobs)
         .bind(pairs)
-        .execute(&mut **connection)
+        .bind(claim.connection.as_str())
+        .bind(keys.iter().map(|key| key.kind().as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>())
+        .fetch_all(&mut **connection)
         .await?;
-    Ok(())
-}
-
-async fn open_intents(
-    connection: &mut Transaction,
-    name: &ConnectionName,
-    claims: &Claims,
-) -> Result<Vec<Intent>, Error> {
-    let keys: Vec<_> = claims.claimed.iter().flat_map(keys_of).map(|key| key_json(&key)).collect();
-    let sql = "SELECT a.* FROM jsonb_array_elements($2::jsonb) wanted (value)
-                 JOIN audit a ON a.connection = $1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
-                WHERE a.written IS NULL";
-    let rows =
-        connection.query(sql).bind(name.as_str()).bind(rows(&keys)?).fetch_all(&mut **connection).await?;
     rows.iter().map(audit::intent).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Committing what working some claims came to.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value as Json, json};
@@ -204,7 +205,7 @@ async fn put_states(
 ) -> Result<(), Error> {
     // One row a record, as one statement may not touch a row twice: the last word counts, and the last time of agreement. In the
     // order of their keys, so that two instances never wait for each other in a ring.
-    let mut states: BTreeMap<(&str, String), Json> = BTreeMap::new();
+    let mut states: BTreeMap<(&str, String), Standing<'_>> = BTreeMap::new();
     for finished in finished {
         let (done, error) = match &finished.outcome {
             Outcome::Done => (true, None),
@@ -214,31 +215,43 @@ async fn put_states(
             Outcome::Release => continue,
         };
         for (key, state) in &finished.states {
-            let record = (key.kind().as_str(), key.id().to_string());
-            let known = states.remove(&record).map_or(Json::Null, |row| row[3].clone());
-            let row = json!([
-                record.0,
-                record.1,
-                state.as_str(),
-                if done { json!(now.as_millis()) } else { known },
-                error.map(|(category, _)| category),
-                error.map(|(_, message)| message),
-            ]);
-            states.insert(record, row);
+            let row = states.entry((key.kind().as_str(), key.id().to_string())).or_default();
+            row.state = state.as_str();
+            row.synced_at = done.then_some(now.as_millis()).or(row.synced_at);
+            row.category = error.map(|(category, _)| category);
+            row.message = error.map(|(_, message)| text(message));
         }
     }
     if states.is_empty() {
         return Ok(());
     }
-    let states: Vec<Json> = states.into_values().collect();
     let sql = "INSERT INTO records (connection, kind, record_id, state, last_synced_at, category, message)
-               SELECT $1, value ->> 0, value ->> 1, value ->> 2, (value ->> 3)::bigint, value ->> 4, value ->> 5
-                 FROM jsonb_array_elements($2::jsonb)
+               SELECT $1, *
+                 FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
                ON CONFLICT (connection, kind, record_id) DO UPDATE SET
                       state = excluded.state, last_synced_at = coalesce(excluded.last_synced_at, records.last_synced_at),
                       category = excluded.category, message = excluded.message";
-    connection.query(sql).bind(name.as_str()).bind(rows(&states)?).execute(&mut **connection).await?;
+    connection
+        .query(sql)
+        .bind(name.as_str())
+        .bind(states.keys().map(|(kind, _)| *kind).collect::<Vec<_>>())
+        .bind(states.keys().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.state).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.synced_at).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.category).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.message.as_deref()).collect::<Vec<_>>())
+        .execute(&mut **connection)
+        .await?;
     Ok(())
+}
+
+/// How a record stands.
+#[derive(Default)]
+struct Standing<'a> {
+    state: &'static str,
+    synced_at: Option<i64>,
+    category: Option<&'static str>,
+    message: Option<Cow<'a, str>>,
 }
 
 async fn put_conflicts(
