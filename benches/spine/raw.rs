@@ -1,4 +1,5 @@
-//! Plain statements that write the rows a claim and a finish write: by primary key, known beforehand, with nothing decided.
+//! Plain statements that read and write what a claim and a finish read and write: the same rows and values, by primary keys known
+//! beforehand, with nothing looked for and nothing decided.
 
 use std::time::{Duration, Instant};
 
@@ -16,16 +17,21 @@ pub(crate) enum Raw {
     Postgres(PgPool),
 }
 
-/// What a batch writes: jobs, their pairs, their records.
+/// What a batch reads and writes: jobs, their pairs with what is to be agreed on, the records of both sides.
 struct Batch {
     jobs: Vec<i64>,
     pairs: Vec<i64>,
+    bases: Vec<String>,
+    kinds: Vec<&'static str>,
     records: Vec<String>,
 }
 
-const ROWS: &str = "SELECT j.id, l.pair_id, j.record_id FROM jobs j
+const ROWS: &str = "SELECT j.id, p.id, p.hubspot_id, p.salesforce_id FROM jobs j
                       JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
+                      JOIN pairs p ON p.id = l.pair_id
                      ORDER BY j.due_at, j.id";
+
+type Row = (i64, i64, String, String);
 
 impl Raw {
     pub(crate) async fn open(url: &str) -> Self {
@@ -50,27 +56,19 @@ impl Raw {
 
     /// Two transactions a batch, as a claim and a finish are; all batches, by so many workers.
     pub(crate) async fn work(&self, workers: usize) -> Duration {
-        let rows: Vec<(i64, i64, String)> = match self {
+        let rows: Vec<Row> = match self {
             Self::Sqlite(pool) => sqlx::query_as(ROWS).fetch_all(pool).await,
             Self::Postgres(pool) => sqlx::query_as(ROWS).fetch_all(pool).await,
         }
         .expect("rows are read");
-        let batches: Vec<Batch> = rows
-            .chunks(BATCH)
-            .map(|rows| Batch {
-                jobs: rows.iter().map(|(job, ..)| *job).collect(),
-                pairs: rows.iter().map(|(_, pair, _)| *pair).collect(),
-                records: rows.iter().map(|(.., record)| record.clone()).collect(),
-            })
-            .collect();
-        let base = serde_json::to_string(&base(0)).expect("JSON");
+        let batches: Vec<Batch> = rows.chunks(BATCH).map(batch).collect();
         let began = Instant::now();
         let share = batches.len().div_ceil(workers);
         let work = async |batches: &[Batch]| {
             for batch in batches {
                 match self {
-                    Self::Sqlite(pool) => on_sqlite(pool, batch, &base).await,
-                    Self::Postgres(pool) => on_postgres(pool, batch, &base).await,
+                    Self::Sqlite(pool) => on_sqlite(pool, batch).await,
+                    Self::Postgres(pool) => on_postgres(pool, batch).await,
                 }
                 .expect("rows are written");
             }
@@ -87,47 +85,79 @@ impl Raw {
     }
 }
 
-async fn on_sqlite(pool: &SqlitePool, batch: &Batch, base: &str) -> sqlx::Result<()> {
+fn batch(rows: &[Row]) -> Batch {
+    let sides =
+        rows.iter().flat_map(|(.., hubspot, salesforce)| [("contact", hubspot), ("Lead", salesforce)]);
+    Batch {
+        jobs: rows.iter().map(|(job, ..)| *job).collect(),
+        pairs: rows.iter().map(|(_, pair, ..)| *pair).collect(),
+        bases: rows.iter().map(|_| serde_json::to_string(&base(0)).expect("JSON")).collect(),
+        kinds: sides.clone().map(|(kind, _)| kind).collect(),
+        records: sides.map(|(_, record)| record.clone()).collect(),
+    }
+}
+
+async fn on_sqlite(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<()> {
     let worker = Uuid::now_v7();
     let (jobs, pairs) = (json(&batch.jobs), json(&batch.pairs));
     let mut claim = pool.begin_with("BEGIN IMMEDIATE").await?;
-    for (sql, ids) in [
-        ("UPDATE jobs SET worker = ?1, lease_until = 1 WHERE id IN (SELECT value FROM json_each(?2))", &jobs),
+    for (read, lease, ids) in [
         (
+            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?1))",
+            "UPDATE jobs SET worker = ?1, lease_until = 1 WHERE id IN (SELECT value FROM json_each(?2))",
+            &jobs,
+        ),
+        (
+            "SELECT * FROM pairs WHERE id IN (SELECT value FROM json_each(?1))",
             "UPDATE pairs SET worker = ?1, lease_until = 1 WHERE id IN (SELECT value FROM json_each(?2))",
             &pairs,
         ),
     ] {
-        sqlx::query(sql).bind(worker.as_bytes().as_slice()).bind(ids).execute(&mut *claim).await?;
+        assert_eq!(sqlx::query(read).bind(ids).fetch_all(&mut *claim).await?.len(), batch.jobs.len());
+        sqlx::query(lease).bind(worker.as_bytes().as_slice()).bind(ids).execute(&mut *claim).await?;
     }
     claim.commit().await?;
     let mut finish = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let put = "UPDATE pairs SET base = ?1, worker = NULL, lease_until = 0 WHERE id IN (SELECT value FROM json_each(?2))";
-    sqlx::query(put).bind(base).bind(&pairs).execute(&mut *finish).await?;
-    let note = "UPDATE records SET last_synced_at = ?1
-                 WHERE connection = 'bench' AND kind = 'contact' AND record_id IN (SELECT value FROM json_each(?2))";
-    sqlx::query(note).bind(now()).bind(json(&batch.records)).execute(&mut *finish).await?;
+    let put = "UPDATE pairs SET base = f.value ->> 1, worker = NULL, lease_until = 0
+                 FROM json_each(?1) f WHERE pairs.id = f.value ->> 0";
+    let put_rows: Vec<_> = batch.pairs.iter().zip(&batch.bases).collect();
+    sqlx::query(put).bind(json(&put_rows)).execute(&mut *finish).await?;
+    let note = "UPDATE records SET state = 'linked', last_synced_at = ?1, category = NULL, message = NULL
+                 WHERE (connection, kind, record_id) IN (SELECT 'bench', value ->> 0, value ->> 1 FROM json_each(?2))";
+    let note_rows: Vec<_> = batch.kinds.iter().zip(&batch.records).collect();
+    sqlx::query(note).bind(now()).bind(json(&note_rows)).execute(&mut *finish).await?;
     let close = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?1))";
     sqlx::query(close).bind(&jobs).execute(&mut *finish).await?;
     finish.commit().await
 }
 
-async fn on_postgres(pool: &PgPool, batch: &Batch, base: &str) -> sqlx::Result<()> {
+async fn on_postgres(pool: &PgPool, batch: &Batch) -> sqlx::Result<()> {
     let worker = Uuid::now_v7();
     let mut claim = pool.begin().await?;
-    for (sql, ids) in [
-        ("UPDATE jobs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)", &batch.jobs),
-        ("UPDATE pairs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)", &batch.pairs),
+    for (read, lease, ids) in [
+        (
+            "SELECT * FROM jobs WHERE id = ANY ($1) FOR UPDATE",
+            "UPDATE jobs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)",
+            &batch.jobs,
+        ),
+        (
+            "SELECT * FROM pairs WHERE id = ANY ($1) FOR UPDATE",
+            "UPDATE pairs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)",
+            &batch.pairs,
+        ),
     ] {
-        sqlx::query(sql).bind(worker).bind(ids).execute(&mut *claim).await?;
+        assert_eq!(sqlx::query(read).bind(ids).fetch_all(&mut *claim).await?.len(), batch.jobs.len());
+        sqlx::query(lease).bind(worker).bind(ids).execute(&mut *claim).await?;
     }
     claim.commit().await?;
     let mut finish = pool.begin().await?;
-    let put = "UPDATE pairs SET base = $1, worker = NULL, lease_until = 0 WHERE id = ANY ($2)";
-    sqlx::query(put).bind(base).bind(&batch.pairs).execute(&mut *finish).await?;
-    let note = "UPDATE records SET last_synced_at = $1
-                 WHERE connection = 'bench' AND kind = 'contact' AND record_id = ANY ($2)";
-    sqlx::query(note).bind(now()).bind(&batch.records).execute(&mut *finish).await?;
+    let put = "UPDATE pairs SET base = f.base, worker = NULL, lease_until = 0
+                 FROM unnest($1::bigint[], $2::text[]) AS f (id, base) WHERE pairs.id = f.id";
+    sqlx::query(put).bind(&batch.pairs).bind(&batch.bases).execute(&mut *finish).await?;
+    let note = "UPDATE records SET state = 'linked', last_synced_at = $1, category = NULL, message = NULL
+                  FROM unnest($2::text[], $3::text[]) AS f (kind, record_id)
+                 WHERE connection = 'bench' AND records.kind = f.kind AND records.record_id = f.record_id";
+    sqlx::query(note).bind(now()).bind(&batch.kinds).bind(&batch.records).execute(&mut *finish).await?;
     sqlx::query("DELETE FROM jobs WHERE id = ANY ($1)").bind(&batch.jobs).execute(&mut *finish).await?;
     finish.commit().await
 }

@@ -19,13 +19,12 @@ CREATE TABLE jobs (
     worker      UUID,                           -- who works on it; NULL for nobody
     lease_until BIGINT NOT NULL DEFAULT 0,
     UNIQUE (connection, kind, record_id)
-);
+) WITH (fillfactor = 50); -- a job lives for one lease: with room beside it, taking one moves no index
 
 -- What a claim looks for, in the order in which it takes it.
 CREATE INDEX jobs_due ON jobs (connection, family, due_at, id) WHERE state <> 'parked';
 
--- What an ending worker gives back.
-CREATE INDEX jobs_leased ON jobs (worker) WHERE worker IS NOT NULL;
+-- What an ending worker gives back. Jobs have no such index here: it would move with every lease, and their table is short.
 CREATE INDEX pairs_leased ON pairs (worker) WHERE worker IS NOT NULL;
 
 -- Resyncs that a person asked for.

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{HubspotId, InvalidId, SalesforceId, Timestamp};
@@ -298,7 +300,7 @@ impl fmt::Display for ConnectionName {
 /// What one property or field holds, as the CRM said it; [`crate::domain::Value::Blank`] where it holds nothing.
 ///
 /// Values are compared only in the normal form of their type, which is the planner's business.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Value {
     /// Nothing: HubSpot's `null` or empty text, Salesforce's `null`.
@@ -316,6 +318,44 @@ pub enum Value {
 pub struct Decimal {
     /// The text.
     pub number: String,
+}
+
+/// Reads what is written above. By hand, because trying one variant after the other costs more than all else that is read of a base,
+/// and a base is read for every record that is worked on.
+impl<'de> Deserialize<'de> for Value {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nothing, true or false, a text, or a number within an object")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Blank)
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Flag(flag))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::Text(text.to_owned()))
+    }
+
+    fn visit_string<E>(self, text: String) -> Result<Value, E> {
+        Ok(Value::Text(text))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
+        Decimal::deserialize(MapAccessDeserializer::new(map)).map(Value::Number)
+    }
 }
 
 impl Value {

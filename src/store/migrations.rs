@@ -103,6 +103,9 @@ mod tests {
         assert_eq!(sqlite::MIGRATIONS.len(), postgres::MIGRATIONS.len());
     }
 
+    /// An index that only SQLite has; the other migration says why.
+    const ONLY_ONE: &str = "CREATE INDEX jobs_leased";
+
     /// Tables, columns and indexes, and whether each has its comment.
     fn names(sql: &str) -> Vec<(String, bool)> {
         let name = |line: &str| {
@@ -114,6 +117,7 @@ mod tests {
             };
             Some((name, line.contains("--")))
         };
-        sql.lines().filter_map(name).collect()
+        let names = sql.lines().filter(|line| !line.starts_with("--")).filter_map(name);
+        names.filter(|(name, _)| name != ONLY_ONE).collect()
     }
 }

@@ -105,11 +105,16 @@ impl Drop for PostgresDatabase {
     }
 }
 
+/// The server that whoever runs this named, to be used instead of a private one.
+pub fn given_server() -> Option<String> {
+    server::variable(URL_VARIABLE)
+}
+
 /// The process's server, or why there is none.
 fn shared() -> Result<&'static str, &'static str> {
     static SHARED: OnceLock<Result<(String, Option<TestServer>), String>> = OnceLock::new();
     let start = || {
-        if let Some(url) = server::variable(URL_VARIABLE) {
+        if let Some(url) = given_server() {
             return Ok((url, None));
         }
         let server = TestServer::start(Durability::None).map_err(|error| format!("{error:#}"))?;

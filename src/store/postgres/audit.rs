@@ -98,7 +98,8 @@ pub(super) async fn audit(
     // A question about one record uses its index; the others walk the connection's rows in the order of their ids.
     let sql = "SELECT * FROM audit
                 WHERE connection = $1
-                  AND ($2 IS NULL OR (kind = 'contact') = ($2 = 'hubspot'))
+                  AND ($2 IS NULL
+                       OR (coalesce(created_kind, kind) IN ('contact', 'company', 'deal')) = ($2 = 'hubspot'))
                   AND ($3 IS NULL OR (kind = $3 AND record_id = $4) OR (created_kind = $3 AND created_id = $4))
                   AND at >= $5 AND id > $6
                 ORDER BY id

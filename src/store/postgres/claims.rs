@@ -7,18 +7,21 @@
 //!   reach for the same row and one gets it.
 //! - *A record was taken while it had no pair, and gets one.* Whoever takes a pair locks the jobs of both its records. One that is
 //!   locked by somebody else, or leased, makes the claim leave the pair for this time.
+//!
+//! What SQLite is told by `CROSS JOIN`, to take these rows first and look up each of them there, is said here and in the other files
+//! by subqueries for a row: the planner knows too little of tables that were empty a moment ago to be left the choice.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::domain::{ConnectionName, Family, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{self, at, from_json, key_json};
-use crate::store::postgres::{Transaction, audit, rows};
+use crate::store::codec::{self, at, from_json};
+use crate::store::postgres::{Transaction, audit};
 use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
 
 /// Claims due work.
@@ -28,29 +31,35 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
         return Ok(Vec::new());
     }
     let pair_ids: Vec<i64> = due.iter().filter_map(|row| row.get("pair_id")).collect();
-    let twins =
-        if pair_ids.is_empty() { Vec::new() } else { twin_jobs(connection, claim, &pair_ids).await? };
-    let claimed = Claims::of(claim.now, &due, &twins)?;
-    take_leases(connection, claim, &claimed).await?;
-    let intents = open_intents(connection, claim.connection, &claimed).await?;
+    let pairs = if pair_ids.is_empty() {
+        Vec::new()
+    } else {
+        let due_ids: Vec<i64> = due.iter().map(|row| row.get("id")).collect();
+        twin_jobs(connection, claim, &pair_ids, &due_ids).await?
+    };
+    let claimed = Claims::of(claim.now, &due, &pairs)?;
+    let intents = take_leases(connection, claim, &claimed).await?;
     Ok(claimed.with_intents(intents))
 }
 
 /// The oldest due jobs that nobody works on, one for each pair: the one that is due first.
 const DUE_JOBS: &str = "
     SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-           j.told, l.pair_id
+           j.told, of.pair_id
       FROM jobs j
-      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
-      LEFT JOIN pairs p ON p.id = l.pair_id
-     WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3
-       AND j.lease_until <= $3 AND coalesce(p.lease_until, 0) <= $3
-       -- A twin that was claimed before the two were a pair is leased by itself.
-       AND NOT EXISTS (SELECT 1 FROM links tl
-                         JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-                        WHERE tl.pair_id = l.pair_id
-                          AND (t.lease_until > $3
-                               OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)))
+     CROSS JOIN LATERAL (
+           SELECT max(l.pair_id) AS pair_id,
+                  bool_or(p.lease_until > $3
+                          -- A twin that was claimed before the two were a pair is leased by itself.
+                          OR t.lease_until > $3
+                          OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)) AS waits
+             FROM links l
+             JOIN pairs p ON p.id = l.pair_id
+             JOIN links tl ON tl.pair_id = l.pair_id
+             LEFT JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+            WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id) of
+     WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3 AND j.lease_until <= $3
+       AND of.waits IS NOT TRUE
      ORDER BY j.due_at, j.id
      LIMIT $4
        FOR UPDATE OF j SKIP LOCKED";
@@ -67,71 +76,67 @@ async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec
     Ok(rows)
 }
 
-/// The pairs of due jobs, as far as nobody works on them, each with the jobs of both its records: whatever waits for one side is
-/// answered by working the pair. A job that somebody has in hand comes without its columns.
+/// The pairs of due jobs, as far as nobody works on them, each with the job of its other record, if that has one: whatever waits for one
+/// side is answered by working the pair. A job that somebody has in hand comes without its columns.
 const TWIN_JOBS: &str = "
     WITH free AS MATERIALIZED (
-         SELECT id AS pair_id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
+         SELECT id AS pair_id, connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
            FROM pairs
           WHERE id = ANY ($2) AND lease_until <= $1
             FOR UPDATE SKIP LOCKED),
          twins AS MATERIALIZED (
-         SELECT f.pair_id, j.id AS job_id
+         SELECT f.pair_id, (SELECT j.id FROM jobs j
+                             WHERE j.connection = f.connection AND j.kind = side.kind AND j.record_id = side.record_id) AS twin_id
            FROM free f
-           JOIN links l ON l.pair_id = f.pair_id
-           JOIN jobs j ON j.connection = l.connection AND j.kind = l.kind AND j.record_id = l.record_id),
+          CROSS JOIN LATERAL (VALUES (f.hubspot_kind, f.hubspot_id), (f.salesforce_kind, f.salesforce_id)) side (kind, record_id)),
+         others AS MATERIALIZED (SELECT pair_id, twin_id FROM twins WHERE twin_id <> ALL ($3)),
          held AS MATERIALIZED (
          SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told, lease_until
            FROM jobs
-          WHERE id = ANY (ARRAY (SELECT job_id FROM twins))
+          WHERE id = ANY (ARRAY (SELECT twin_id FROM others))
             FOR UPDATE SKIP LOCKED)
     SELECT *
-      FROM twins
-      JOIN free USING (pair_id)
-      LEFT JOIN held ON held.id = twins.job_id";
+      FROM free
+      LEFT JOIN others USING (pair_id)
+      LEFT JOIN held ON held.id = others.twin_id";
 
 async fn twin_jobs(
     connection: &mut Transaction,
     claim: &Claim<'_>,
     pair_ids: &[i64],
+    due_ids: &[i64],
 ) -> Result<Vec<PgRow>, Error> {
-    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(pair_ids);
+    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(pair_ids).bind(due_ids);
     Ok(query.fetch_all(&mut **connection).await?)
 }
 
-async fn take_leases(connection: &mut Transaction, claim: &Claim<'_>, claims: &Claims) -> Result<(), Error> {
-    let jobs: Vec<i64> =
-        claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
-    let pairs: Vec<i64> =
-        claims.claimed.iter().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
-    let of_jobs = "UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)";
-    let of_pairs = "UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)";
-    for (sql, ids) in [(of_jobs, jobs), (of_pairs, pairs)] {
-        if ids.is_empty() {
-            continue;
-        }
-        connection
-            .query(sql)
-            .bind(claim.worker)
-            .bind(claim.lease_until.as_millis())
-            .bind(ids)
-            .execute(&mut **connection)
-            .await?;
-    }
-    Ok(())
-}
-
-async fn open_intents(
+/// Takes the leases and asks for open intents: two questions in one journey.
+async fn take_leases(
     connection: &mut Transaction,
-    name: &ConnectionName,
+    claim: &Claim<'_>,
     claims: &Claims,
 ) -> Result<Vec<Intent>, Error> {
-    let keys: Vec<_> = claims.claimed.iter().flat_map(keys_of).map(|key| key_json(&key)).collect();
-    let sql = "SELECT a.* FROM jsonb_array_elements($2::jsonb) wanted (value)
-                 JOIN audit a ON a.connection = $1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
+    let claimed = || claims.claimed.iter();
+    let jobs: Vec<i64> = claimed().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
+    let pairs: Vec<i64> = claimed().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
+    let keys: Vec<RecordKey> = claimed().flat_map(keys_of).collect();
+    let sql = "WITH of_jobs AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)),
+                    of_pairs AS (UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($4))
+               SELECT a.*
+                 FROM unnest($6::text[], $7::text[]) AS wanted (kind, record_id)
+                 JOIN audit a ON a.connection = $5 AND a.kind = wanted.kind AND a.record_id = wanted.record_id
                 WHERE a.written IS NULL";
-    let rows =
-        connection.query(sql).bind(name.as_str()).bind(rows(&keys)?).fetch_all(&mut **connection).await?;
+    let rows = connection
+        .query(sql)
+        .bind(claim.worker)
+        .bind(claim.lease_until.as_millis())
+        .bind(jobs)
+        .bind(pairs)
+        .bind(claim.connection.as_str())
+        .bind(keys.iter().map(|key| key.kind().as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>())
+        .fetch_all(&mut **connection)
+        .await?;
     rows.iter().map(audit::intent).collect()
 }
 
@@ -148,34 +153,30 @@ struct Claims {
 }
 
 impl Claims {
-    fn of(now: Timestamp, due: &[PgRow], twins: &[PgRow]) -> Result<Self, Error> {
-        let mut by_pair: HashMap<i64, Vec<&PgRow>> = HashMap::new();
-        let mut busy = HashSet::new();
-        for row in twins {
-            let pair_id: i64 = row.get("pair_id");
-            by_pair.entry(pair_id).or_default().push(row);
-            let lease_until: Option<i64> = row.get("lease_until");
-            if lease_until.is_none_or(|until| until > now.as_millis()) {
-                busy.insert(pair_id);
-            }
-        }
+    fn of(now: Timestamp, due: &[PgRow], pairs: &[PgRow]) -> Result<Self, Error> {
+        let mut by_id: HashMap<i64, &PgRow> = pairs.iter().map(|row| (row.get("pair_id"), row)).collect();
         let mut claimed = Vec::with_capacity(due.len());
         for row in due {
-            let first = job(row)?;
+            let mut jobs = vec![job(row)?];
             let pair_id: Option<i64> = row.get("pair_id");
             let Some(pair_id) = pair_id else {
-                claimed.push(Claimed { pair: None, jobs: vec![first], open_intents: Vec::new() });
+                claimed.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
                 continue;
             };
             // A pair that is not there is in other hands, or another one took its place.
-            let Some(of_pair) = by_pair.get(&pair_id).filter(|_| !busy.contains(&pair_id)) else { continue };
-            let first_id = first.id.0;
-            let mut jobs = vec![first];
-            for twin in of_pair.iter().filter(|twin| twin.get::<i64, _>("id") != first_id) {
-                jobs.push(job(twin)?);
+            let Some(row) = by_id.remove(&pair_id) else { continue };
+            if row.get::<Option<i64>, _>("twin_id").is_some() {
+                let lease_until: Option<i64> = row.get("lease_until");
+                if lease_until.is_none_or(|until| until > now.as_millis()) {
+                    continue;
+                }
+                jobs.push(job(row)?);
             }
-            let pair = Some((PairId(pair_id), pair(of_pair[0])?));
-            claimed.push(Claimed { pair, jobs, open_intents: Vec::new() });
+            claimed.push(Claimed {
+                pair: Some((PairId(pair_id), pair(row)?)),
+                jobs,
+                open_intents: Vec::new(),
+            });
         }
         Ok(Self { claimed })
     }
@@ -220,23 +221,54 @@ pub(super) fn pair(row: &PgRow) -> Result<Pair, Error> {
     })
 }
 
+/// Until when job `j` is held back by a lease: its own, its pair's, its twin's.
+macro_rules! held_until {
+    () => {
+        "greatest(j.lease_until, (
+                  SELECT max(greatest(p.lease_until, t.lease_until))
+                    FROM links l
+                    JOIN pairs p ON p.id = l.pair_id
+                    JOIN links tl ON tl.pair_id = l.pair_id
+                    LEFT JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
+                   WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id))"
+    };
+}
+
 /// When the next job can be claimed. One that a lease on its pair or its twin holds back counts from the end of that lease.
-const NEXT_DUE: &str = "
-    SELECT min(greatest(j.due_at, j.lease_until, coalesce(p.lease_until, 0),
-                        coalesce((SELECT max(t.lease_until) FROM links tl
-                                    JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-                                   WHERE tl.pair_id = l.pair_id), 0)))
-      FROM jobs j
-      LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
-      LEFT JOIN pairs p ON p.id = l.pair_id
-     WHERE j.connection = $1 AND j.state <> 'parked'";
+///
+/// SQLite looks at every job that waits. Here that would be seconds for a long queue, and several instances ask: so the first job that
+/// nothing holds back is looked for in the order in which they are due, and beyond it nothing can come earlier.
+const NEXT_DUE: &str = concat!(
+    "WITH free AS MATERIALIZED (
+          SELECT min(first.due_at) AS due_at
+            FROM unnest($2::text[]) families (family)
+           CROSS JOIN LATERAL (
+                 SELECT j.due_at
+                   FROM jobs j
+                  WHERE j.connection = $1 AND j.family = families.family AND j.state <> 'parked'
+                    AND ",
+    held_until!(),
+    " <= j.due_at
+                  ORDER BY j.due_at
+                  LIMIT 1) first)
+     SELECT least(free.due_at, (
+            SELECT min(greatest(j.due_at, ",
+    held_until!(),
+    "))
+              FROM jobs j
+             WHERE j.connection = $1 AND j.family = ANY ($2) AND j.state <> 'parked'
+               AND j.due_at < coalesce(free.due_at, 9223372036854775807)))
+       FROM free"
+);
 
 /// When the next job is or becomes due.
 pub(super) async fn next_due(
     connection: &mut Transaction,
     name: &ConnectionName,
 ) -> Result<Option<Timestamp>, Error> {
-    let row = connection.query(NEXT_DUE).bind(name.as_str()).fetch_one(&mut **connection).await?;
+    let families = Family::ALL.map(Family::as_str);
+    let query = connection.query(NEXT_DUE).bind(name.as_str()).bind(&families[..]);
+    let row = query.fetch_one(&mut **connection).await?;
     Ok(row.get::<Option<i64>, _>(0).map(at))
 }
 
@@ -251,4 +283,47 @@ pub(super) async fn release_all(connection: &mut Transaction, worker: Uuid) -> R
         connection.query(sql).bind(worker).execute(&mut **connection).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+    use super::*;
+    use crate::store::Database;
+    use crate::store::testing::TestDatabase;
+
+    /// A queue of ten connections with their pairs, large enough that a walk through a table would be dearer than its indexes.
+    const FILL: &str = "
+        INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, base)
+        SELECT 'c' || n % 10, 'contact', n, 'Lead', n, '{}' FROM generate_series(1, 20000) n;
+        INSERT INTO links SELECT connection, hubspot_kind, hubspot_id, id FROM pairs
+                UNION ALL SELECT connection, salesforce_kind, salesforce_id, id FROM pairs;
+        INSERT INTO jobs (connection, family, kind, record_id, dirty, state, due_at, dirty_since, occurred_at, cause_kind, cause)
+        SELECT 'c' || n % 10, 'people', 'contact', n, 1, 'due', n, n, n, 'sweep', gen_random_uuid()
+          FROM generate_series(1, 20000) n;
+        ANALYZE";
+
+    #[tokio::test]
+    async fn the_statements_of_a_claim_walk_no_table() {
+        let Some(database) = TestDatabase::new(Database::Postgres).await.unwrap() else { return };
+        let url = database.url();
+        crate::store::postgres::PostgresStore::open(&url, true).await.unwrap();
+        let mut connection = PgConnection::connect(&url).await.unwrap();
+        connection.execute(FILL).await.unwrap();
+        for (sql, types, values) in [
+            (DUE_JOBS, "text, text, bigint, bigint", "'c1', 'people', 99999, 100"),
+            (TWIN_JOBS, "bigint, bigint[], bigint[]", "99999, ARRAY[1, 11, 21, 31], ARRAY[2, 3, 4, 5]"),
+            (NEXT_DUE, "text, text[]", "'c1', ARRAY['companies', 'people', 'deals']"),
+        ] {
+            let explain = format!(
+                "PREPARE asked ({types}) AS {sql}; EXPLAIN EXECUTE asked ({values}); DEALLOCATE asked"
+            );
+            let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut connection).await.unwrap();
+            let steps: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+            assert!(steps.len() >= 3, "{steps:?}");
+            let walks = |step: &&String| step.contains("Seq Scan") || step.contains("Sort");
+            assert_eq!(steps.iter().find(walks), None, "{steps:#?}");
+        }
+    }
 }

@@ -1,15 +1,19 @@
 //! Committing what working some claims came to.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value as Json, json};
-use sqlx::Row;
+use sqlx::postgres::{PgArguments, PgRow};
+use sqlx::query::Query;
+use sqlx::{Postgres, Row};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Timestamp};
+use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{all_pairs, key_json, latest_pairs, pair_json};
-use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows};
+use crate::store::codec::{all_pairs, key_json, latest_pairs, to_json};
+use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows, text};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
 
 /// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
@@ -56,22 +60,57 @@ async fn mark_looks(
     Ok(())
 }
 
-/// The dirty counters, as they are now, of the jobs that are still ours. They are locked: until this commits, nobody marks them or
-/// takes them over.
+/// A job that is still ours.
+struct Held {
+    /// Its dirty counter, as it is now.
+    dirty: i64,
+    /// Whether a resync waits for it.
+    awaited: bool,
+}
+
+/// The jobs that are still ours. They are locked: until this commits, nobody marks them or takes them over, and no other resync
+/// begins to wait for them.
 async fn held_jobs(
     connection: &mut Transaction,
     worker: Uuid,
     finished: &[Finished],
-) -> Result<HashMap<i64, i64>, Error> {
+) -> Result<HashMap<i64, Held>, Error> {
     let ids: Vec<i64> =
         finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
-    let sql = "SELECT id, dirty
+    let sql = "SELECT id, dirty, EXISTS (SELECT FROM resync_jobs w WHERE w.job_id = jobs.id) AS awaited
                  FROM jobs
                 WHERE id = ANY ($2) AND worker = $1
                 ORDER BY connection, kind, record_id
                   FOR UPDATE";
     let rows = connection.query(sql).bind(worker).bind(ids).fetch_all(&mut **connection).await?;
-    Ok(rows.iter().map(|row| (row.get("id"), row.get("dirty"))).collect())
+    let held = |row: &PgRow| (row.get("id"), Held { dirty: row.get("dirty"), awaited: row.get("awaited") });
+    Ok(rows.iter().map(held).collect())
+}
+
+/// Pairs, column by column.
+#[derive(Default)]
+struct Columns {
+    hubspot_kind: Vec<&'static str>,
+    hubspot_id: Vec<String>,
+    salesforce_kind: Vec<&'static str>,
+    salesforce_id: Vec<String>,
+    stopped: Vec<Option<String>>,
+    base: Vec<String>,
+}
+
+impl Columns {
+    fn of<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Result<Self, Error> {
+        let mut columns = Self::default();
+        for pair in pairs {
+            columns.hubspot_kind.push(pair.hubspot.kind().as_str());
+            columns.hubspot_id.push(pair.hubspot.id().to_string());
+            columns.salesforce_kind.push(pair.salesforce.kind().as_str());
+            columns.salesforce_id.push(pair.salesforce.id().to_string());
+            columns.stopped.push(pair.stopped.as_deref().map(|reason| text(reason).into_owned()));
+            columns.base.push(to_json(&pair.base)?);
+        }
+        Ok(columns)
+    }
 }
 
 /// Remembers pairs. A pair that either record was in with somebody else is gone with that.
@@ -80,12 +119,12 @@ async fn put_pairs(
     name: &ConnectionName,
     finished: &[&Finished],
 ) -> Result<(), Error> {
-    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
-    let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
-    if pairs.is_empty() {
+    let latest = latest_pairs(finished);
+    if latest.is_empty() {
         return Ok(());
     }
-    if pairs.len() == all.len() && update_pairs(connection, name, &pairs).await? {
+    let pairs = Columns::of(latest.iter().copied())?;
+    if latest.len() == all_pairs(finished).count() && update_pairs(connection, name, &pairs).await? {
         return Ok(());
     }
     // Two instances that pair the same record at once would each see neither the other's pair nor a conflict. So those who make
@@ -93,54 +132,69 @@ async fn put_pairs(
     let turn = "SELECT pg_advisory_xact_lock(hashtextextended('pairs ' || $1, 0))";
     connection.query(turn).bind(name.as_str()).execute(&mut **connection).await?;
     let broken = "DELETE FROM pairs
-                   WHERE id IN (
-                         SELECT l.pair_id
-                           FROM jsonb_array_elements($2::jsonb) wanted (value)
-                           JOIN links l ON l.connection = $1
-                                AND (l.kind, l.record_id) IN (
-                                    (wanted.value ->> 'hubspot_kind', wanted.value ->> 'hubspot_id'),
-                                    (wanted.value ->> 'salesforce_kind', wanted.value ->> 'salesforce_id'))
-                           JOIN pairs p ON p.id = l.pair_id
-                          WHERE p.hubspot_id <> wanted.value ->> 'hubspot_id'
-                             OR p.salesforce_id <> wanted.value ->> 'salesforce_id')";
+                   WHERE id = ANY (ARRAY (
+                         SELECT p.id
+                           FROM (SELECT w.hubspot_id, w.salesforce_id,
+                                        (SELECT l.pair_id FROM links l
+                                          WHERE l.connection = $1 AND l.kind = side.kind AND l.record_id = side.record_id) AS pair_id
+                                   FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
+                                     AS w (hubspot_kind, hubspot_id, salesforce_kind, salesforce_id)
+                                  CROSS JOIN LATERAL (VALUES (w.hubspot_kind, w.hubspot_id), (w.salesforce_kind, w.salesforce_id))
+                                     AS side (kind, record_id)) wanted
+                           JOIN pairs p ON p.id = wanted.pair_id
+                          WHERE p.hubspot_id <> wanted.hubspot_id OR p.salesforce_id <> wanted.salesforce_id))";
     let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)
-               SELECT $1, value ->> 'hubspot_kind', value ->> 'hubspot_id', value ->> 'salesforce_kind',
-                      value ->> 'salesforce_id', value ->> 'stopped', value ->> 'base'
-                 FROM jsonb_array_elements($2::jsonb)
+               SELECT $1, *
+                 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
                ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
                       stopped = excluded.stopped, base = excluded.base, worker = NULL, lease_until = 0";
     let link = "INSERT INTO links (connection, kind, record_id, pair_id)
-                SELECT p.connection, p.hubspot_kind, p.hubspot_id, p.id
-                  FROM jsonb_array_elements($2::jsonb) wanted (value)
-                  JOIN pairs p ON p.connection = $1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
-                       AND p.hubspot_id = wanted.value ->> 'hubspot_id'
-                UNION ALL
-                SELECT p.connection, p.salesforce_kind, p.salesforce_id, p.id
-                  FROM jsonb_array_elements($2::jsonb) wanted (value)
-                  JOIN pairs p ON p.connection = $1 AND p.hubspot_kind = wanted.value ->> 'hubspot_kind'
-                       AND p.hubspot_id = wanted.value ->> 'hubspot_id'
+                SELECT $1, side.kind, side.record_id,
+                       (SELECT p.id FROM pairs p
+                         WHERE p.connection = $1 AND p.hubspot_kind = w.hubspot_kind AND p.hubspot_id = w.hubspot_id)
+                  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[])
+                    AS w (hubspot_kind, hubspot_id, salesforce_kind, salesforce_id)
+                 CROSS JOIN LATERAL (VALUES (w.hubspot_kind, w.hubspot_id), (w.salesforce_kind, w.salesforce_id))
+                    AS side (kind, record_id)
                 ON CONFLICT DO NOTHING";
-    let (all, pairs) = (rows(&all)?, rows(&pairs)?);
-    for (sql, pairs) in [(broken, &all), (put, &pairs), (link, &pairs)] {
-        connection.query(sql).bind(name.as_str()).bind(pairs).execute(&mut **connection).await?;
-    }
+    let all = Columns::of(all_pairs(finished))?;
+    sides(connection.query(broken).bind(name.as_str()), &all).execute(&mut **connection).await?;
+    let put = sides(connection.query(put).bind(name.as_str()), &pairs);
+    put.bind(&pairs.stopped).bind(&pairs.base).execute(&mut **connection).await?;
+    sides(connection.query(link).bind(name.as_str()), &pairs).execute(&mut **connection).await?;
     Ok(())
+}
+
+/// Binds the records of both sides.
+fn sides<'q>(
+    query: Query<'q, Postgres, PgArguments>,
+    pairs: &'q Columns,
+) -> Query<'q, Postgres, PgArguments> {
+    query
+        .bind(&pairs.hubspot_kind)
+        .bind(&pairs.hubspot_id)
+        .bind(&pairs.salesforce_kind)
+        .bind(&pairs.salesforce_id)
 }
 
 /// Remembers pairs that are there already, which is the rule; says whether all were.
 async fn update_pairs(
     connection: &mut Transaction,
     name: &ConnectionName,
-    pairs: &[Json],
+    pairs: &Columns,
 ) -> Result<bool, Error> {
-    let sql = "UPDATE pairs p SET
-                      stopped = value ->> 'stopped', base = value ->> 'base', worker = NULL, lease_until = 0
-                 FROM jsonb_array_elements($2::jsonb)
-                WHERE p.connection = $1 AND p.hubspot_kind = value ->> 'hubspot_kind' AND p.hubspot_id = value ->> 'hubspot_id'
-                  AND p.salesforce_kind = value ->> 'salesforce_kind' AND p.salesforce_id = value ->> 'salesforce_id'";
-    let done =
-        connection.query(sql).bind(name.as_str()).bind(rows(pairs)?).execute(&mut **connection).await?;
-    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == pairs.len()))
+    let sql = "UPDATE pairs SET
+                      stopped = f.stopped, base = f.base, worker = NULL, lease_until = 0
+                 FROM (SELECT (SELECT p.id FROM pairs p
+                                WHERE p.connection = $1 AND p.hubspot_kind = w.hubspot_kind AND p.hubspot_id = w.hubspot_id
+                                  AND p.salesforce_kind = w.salesforce_kind AND p.salesforce_id = w.salesforce_id) AS id,
+                              w.stopped, w.base
+                         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+                           AS w (hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)) f
+                WHERE pairs.id = f.id";
+    let query = sides(connection.query(sql).bind(name.as_str()), pairs);
+    let done = query.bind(&pairs.stopped).bind(&pairs.base).execute(&mut **connection).await?;
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == pairs.base.len()))
 }
 
 async fn put_states(
@@ -151,7 +205,7 @@ async fn put_states(
 ) -> Result<(), Error> {
     // One row a record, as one statement may not touch a row twice: the last word counts, and the last time of agreement. In the
     // order of their keys, so that two instances never wait for each other in a ring.
-    let mut states: BTreeMap<(&str, String), Json> = BTreeMap::new();
+    let mut states: BTreeMap<(&str, String), Standing<'_>> = BTreeMap::new();
     for finished in finished {
         let (done, error) = match &finished.outcome {
             Outcome::Done => (true, None),
@@ -161,31 +215,43 @@ async fn put_states(
             Outcome::Release => continue,
         };
         for (key, state) in &finished.states {
-            let record = (key.kind().as_str(), key.id().to_string());
-            let known = states.remove(&record).map_or(Json::Null, |row| row[3].clone());
-            let row = json!([
-                record.0,
-                record.1,
-                state.as_str(),
-                if done { json!(now.as_millis()) } else { known },
-                error.map(|(category, _)| category),
-                error.map(|(_, message)| message),
-            ]);
-            states.insert(record, row);
+            let row = states.entry((key.kind().as_str(), key.id().to_string())).or_default();
+            row.state = state.as_str();
+            row.synced_at = done.then_some(now.as_millis()).or(row.synced_at);
+            row.category = error.map(|(category, _)| category);
+            row.message = error.map(|(_, message)| text(message));
         }
     }
     if states.is_empty() {
         return Ok(());
     }
-    let states: Vec<Json> = states.into_values().collect();
     let sql = "INSERT INTO records (connection, kind, record_id, state, last_synced_at, category, message)
-               SELECT $1, value ->> 0, value ->> 1, value ->> 2, (value ->> 3)::bigint, value ->> 4, value ->> 5
-                 FROM jsonb_array_elements($2::jsonb)
+               SELECT $1, *
+                 FROM unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[])
                ON CONFLICT (connection, kind, record_id) DO UPDATE SET
                       state = excluded.state, last_synced_at = coalesce(excluded.last_synced_at, records.last_synced_at),
                       category = excluded.category, message = excluded.message";
-    connection.query(sql).bind(name.as_str()).bind(rows(&states)?).execute(&mut **connection).await?;
+    connection
+        .query(sql)
+        .bind(name.as_str())
+        .bind(states.keys().map(|(kind, _)| *kind).collect::<Vec<_>>())
+        .bind(states.keys().map(|(_, id)| id.as_str()).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.state).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.synced_at).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.category).collect::<Vec<_>>())
+        .bind(states.values().map(|row| row.message.as_deref()).collect::<Vec<_>>())
+        .execute(&mut **connection)
+        .await?;
     Ok(())
+}
+
+/// How a record stands.
+#[derive(Default)]
+struct Standing<'a> {
+    state: &'static str,
+    synced_at: Option<i64>,
+    category: Option<&'static str>,
+    message: Option<Cow<'a, str>>,
 }
 
 async fn put_conflicts(
@@ -236,7 +302,7 @@ async fn put_conflicts(
 async fn count_for_resyncs(
     connection: &mut Transaction,
     finished: &[&Finished],
-    held: &HashMap<i64, i64>,
+    held: &HashMap<i64, Held>,
 ) -> Result<(), Error> {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for finished in finished {
@@ -245,7 +311,10 @@ async fn count_for_resyncs(
             Outcome::Park { .. } => &mut failed,
             Outcome::Retry { .. } | Outcome::Release => continue,
         };
-        let unmoved = finished.jobs.iter().filter(|(id, dirty)| held.get(&id.0) == Some(dirty));
+        let unmoved = finished
+            .jobs
+            .iter()
+            .filter(|(id, dirty)| held.get(&id.0).is_some_and(|held| held.awaited && held.dirty == *dirty));
         ended.extend(unmoved.map(|(id, _)| *id));
     }
     resyncs::count_ended(connection, &done, &failed).await
@@ -254,7 +323,7 @@ async fn count_for_resyncs(
 async fn close_jobs(
     connection: &mut Transaction,
     finished: &[&Finished],
-    held: &HashMap<i64, i64>,
+    held: &HashMap<i64, Held>,
     now: Timestamp,
 ) -> Result<(), Error> {
     let (mut done, mut kept) = (Vec::new(), Vec::new());
@@ -269,7 +338,7 @@ async fn close_jobs(
         };
         for (id, dirty) in &finished.jobs {
             // The counters are locked, so what ends is known beforehand, and most finishes need but one of the statements.
-            if outcome == "done" && held.get(&id.0) == Some(dirty) {
+            if outcome == "done" && held.get(&id.0).is_some_and(|held| held.dirty == *dirty) {
                 done.push(id.0);
                 continue;
             }

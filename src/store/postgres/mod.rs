@@ -59,17 +59,21 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a server may take to begin a transaction, which is no work; one that takes longer is not there any more.
 const BEGIN_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long one transaction may take. The server ends it after [`BEGIN`]'s limits; this is for a server that is silent.
+/// How long one transaction may take. The server ends it earlier by [`BEGIN`]'s limits; this is for a server that is silent.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often a transaction is tried that loses a race against another instance.
 const ATTEMPTS_MAX: u32 = 5;
 
-/// Begins a transaction with settings of its own, which end with it: a pooler may hand the session to anybody afterwards. The limits
-/// are those of [`TRANSACTION_TIMEOUT`], so that what an instance gave up on, or left when it hung, holds no locks.
+/// Begins a transaction with settings of its own, which end with it: a pooler may hand the session to anybody afterwards. Because of
+/// the limits, what an instance gave up on, or left when it hung, soon holds no locks.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED;
-    SET LOCAL statement_timeout = '20s';
-    SET LOCAL idle_in_transaction_session_timeout = '20s';
+    SET LOCAL statement_timeout = '15s';
+    SET LOCAL idle_in_transaction_session_timeout = '15s';
+    -- Questions here take milliseconds; to compile one takes longer.
+    SET LOCAL jit = off;
+    -- Tables fill and drain within seconds. A plan kept from when they were empty would walk them.
+    SET LOCAL plan_cache_mode = force_custom_plan;
     -- What is acknowledged is on disk, whatever the server's default; a stricter one stays.
     SELECT set_config('synchronous_commit', 'on', true) WHERE current_setting('synchronous_commit') = 'off'";
 

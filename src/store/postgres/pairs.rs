@@ -19,9 +19,10 @@ pub(super) async fn pairs_of(
     let wanted: Vec<_> = keys.iter().map(key_json).collect();
     // Places count from 1 here.
     let sql = "SELECT wanted.place - 1 AS place, p.*
-                 FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY wanted (value, place)
-                 JOIN links l ON l.connection = $1 AND l.kind = wanted.value ->> 0 AND l.record_id = wanted.value ->> 1
-                 JOIN pairs p ON p.id = l.pair_id";
+                 FROM (SELECT place, (SELECT l.pair_id FROM links l
+                                       WHERE l.connection = $1 AND l.kind = value ->> 0 AND l.record_id = value ->> 1) AS pair_id
+                         FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY listed (value, place)) wanted
+                 JOIN pairs p ON p.id = wanted.pair_id";
     let found =
         connection.query(sql).bind(name.as_str()).bind(rows(&wanted)?).fetch_all(&mut **connection).await?;
     let mut pairs = vec![None; keys.len()];

@@ -68,9 +68,11 @@ pub(super) async fn wait_for(
 ) -> Result<(), Error> {
     let keys: Vec<Json> = marks.iter().map(|mark| key_json(&mark.key)).collect();
     let sql = "INSERT INTO resync_jobs (job_id, resync)
-               SELECT j.id, $2
-                 FROM jsonb_array_elements($3::jsonb) wanted (value)
-                 JOIN jobs j ON j.connection = $1 AND j.kind = wanted.value ->> 0 AND j.record_id = wanted.value ->> 1
+               SELECT wanted.job_id, $2
+                 FROM (SELECT (SELECT j.id FROM jobs j
+                                WHERE j.connection = $1 AND j.kind = value ->> 0 AND j.record_id = value ->> 1) AS job_id
+                         FROM jsonb_array_elements($3::jsonb)) wanted
+                WHERE wanted.job_id IS NOT NULL
                ON CONFLICT DO NOTHING";
     connection.query(sql).bind(name.as_str()).bind(id).bind(rows(&keys)?).execute(&mut **connection).await?;
     Ok(())

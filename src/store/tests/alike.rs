@@ -82,12 +82,13 @@ impl Copy {
     }
 
     fn delivery(&mut self) -> NewDelivery {
-        let reason = "no id".to_owned();
         NewDelivery {
             id: self.id(),
             received_at: at(self.now + self.chance.i64(-5..5)),
             marks: self.marks(),
-            unreadable: vec![Unreadable { position: 0, reason }; self.chance.usize(0..3)],
+            unreadable: (0..self.chance.u32(0..3))
+                .map(|position| Unreadable { position, reason: "no id".to_owned() })
+                .collect(),
             ..self.memory.delivery(&[])
         }
     }
@@ -166,7 +167,10 @@ impl Copy {
             finished.states = (0..3).map(|_| (self.record(), State::Linked)).collect();
             if self.chance.u32(0..3) == 0 {
                 let (hubspot, salesforce) = (self.chance.u64(1..=4), self.chance.u32(1..=RECORDS));
-                finished.pair = Some(pair(contact(hubspot), lead(salesforce)));
+                finished.pair = Some(match claimed.jobs[0].key {
+                    key if key.system() == System::Hubspot => pair(key, lead(salesforce)),
+                    key => pair(contact(hubspot), key),
+                });
             }
             finished.looks = (0..self.chance.usize(0..3)).map(|_| (self.record(), Uuid::nil())).collect();
             finished.conflicts = (0..self.chance.usize(0..3))
@@ -239,7 +243,8 @@ impl Copy {
             AuditQuery { connection: name, system: None, key: None, since: None, after: None, limit: 500 };
         all.push(format!("{:?}", store.audit(&query).await.unwrap()));
         all.push(format!("{:?}", store.queue_figures(name, at(self.now)).await.unwrap()));
-        all.push(format!("{:?}", store.next_due(name).await.unwrap()));
+        // What was due when an earlier lease ended is due.
+        all.push(format!("{:?}", store.next_due(name).await.unwrap().map(|due| due.max(at(self.now)))));
         all
     }
 }

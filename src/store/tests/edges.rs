@@ -63,6 +63,39 @@ async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
 
 #[rstest]
 #[tokio::test]
+async fn the_audit_of_one_system_has_what_was_written_there(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let worker = Uuid::now_v7();
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    let account = RecordKey::parse(Kind::Account, "001000000000001").unwrap();
+    let company = RecordKey::parse(Kind::Company, "7").unwrap();
+    let keys = [contact(1), company, lead(1), account];
+    let intents = keys.map(|key| Intent { creates: None, ..intent(key, &claimed[0]) });
+    let create = Intent { creates: Some(Kind::Account), ..intent(company, &claimed[0]) };
+    memory.store.intend(&memory.name, &[&intents[..], std::slice::from_ref(&create)].concat()).await.unwrap();
+    let settled = vec![(create.id, Settled::Written(Some(account)))];
+    memory.finish_as(worker, &[Finished { settled, ..finished(&claimed[0], Outcome::Done) }]).await;
+    for (system, expected) in [
+        (System::Hubspot, vec![intents[0].id, intents[1].id]),
+        (System::Salesforce, vec![intents[2].id, intents[3].id, create.id]),
+    ] {
+        let query = AuditQuery {
+            connection: &memory.name,
+            system: Some(system),
+            key: None,
+            since: None,
+            after: None,
+            limit: 10,
+        };
+        let rows = memory.store.audit(&query).await.unwrap();
+        let ids: Vec<Uuid> = rows.iter().map(|row| row.intent.id).collect();
+        assert_eq!(ids, expected, "{system}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_delivery_that_cannot_be_stored_fails_alone(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     let (door, keeper) = memory.door();
