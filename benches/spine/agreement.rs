@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use comfy_table::Table;
+use hubforce::emulator::free_port;
 
 use crate::crms::Crms;
 use crate::service::{self, Process};
@@ -63,7 +64,7 @@ pub(crate) async fn run() {
 
 impl Bench {
     async fn start(directory: &Path, latency_ms: u64) -> Self {
-        let port = service::free_port();
+        let port = free_port().expect("a port is free");
         let crms = Crms::start(port).await;
         crms.set_latency_ms(latency_ms);
         let service = service::serve(directory, port, &service::sqlite(directory), &crms.urls, &[]);

@@ -10,6 +10,7 @@ use axum::routing::post;
 use comfy_table::Table;
 use hubforce::crm::hubspot::webhook::{SignedRequest, verify};
 use hubforce::domain::{Clock, Secret, SystemClock};
+use hubforce::emulator::free_port;
 
 use crate::service::SECRET;
 use crate::{VERIFY_ONLY, load, service};
@@ -77,7 +78,7 @@ pub(crate) fn run() {
     let mut highest = None;
     for events in [1_u16, 10, 100] {
         for connections in [1, 16, 64] {
-            let port = service::free_port();
+            let port = free_port().expect("a port is free");
             let executable = std::env::current_exe().expect("this program is somewhere");
             let mut command = Command::new(executable);
             command.arg(VERIFY_ONLY).env(PORT_VARIABLE, port.to_string());
@@ -87,7 +88,7 @@ pub(crate) fn run() {
                 load::send(port, &load::requests(port, n, events.into(), CONTACTS), connections, LASTING);
             drop(handler);
 
-            let port = service::free_port();
+            let port = free_port().expect("a port is free");
             let nowhere = ["http://127.0.0.1:9"; 2].map(str::to_owned);
             let cell = directory.path().join(format!("{events}-{connections}"));
             std::fs::create_dir(&cell).expect("a directory can be made");

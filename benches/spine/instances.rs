@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use comfy_table::Table;
+use hubforce::emulator::free_port;
 use hubforce::store::testing::{Durability, PostgresDatabase, TestServer, pass_over};
 
 use crate::crms::Crms;
@@ -52,7 +53,7 @@ pub(crate) async fn run() {
 async fn backlog(server: &TestServer, instances: usize) -> (f64, Vec<u64>) {
     let directory = tempfile::tempdir().expect("a temporary directory can be made");
     let database = PostgresDatabase::create(&server.url()).await.expect("a database can be made");
-    let port = service::free_port();
+    let port = free_port().expect("a port is free");
     let crms = Crms::start(port).await;
     let serve = |name: &str, port: u16, more: &[&str]| {
         let directory = directory.path().join(name);
@@ -71,7 +72,7 @@ async fn backlog(server: &TestServer, instances: usize) -> (f64, Vec<u64>) {
     let began = Instant::now();
     let workers: Vec<(u16, Process)> = (0..instances)
         .map(|n| {
-            let port = service::free_port();
+            let port = free_port().expect("a port is free");
             (port, serve(&format!("worker-{n}"), port, &["--only", "worker"]))
         })
         .collect();

@@ -28,12 +28,6 @@ impl Drop for Process {
     }
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    listener.local_addr().expect("a listener has an address").port()
-}
-
 /// A new database file in a directory.
 pub(crate) fn sqlite(directory: &Path) -> String {
     format!("sqlite://{}/bench.db", directory.display())

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use hubforce::emulator::free_port;
 use hubforce::store::testing::{Durability, PostgresDatabase, TestServer, pass_over};
 use sqlx::{Connection, PgConnection, SqliteConnection};
 
 use crate::load::Load;
 pub(crate) use crate::load::Result as Outcome;
-use crate::service::{Service, free_port};
+use crate::service::Service;
 use crate::town::Town;
 
 /// How often a process is killed where that is the story.

@@ -74,8 +74,3 @@ impl Drop for Service {
         let _ = self.process.wait();
     }
 }
-
-/// A port that was free a moment ago; the service takes it up again after each kill.
-pub(crate) fn free_port() -> anyhow::Result<u16> {
-    Ok(std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
-}

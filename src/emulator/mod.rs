@@ -10,6 +10,7 @@ pub mod control;
 pub mod courier;
 pub mod hubspot;
 mod outbox;
+mod port;
 pub mod salesforce;
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use axum::response::{IntoResponse, Response};
 
 pub use control::{Caller, Control, EmulatorClock, Fault};
 pub use outbox::{Answer, Outgoing};
+pub use port::free_port;
 
 use crate::domain::Timestamp;
 

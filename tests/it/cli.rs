@@ -87,7 +87,7 @@ fn a_port_that_is_taken_is_said_so() {
 
 #[test]
 fn serve_lives_until_it_is_told_to_stop() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = hubforce::emulator::free_port().unwrap();
     let database = database(chosen()).unwrap();
     let text = good(&database).replace("127.0.0.1:0", &format!("127.0.0.1:{port}"));
     let (_one, path) = with_configuration(&text);

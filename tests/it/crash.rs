@@ -8,7 +8,7 @@ use std::time::Duration;
 use hubforce::domain::SystemClock;
 use hubforce::emulator::hubspot::{self, HubspotEmulator};
 use hubforce::emulator::salesforce::{self, SalesforceEmulator};
-use hubforce::emulator::{EmulatorClock, Vendor, courier};
+use hubforce::emulator::{EmulatorClock, Vendor, courier, free_port};
 use hubforce::shutdown::Shutdown;
 use hubforce::store::Database;
 use hubforce::store::testing::TestDatabase;
@@ -67,8 +67,7 @@ impl Outside {
         let salesforce_url = serve(listener, Arc::clone(&salesforce) as _, &shutdown).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
-        // A port that was free a moment ago; the process takes it up again after each kill.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port().unwrap();
         let base = format!("http://127.0.0.1:{port}");
         hubspot.deliver_to(&format!("{base}/webhooks/hubspot"), SECRET);
         salesforce.deliver_to(&format!("{base}/webhooks/salesforce/{PATH_TOKEN}"));
@@ -94,12 +93,17 @@ impl Outside {
         }
     }
 
+    fn log(&self) -> std::path::PathBuf {
+        self.configuration.with_extension("log")
+    }
+
     fn spawn(&self) -> Process {
+        let log = std::fs::File::options().create(true).append(true).open(self.log()).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_hubforce"))
             .args(["serve", "--config"])
             .arg(&self.configuration)
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log)
             .spawn();
         Process(process.unwrap())
     }
@@ -112,7 +116,9 @@ impl Outside {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "never came about: {what}");
+        let came_about = tokio::time::timeout(PATIENCE, look).await.is_ok();
+        let log = || std::fs::read_to_string(self.log()).unwrap();
+        assert!(came_about, "never came about: {what}; the process said:\n{}", log());
     }
 
     async fn until_it_listens(&self) {
