@@ -111,8 +111,6 @@ impl Outside {
     async fn until(&self, what: &str, condition: impl Fn() -> bool) {
         let look = async {
             while !condition() {
-                // What could not be delivered comes again at once; the vendor would take a minute.
-                self.hubspot.try_again_now();
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
@@ -123,6 +121,8 @@ impl Outside {
 
     async fn until_it_listens(&self) {
         self.until("it listens", || std::net::TcpStream::connect(("127.0.0.1", self.port)).is_ok()).await;
+        // What could not be delivered comes again at once; HubSpot would take a minute. Only now, as HubSpot does not try forever.
+        self.hubspot.try_again_now();
     }
 
     /// The HubSpot ids that leads bear, and whether any stands twice.
