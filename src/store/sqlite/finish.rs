@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value as Json, json};
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ pub(super) async fn finish(
     put_states(connection, name, &finished, now).await?;
     put_conflicts(connection, name, &finished).await?;
     count_for_resyncs(connection, &finished, &held).await?;
-    close_jobs(connection, &finished, now).await?;
+    close_jobs(connection, &finished, &held, now).await?;
     mark_looks(connection, name, &finished, now).await?;
     release_pairs(connection, name, worker, &finished).await
 }
@@ -56,15 +57,23 @@ async fn mark_looks(
     Ok(())
 }
 
-/// The dirty counters, as they are now, of the jobs that are still ours.
+/// A job that is still ours.
+struct Held {
+    /// Its dirty counter, as it is now.
+    dirty: i64,
+    /// Whether a resync waits for it.
+    awaited: bool,
+}
+
+/// The jobs that are still ours.
 async fn held_jobs(
     connection: &mut SqliteConnection,
     worker: Uuid,
     finished: &[Finished],
-) -> Result<HashMap<i64, i64>, Error> {
+) -> Result<HashMap<i64, Held>, Error> {
     let ids: Vec<i64> =
         finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
-    let sql = "SELECT j.id, j.dirty
+    let sql = "SELECT j.id, j.dirty, EXISTS (SELECT 1 FROM resync_jobs w WHERE w.job_id = j.id) AS awaited
                  FROM json_each(?2) wanted CROSS JOIN jobs j ON j.id = wanted.value
                 WHERE j.worker = ?1";
     let rows = sqlx::query(sql)
@@ -72,7 +81,9 @@ async fn held_jobs(
         .bind(to_json(&ids)?)
         .fetch_all(connection)
         .await?;
-    Ok(rows.iter().map(|row| (row.get("id"), row.get("dirty"))).collect())
+    let held =
+        |row: &SqliteRow| (row.get("id"), Held { dirty: row.get("dirty"), awaited: row.get("awaited") });
+    Ok(rows.iter().map(held).collect())
 }
 
 /// Remembers pairs. A pair that either record was in with somebody else is gone with that.
@@ -81,11 +92,14 @@ async fn put_pairs(
     name: &ConnectionName,
     finished: &[&Finished],
 ) -> Result<(), Error> {
-    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
     let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
     if pairs.is_empty() {
         return Ok(());
     }
+    if pairs.len() == all_pairs(finished).count() && update_pairs(connection, name, &pairs).await? {
+        return Ok(());
+    }
+    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
     let broken = "DELETE FROM pairs
                    WHERE id IN (
                          SELECT l.pair_id
@@ -122,6 +136,27 @@ async fn put_pairs(
         sqlx::query(sql).bind(name.as_str()).bind(pairs).execute(&mut *connection).await?;
     }
     Ok(())
+}
+
+/// The subquery, where a join would do, keeps the planner from walking all pairs of the connection.
+const UPDATE_PAIRS: &str = "
+    UPDATE pairs SET stopped = f.value ->> 'stopped', base = f.value ->> 'base', worker = NULL, lease_until = 0
+      FROM json_each(?2) f
+     WHERE pairs.id = (SELECT p.id FROM pairs p
+                        WHERE p.connection = ?1
+                          AND p.hubspot_kind = f.value ->> 'hubspot_kind' AND p.hubspot_id = f.value ->> 'hubspot_id'
+                          AND p.salesforce_kind = f.value ->> 'salesforce_kind'
+                          AND p.salesforce_id = f.value ->> 'salesforce_id')";
+
+/// Remembers pairs that are there already, which is the rule; says whether all were.
+async fn update_pairs(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    pairs: &[Json],
+) -> Result<bool, Error> {
+    let done =
+        sqlx::query(UPDATE_PAIRS).bind(name.as_str()).bind(to_json(&pairs)?).execute(connection).await?;
+    Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == pairs.len()))
 }
 
 async fn put_states(
@@ -214,7 +249,7 @@ async fn put_conflicts(
 async fn count_for_resyncs(
     connection: &mut SqliteConnection,
     finished: &[&Finished],
-    held: &HashMap<i64, i64>,
+    held: &HashMap<i64, Held>,
 ) -> Result<(), Error> {
     let (mut done, mut failed) = (Vec::new(), Vec::new());
     for finished in finished {
@@ -223,7 +258,10 @@ async fn count_for_resyncs(
             Outcome::Park { .. } => &mut failed,
             Outcome::Retry { .. } | Outcome::Release => continue,
         };
-        let unmoved = finished.jobs.iter().filter(|(id, dirty)| held.get(&id.0) == Some(dirty));
+        let unmoved = finished
+            .jobs
+            .iter()
+            .filter(|(id, dirty)| held.get(&id.0).is_some_and(|held| held.awaited && held.dirty == *dirty));
         ended.extend(unmoved.map(|(id, _)| *id));
     }
     resyncs::count_ended(connection, &done, &failed).await
@@ -232,9 +270,10 @@ async fn count_for_resyncs(
 async fn close_jobs(
     connection: &mut SqliteConnection,
     finished: &[&Finished],
+    held: &HashMap<i64, Held>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let mut rows = Vec::new();
+    let (mut done, mut kept) = (Vec::new(), Vec::new());
     for finished in finished {
         let (outcome, due_at, counts, error) = match &finished.outcome {
             Outcome::Done => ("done", now, 0, None),
@@ -245,8 +284,13 @@ async fn close_jobs(
             Outcome::Release => ("release", now, 0, None),
         };
         for (id, dirty) in &finished.jobs {
+            // Nobody else writes meanwhile, so what ends is known beforehand, and most finishes need but one of the statements.
+            if outcome == "done" && held.get(&id.0).is_some_and(|held| held.dirty == *dirty) {
+                done.push(id.0);
+                continue;
+            }
             let category = error.map(|(category, _)| category.as_str());
-            rows.push(json!([
+            kept.push(json!([
                 id.0,
                 dirty,
                 outcome,
@@ -257,11 +301,13 @@ async fn close_jobs(
             ]));
         }
     }
-    let rows = to_json(&rows)?;
-    let close = "DELETE FROM jobs
-                  WHERE id IN (SELECT j.id FROM json_each(?1) f CROSS JOIN jobs j ON j.id = f.value ->> 0
-                                WHERE f.value ->> 2 = 'done' AND j.dirty = f.value ->> 1)";
-    sqlx::query(close).bind(&rows).execute(&mut *connection).await?;
+    if !done.is_empty() {
+        let close = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?1))";
+        sqlx::query(close).bind(to_json(&done)?).execute(&mut *connection).await?;
+    }
+    if kept.is_empty() {
+        return Ok(());
+    }
     let keep = "UPDATE jobs SET
                        worker = NULL, lease_until = 0,
                        -- A record that changed while it was worked on is due again, unless its CRM asked us to wait.
@@ -277,7 +323,7 @@ async fn close_jobs(
                                value ->> 4 AS counts, value ->> 5 AS category, value ->> 6 AS message
                           FROM json_each(?1)) f
                  WHERE jobs.id = f.id";
-    sqlx::query(keep).bind(&rows).execute(connection).await?;
+    sqlx::query(keep).bind(to_json(&kept)?).execute(connection).await?;
     Ok(())
 }
 
@@ -295,4 +341,19 @@ async fn release_pairs(
     let sql = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = ?2 AND connection = ?1";
     sqlx::query(sql).bind(name.as_str()).bind(worker.as_bytes().as_slice()).execute(connection).await?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::claims::tests::plan_of;
+
+    #[tokio::test]
+    async fn pairs_are_remembered_without_a_walk_through_all_of_them() {
+        let steps = plan_of(UPDATE_PAIRS).await;
+        let looks_up = |text: &&String| text.contains("rowid=?") || text.contains("hubspot_id=?");
+        assert_eq!(steps.iter().filter(looks_up).count(), 2, "{steps:?}");
+        // Two lookups for each element of the list, which is what is walked.
+        assert_eq!(steps.iter().filter(|text| text.starts_with("SCAN")).count(), 1, "{steps:?}");
+    }
 }

@@ -35,7 +35,7 @@ const QUIET_MS: i64 = 20 * 60_000;
 const QUIET_ROUNDS: usize = 8;
 
 /// How long a run may take before it is said to hang; a bound, not a measure.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Writing calls for each thing that people did, at most, however bad the weather (I4).
 const WRITES_PER_ACT_MAX: usize = 20;
