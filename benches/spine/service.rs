@@ -77,6 +77,9 @@ pub(crate) fn serve(
         login_url = "{}"
         path_tokens = ["{PATH_TOKEN}"]
         auth = {{ type = "client_credentials", client_id = "integration-client", client_secret = "integration-secret" }}
+        # What is measured is the work that messages bring.
+        [connections.sweep]
+        interval_seconds = 0
         "#,
         crms[0], crms[1],
     );

@@ -96,7 +96,9 @@ impl From<crate::config::Error> for Misuse {
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.log_format, if matches!(cli.verb, Verb::Demo(_)) { "warn" } else { "info" });
+    // PostgreSQL notices that a table exists already, at each start.
+    let usual = "info,sqlx::postgres::notice=warn";
+    log_to_stderr(cli.log_format, if matches!(cli.verb, Verb::Demo(_)) { "warn" } else { usual });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("the runtime could not be started")),

@@ -11,7 +11,7 @@ use serde_json::Value as Json;
 use tower::ServiceExt;
 
 use crate::harness::TOKEN;
-use crate::people_at_work::{GIVEN, HUBSPOT, SALESFORCE};
+use crate::people_at_work::{ENDING, GIVEN, HUBSPOT, SALESFORCE};
 
 /// What is compared: the HubSpot object, its property that names the twin, the twin's object, and pairs of fields.
 type Compared = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
@@ -42,15 +42,16 @@ const COMPARED: [Compared; 4] = [
     ),
 ];
 
-/// The property and field that hold a name given once.
-const NAMES: [(&str, &str); 7] = [
-    ("contacts", "lastname"),
-    ("companies", "name"),
-    ("deals", "dealname"),
-    ("Lead", "LastName"),
-    ("Contact", "LastName"),
-    ("Account", "Name"),
-    ("Opportunity", "Name"),
+/// What tells a record from every other: the name that was given once; a person's also by the address, as a contact that goes over to
+/// another lead takes names along.
+const NAMES: [(&str, &[&str]); 7] = [
+    ("contacts", &["lastname", "email"]),
+    ("companies", &["name"]),
+    ("deals", &["dealname"]),
+    ("Lead", &["LastName", "Email"]),
+    ("Contact", &["LastName", "Email"]),
+    ("Account", &["Name"]),
+    ("Opportunity", &["Name"]),
 ];
 
 /// Both sides, and the service to ask.
@@ -87,7 +88,7 @@ impl Quiet<'_> {
         }
     }
 
-    /// I5: no record was made twice. Records that we made bear each key once, and each name once: names are given once.
+    /// I5: no record was made twice. Records that we made bear each key once, and each name once.
     pub(crate) fn i_5_nothing_was_made_twice(&self) {
         for object in SALESFORCE {
             let mut keys: BTreeMap<String, String> = BTreeMap::new();
@@ -99,10 +100,13 @@ impl Quiet<'_> {
                 assert_eq!(before, None, "I5: two {object}s were made of {key}");
             }
         }
-        for (object, field) in NAMES {
+        for (object, fields) in NAMES {
             let mut names: BTreeMap<String, String> = BTreeMap::new();
-            let given = |(_, name): &(String, String)| name.starts_with(GIVEN);
-            for (id, name) in self.made_by_us(object, field).into_iter().filter(given) {
+            let is_company = matches!(object, "companies" | "Account");
+            let given = |(_, name): &(String, String)| {
+                name.starts_with(GIVEN) && (name.ends_with(ENDING) || !is_company)
+            };
+            for (id, name) in self.made_by_us(object, fields).into_iter().filter(given) {
                 let before = names.insert(name.clone(), id.clone());
                 assert_eq!(before, None, "I5: {name} was made twice among {object}, the second time as {id}");
             }
@@ -110,7 +114,10 @@ impl Quiet<'_> {
     }
 
     /// The records that the service created and that are there, with their names.
-    fn made_by_us(&self, object: &str, field: &str) -> Vec<(String, String)> {
+    fn made_by_us(&self, object: &str, fields: &[&str]) -> Vec<(String, String)> {
+        let joined = |held: &dyn Fn(&str) -> Option<String>| {
+            fields.iter().map(|field| held(field).unwrap_or_default()).collect::<Vec<_>>().join(" ")
+        };
         if HUBSPOT.contains(&object) {
             let ids = self.hubspot.ids_in(object).into_iter();
             // What came of a merge was made by whoever merged.
@@ -119,8 +126,9 @@ impl Quiet<'_> {
                 held("hs_object_source").as_deref() == Some("INTEGRATION")
                     && held("hs_merged_object_ids").is_none()
             };
-            let name = |id: u64| Some((id.to_string(), self.hubspot.property_in(object, id, field)?));
-            return ids.filter(ours).filter_map(name).collect();
+            let name =
+                |id: u64| (id.to_string(), joined(&|field| self.hubspot.property_in(object, id, field)));
+            return ids.filter(ours).map(name).collect();
         }
         let ids = self.salesforce.ids(object).into_iter();
         let user = self.salesforce.integration_user();
@@ -129,10 +137,10 @@ impl Quiet<'_> {
             made && self.salesforce.field(object, id, "IsConverted").as_deref() != Some("true")
         };
         let name = |id: String| {
-            let name = self.salesforce.field(object, &id, field)?;
-            Some((id, name))
+            let name = joined(&|field| self.salesforce.field(object, &id, field));
+            (id, name)
         };
-        ids.filter(ours).filter_map(name).collect()
+        ids.filter(ours).map(name).collect()
     }
 
     /// Both sides differ: something visible must say why.

@@ -14,6 +14,9 @@ const ADDRESSES: usize = 40;
 /// What every name and value given by people begins with; what the service fills in does not.
 pub(crate) const GIVEN: &str = "v";
 
+/// What the name of a company ends with that was not made out of a lead's: several leads may work for one.
+pub(crate) const ENDING: &str = "Inc";
+
 pub(crate) const HUBSPOT: [&str; 3] = ["contacts", "companies", "deals"];
 pub(crate) const SALESFORCE: [&str; 4] = ["Lead", "Contact", "Account", "Opportunity"];
 const STAGES: [(&str, &str); 3] =
@@ -142,7 +145,7 @@ impl People {
             "contacts" => {
                 self.hubspot.create(&[("email", &address), ("firstname", &value), ("lastname", &value)])
             }
-            "companies" => self.hubspot.create_in(object, &[("name", &value)]),
+            "companies" => self.hubspot.create_in(object, &[("name", &format!("{value} {ENDING}"))]),
             _ => {
                 let deal = [
                     ("dealname", value.as_str()),
@@ -210,12 +213,13 @@ impl People {
     fn create_in_salesforce(&mut self, object: &str) {
         let (value, address) = (self.value(), self.address());
         self.said = format!("{value}: a new {object}, {address}");
+        let company = format!("{value} {ENDING}");
         let fields: Vec<(&str, &str)> = match object {
             "Lead" => {
                 vec![("LastName", &value), ("FirstName", &value), ("Company", &value), ("Email", &address)]
             }
             "Contact" => vec![("LastName", &value), ("FirstName", &value), ("Email", &address)],
-            "Account" => vec![("Name", &value)],
+            "Account" => vec![("Name", &company)],
             _ => vec![("Name", &value), ("StageName", "Prospecting"), ("CloseDate", "2026-12-31")],
         };
         let _ = self.salesforce.create(object, &fields);

@@ -38,6 +38,9 @@ pub(super) struct Record {
     pub(super) archived_at: Option<Timestamp>,
 }
 
+/// Where a contact's addresses stand that are not its first, separated by semicolons.
+const FURTHER_ADDRESSES: &str = "hs_additional_emails";
+
 /// What a write did.
 #[derive(Clone, Debug)]
 pub(super) struct Change {
@@ -164,6 +167,9 @@ impl Table {
                         self.by_value.insert((name.clone(), value.to_lowercase()), id);
                     }
                 }
+                if name == "email" {
+                    contact.put_first(&value);
+                }
                 contact.properties.insert(name.clone(), value.clone());
                 contact.history.add(&name, &value, act);
                 moved.push((name, value));
@@ -237,8 +243,7 @@ impl Table {
             return false;
         };
         contact.archived_at = Some(now);
-        for (name, value) in &contact.properties {
-            let place = (name.clone(), value.to_lowercase());
+        for place in contact.answers_to(&self.set) {
             if self.by_value.get(&place) == Some(&id) {
                 self.by_value.remove(&place);
             }
@@ -254,11 +259,8 @@ impl Table {
             return Err(not_found());
         }
         let held = |id: u64, name: &str| self.by_id[&id].properties.get(name).cloned().unwrap_or_default();
-        let further = [
-            held(primary, "hs_additional_emails"),
-            held(other, "email"),
-            held(other, "hs_additional_emails"),
-        ];
+        let further =
+            [held(primary, FURTHER_ADDRESSES), held(other, "email"), held(other, FURTHER_ADDRESSES)];
         let further: Vec<String> =
             further.join(";").split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
         let mut properties = self.by_id[&primary].properties.clone();
@@ -270,21 +272,15 @@ impl Table {
         for (name, value) in [
             ("hs_object_id", id.to_string()),
             ("hs_merged_object_ids", format!("{primary};{other}")),
-            ("hs_additional_emails", further.join(";")),
+            (FURTHER_ADDRESSES, further.join(";")),
             (self.object.modified_property(), now.to_string()),
         ] {
             properties.insert(name.to_owned(), value);
         }
-        let own = self
-            .set
-            .unique_names()
-            .filter_map(|name| Some((name.clone(), properties.get(name)?.to_lowercase())));
-        let answered = own.chain(further.iter().map(|address| ("email".to_owned(), address.to_lowercase())));
-        let answered = answered.filter(|(_, value)| !value.is_empty()).map(|place| (place, id));
-        self.by_value.extend(answered);
         if let Some(contact) = self.by_id.get_mut(&id) {
             contact.properties = properties;
             contact.history = history;
+            self.by_value.extend(contact.answers_to(&self.set).into_iter().map(|place| (place, id)));
         }
         self.merged.extend([(primary, id), (other, id)]);
         Ok(id)
@@ -293,11 +289,7 @@ impl Table {
     /// Brings a contact back, unless another has taken one of its unique values meanwhile.
     pub(super) fn restore(&mut self, id: u64, now: Timestamp) -> Result<(), String> {
         let contact = self.archived(id).ok_or_else(|| format!("contact {id} is not deleted"))?;
-        let unique = self.set.unique_names().filter_map(|name| {
-            let value = contact.properties.get(name).filter(|value| !value.is_empty())?;
-            Some((name.clone(), value.to_lowercase()))
-        });
-        let unique: Vec<(String, String)> = unique.collect();
+        let unique = contact.answers_to(&self.set);
         if let Some(((name, _), holder)) = unique
             .iter()
             .find_map(|place| self.by_value.get_key_value(place))
@@ -376,6 +368,27 @@ pub(super) fn not_found() -> Refused {
 }
 
 impl Record {
+    /// The unique values by which it is found: those it holds, and a contact's further addresses.
+    fn answers_to(&self, set: &PropertySet) -> Vec<(String, String)> {
+        let held = |name: &String| Some((name.clone(), self.properties.get(name)?.to_lowercase()));
+        let further = self.further_addresses().map(|address| ("email".to_owned(), address.to_lowercase()));
+        set.unique_names().filter_map(held).chain(further).filter(|(_, value)| !value.is_empty()).collect()
+    }
+
+    fn further_addresses(&self) -> impl Iterator<Item = &str> {
+        let all = self.properties.get(FURTHER_ADDRESSES).map_or("", String::as_str);
+        all.split(';').filter(|address| !address.is_empty())
+    }
+
+    /// An address that comes first stands among the further ones no longer.
+    fn put_first(&mut self, address: &str) {
+        let others: Vec<&str> =
+            self.further_addresses().filter(|one| !one.eq_ignore_ascii_case(address)).collect();
+        if others.len() < self.further_addresses().count() {
+            self.properties.insert(FURTHER_ADDRESSES.to_owned(), others.join(";"));
+        }
+    }
+
     /// Says that something of it changed.
     fn modify(&mut self, object: Object, now: Timestamp) {
         self.updated_at = now;
