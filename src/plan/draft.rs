@@ -126,6 +126,7 @@ impl<'a> Draft<'a> {
                 // The field is unique: the new twin gets the id at the next look, when the old one has let it go.
                 let clear = id_change(old, field, Value::Blank);
                 self.steps.push(update(old, vec![clear]));
+                self.steps.push(Step::Look { key: pair.hubspot.key });
             } else if lacks_id(pair.salesforce, field, &hubspot_id) {
                 self.to_salesforce.push(id_change(pair.salesforce, field, Value::text(hubspot_id)));
             }

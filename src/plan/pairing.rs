@@ -10,7 +10,7 @@
 //! | HubSpot contact, all records with its address are somebody else's | nothing: the address has a record | R-073 |
 //! | HubSpot contact without an address | does not take part | R-037 |
 //! | Salesforce record whose address a free HubSpot contact has | linked | R-047 |
-//! | Salesforce record whose HubSpot contact is linked already | the most recently modified of both, lead or contact alike, is the twin | R-063, R-064 |
+//! | Salesforce record whose HubSpot contact is linked already | the one that somebody else than us modified most recently, lead or contact alike, is the twin | R-063, R-064 |
 //! | Salesforce record, nobody has its address | created by the settings | R-040, R-041 |
 //! | Salesforce record without an address | nothing | R-077 |
 //! | a pair whose Salesforce record was merged away | goes on with the survivor, if that is free and `follow_merges` is on; else as deleted | R-067, R-050 |
@@ -86,25 +86,22 @@ fn known_pair<'a>(
     salesforce: &'a Side,
 ) -> Pairing<'a> {
     let mine = |candidate: &&Candidate| candidate.paired_with.is_none_or(|other| other == hubspot.key);
-    let rival =
-        view.around.candidates.iter().filter(mine).max_by_key(|candidate| candidate.record.modified_at);
+    let rivals = || view.around.candidates.iter().filter(mine).map(|candidate| &candidate.record);
+    // A record that we wrote to last competes no more: we took our id from it when it lost.
+    let contender = rivals().filter(|rival| !is_ours(rival, rules)).max_by_key(|rival| rival.modified_at);
+    if let Side::Present(linked) = salesforce
+        && let Some(salesforce) = contender.filter(|rival| rival.modified_at > linked.modified_at)
+    {
+        return pairing(
+            Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: Some(linked) },
+            "R-063",
+            "another record with the address was modified more recently and becomes the twin",
+        );
+    }
+    let rival = rivals().max_by_key(|rival| rival.modified_at);
     match (salesforce, rival) {
         (Side::Merged | Side::Converted, _) if !view.around.manual => {
-            lives_on(hubspot, salesforce, rival.map(|rival| &rival.record), (rules, pair))
-        }
-        (Side::Present(linked), Some(rival)) if rival.record.modified_at > linked.modified_at => {
-            let verdict = Verdict::Pair {
-                hubspot,
-                salesforce: &rival.record,
-                new: true,
-                heir: false,
-                let_go: Some(linked),
-            };
-            pairing(
-                verdict,
-                "R-063",
-                "another record with the address was modified more recently and becomes the twin",
-            )
+            lives_on(hubspot, salesforce, rival, (rules, pair))
         }
         (Side::Present(linked), _) => {
             let verdict =
@@ -114,8 +111,7 @@ fn known_pair<'a>(
             pairing(verdict, "R-143", text)
         }
         (_, Some(rival)) if !view.around.manual => {
-            let verdict =
-                Verdict::Pair { hubspot, salesforce: &rival.record, new: true, heir: false, let_go: None };
+            let verdict = Verdict::Pair { hubspot, salesforce: rival, new: true, heir: false, let_go: None };
             pairing(verdict, "R-063", "the twin is gone; another record with the address becomes the twin")
         }
         (Side::Merged | Side::Converted, _) => first_sight_in_hubspot(hubspot, view, rules),
@@ -136,6 +132,11 @@ fn known_pair<'a>(
             "the Salesforce record is not visible to us; nothing passes until it is",
         ),
     }
+}
+
+/// Whether nobody else wrote to a Salesforce record since we did.
+fn is_ours(record: &Record, rules: &Rules) -> bool {
+    record.modified_by.is_some() && record.modified_by == rules.salesforce_author
 }
 
 /// A pair whose Salesforce record was merged away or converted, and the record it lives on in, where that is free.

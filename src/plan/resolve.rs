@@ -57,6 +57,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
     let families: Vec<Family> = wanted.filter(|family| resolver.has_access(*family)).collect();
     let mappings = families.iter().map(|family| (*family, resolver.mappings(options, *family))).collect();
     let mut rules = Rules {
+        salesforce_author: survey.salesforce_author.clone(),
         external_id_field: resolver.external_id(external_id_field, &families),
         id_properties: families.iter().flat_map(|family| resolver.id_properties(*family)).collect(),
         mappings,

@@ -74,6 +74,8 @@ pub struct Rules {
     pub time_zone: jiff::tz::TimeZone,
     /// Who owns records on either side.
     pub owners: Owners,
+    /// The Salesforce user that we are: what it wrote last was written by nobody at work.
+    pub salesforce_author: Option<String>,
     /// The Salesforce field that holds the HubSpot id; `None` where the organization may not add fields or it does not exist.
     pub external_id_field: Option<String>,
     /// The HubSpot property that holds the id of a twin of each Salesforce kind, where the portal has it.

@@ -22,6 +22,8 @@ pub struct Survey {
     pub stages: Vec<String>,
     /// The portal's time zone, an IANA name.
     pub time_zone: Option<String>,
+    /// The Salesforce user that we are.
+    pub salesforce_author: Option<String>,
     /// The organization's edition.
     pub edition: Option<String>,
     /// When a trial organization ends; `None` for every other.

@@ -362,3 +362,21 @@ proptest! {
         prop_assert_eq!(&third.base, &second.base);
     }
 }
+
+#[test]
+fn r_063_only_what_somebody_else_wrote_makes_a_record_the_most_recently_updated() {
+    let rules =
+        Rules { salesforce_author: Some("us".to_owned()), ..resolved(PeopleOptions::default()).rules };
+    let rival = |by: Option<&str>| {
+        let key = RecordKey::parse(Kind::Contact, "0034S000002sSac").unwrap();
+        let record = record(key, "Email", &[]);
+        Record { modified_at: Timestamp::from_millis(2), modified_by: by.map(str::to_owned), ..record }
+    };
+    for (by, relinks) in [(Some("us"), false), (Some("somebody"), true), (None, true)] {
+        let mut view = pair_view(contact(&[]), lead(&[]), Base::default());
+        view.around.candidates = vec![Candidate { record: rival(by), paired_with: None, keyed: false }];
+        let plan = plan(&view, &rules);
+        let links = plan.steps.iter().any(|step| matches!(step, Step::Link { .. }));
+        assert_eq!(links, relinks, "{by:?}");
+    }
+}

@@ -173,7 +173,8 @@ impl Live {
 
     async fn survey(&self, now: Timestamp) -> Result<Resolved, Error> {
         let sync = &self.settings.sync;
-        let Identity { edition, trial_ends, .. } = self.identify(System::Salesforce).await?;
+        let Identity { author: salesforce_author, edition, trial_ends, .. } =
+            self.identify(System::Salesforce).await?;
         let schema = |kind: Kind| async move {
             let system = kind.system();
             // An object that is hidden from us has no fields; the planner says so, and the others go on.
@@ -196,7 +197,7 @@ impl Live {
         if persons && !schemas.contains_key(&Kind::Account) {
             schemas.extend([schema(Kind::Account).await?]);
         }
-        let mut survey = Survey { schemas, edition, trial_ends, ..Survey::default() };
+        let mut survey = Survey { schemas, salesforce_author, edition, trial_ends, ..Survey::default() };
         let list = sync.contacts.inclusion_list_id.trim();
         if !list.is_empty() {
             survey.inclusion_list = self.ask(System::Hubspot, |crm| crm.list_kind(list)).await?;

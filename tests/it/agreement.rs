@@ -89,7 +89,7 @@ impl Quiet<'_> {
     }
 
     /// I5: no record was made twice. Records that we made bear each key once, and each name once.
-    pub(crate) fn i_5_nothing_was_made_twice(&self) {
+    pub(crate) async fn i_5_nothing_was_made_twice(&self) {
         for object in SALESFORCE {
             let mut keys: BTreeMap<String, String> = BTreeMap::new();
             for id in self.salesforce.ids(object) {
@@ -107,10 +107,21 @@ impl Quiet<'_> {
                 name.starts_with(GIVEN) && (name.ends_with(ENDING) || !is_company)
             };
             for (id, name) in self.made_by_us(object, fields).into_iter().filter(given) {
-                let before = names.insert(name.clone(), id.clone());
-                assert_eq!(before, None, "I5: {name} was made twice among {object}, the second time as {id}");
+                let Some(before) = names.insert(name.clone(), id.clone()) else { continue };
+                let first_names =
+                    [self.first_name_of(object, &before).await, self.first_name_of(object, &id).await];
+                let took_over = first_names.iter().all(Option::is_some) && first_names[0] != first_names[1];
+                assert!(took_over, "I5: {name} was made twice among {object}, as {before} and as {id}");
             }
         }
+    }
+
+    /// The name that the service gave a person when it created them in Salesforce, if the audit has it.
+    async fn first_name_of(&self, object: &str, id: &str) -> Option<String> {
+        let path = format!("/v1/connections/acme/audit?kind={object}&id={id}&limit=500");
+        let page = self.ask(&path).await;
+        let given = page["items"].as_array()?.iter().find(|row| row["field"] == "LastName")?;
+        given["new"].as_str().map(str::to_owned)
     }
 
     /// The records that the service created and that are there, with their names.

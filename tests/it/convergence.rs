@@ -133,7 +133,7 @@ impl Story {
         let (hubspot, salesforce, router) = (&*app.hubspot, &*app.salesforce, &app.router);
         let quiet = Quiet { hubspot, salesforce, router, sweeps: self.loses_messages };
         quiet.i_3_both_sides_agree_or_say_why_not().await;
-        quiet.i_5_nothing_was_made_twice();
+        quiet.i_5_nothing_was_made_twice().await;
         app.forget_calls();
         app.settle_after(60_000).await;
         assert_eq!(app.writes(), 0, "I4: writes have stopped");

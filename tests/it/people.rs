@@ -243,6 +243,30 @@ async fn r_063_r_064_and_r_079_the_most_recently_updated_record_becomes_the_twin
 }
 
 #[tokio::test]
+async fn r_063_what_we_take_from_a_record_does_not_make_it_the_most_recently_updated() {
+    let app = TestApp::sweeping("").await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(5_000);
+    let newer = [("LastName", "Lovelace"), ("Email", "ada@example.com")];
+    let newer = app.salesforce.create("Contact", &newer).unwrap();
+    // The lead loses the contact's id some time after the other was made. No message tells of that; the sweep does.
+    app.settle_after(5_000).await;
+    let key_of = |object, id| app.salesforce.field(object, id, "Hubforce_HubSpot_Id__c");
+    let keys = || (key_of("Lead", &lead), key_of("Contact", &newer));
+    assert_eq!(keys(), (None, Some(contact.to_string())));
+    app.sweep().await;
+    app.sweep().await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id"), Some(newer.clone()));
+    assert_eq!(keys(), (None, Some(contact.to_string())));
+    // A person who writes to the lead makes it compete again.
+    app.salesforce.update("Lead", &lead, &[("City", "Nottingham")]).unwrap();
+    app.settle_after(5_000).await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), Some(lead.clone()));
+    assert_eq!(keys(), (Some(contact.to_string()), None));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_073_no_second_lead_while_a_record_has_the_address() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;

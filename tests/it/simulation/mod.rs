@@ -198,7 +198,7 @@ async fn check(town: &Arc<Town>) {
     let (hubspot, salesforce, router) = (&*town.hubspot, &*town.salesforce, &town.router());
     let quiet = Quiet { hubspot, salesforce, router, sweeps: town.setting.setup.sweeps };
     quiet.i_3_both_sides_agree_or_say_why_not().await;
-    quiet.i_5_nothing_was_made_twice();
+    quiet.i_5_nothing_was_made_twice().await;
     let (writes, acts) = town.counted();
     assert!(writes <= WRITES_PER_ACT_MAX * acts, "I4: {writes} writing calls for {acts} acts");
     town.deliver_everything_again().await;
