@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use crate::crm::Error;
-use crate::domain::{System, Timestamp};
+use crate::domain::{Clock, System, Timestamp};
 
 /// Seconds in HubSpot's short window.
 const BURST_SLOTS: i64 = 10;
@@ -124,8 +124,9 @@ impl Limiter {
         self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one call, or says when there is one.
-    pub(crate) async fn take(&self, now: Timestamp) -> Result<(), Error> {
+    /// Takes one call, to be made at once, or says when there is one.
+    pub(crate) async fn take(&self, clock: &dyn Clock) -> Result<(), Error> {
+        let now = clock.now();
         let refused = self.hand().refused_until.filter(|until| *until > now);
         if let Some(until) = refused {
             return Err(used_up("REFUSED_BY_CRM", until));
@@ -133,19 +134,31 @@ impl Limiter {
         self.hand().waiting += 1;
         let _waiting = Waiting(self);
         let _opening = self.opening.lock().await;
-        let day = now.as_millis().div_euclid(DAY_MS);
+        let day = clock.now().as_millis().div_euclid(DAY_MS);
         if self.hand().day.in_slot(day) == 0 {
             self.open_for_the_day(day).await?;
         }
-        let second = now.as_millis().div_euclid(SECOND_MS);
         if let Some(limit) = self.allowance.per_10s {
+            self.take_of_the_burst(clock, limit).await?;
+        }
+        self.hand().day.calls -= 1;
+        Ok(())
+    }
+
+    /// What is taken in a second is spent in it. Where the purse took longer to open, the call counts again, in the second in which it is
+    /// made; this ends with the allowance at the latest.
+    async fn take_of_the_burst(&self, clock: &dyn Clock, limit: u32) -> Result<(), Error> {
+        let second_of = |now: Timestamp| now.as_millis().div_euclid(SECOND_MS);
+        loop {
+            let second = second_of(clock.now());
             if self.hand().burst.in_slot(second) == 0 {
                 self.open_for_the_burst(second, limit).await?;
             }
             self.hand().burst.calls -= 1;
+            if second_of(clock.now()) == second {
+                return Ok(());
+            }
         }
-        self.hand().day.calls -= 1;
-        Ok(())
     }
 
     async fn open_for_the_day(&self, day: i64) -> Result<(), Error> {
@@ -201,6 +214,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::domain::TestClock;
 
     const NOON: i64 = DAY_MS / 2;
 
@@ -242,7 +256,7 @@ mod tests {
     }
 
     async fn refused(limiter: &Limiter, now: i64) -> Option<(String, i64)> {
-        match limiter.take(at(now)).await {
+        match limiter.take(&TestClock::at(at(now))).await {
             Ok(()) => None,
             Err(Error::Quota { policy, until: Some(until) }) => Some((policy, until.as_millis())),
             Err(other) => panic!("{other:?}"),
@@ -266,6 +280,38 @@ mod tests {
         assert_eq!(refused(&other, NOON + 11_001).await, used_up(NOON + 12_000));
     }
 
+    /// A purse that takes some seconds to open.
+    struct Slow(Arc<Book>, TestClock);
+
+    #[async_trait]
+    impl Purse for Slow {
+        async fn take(&self, wanted: &Wanted) -> Result<Taken, Error> {
+            let taken = self.0.take(wanted).await;
+            if wanted.allowance == "hubspot.burst" && wanted.slot == NOON / SECOND_MS {
+                self.1.advance_millis(3_000);
+            }
+            taken
+        }
+    }
+
+    #[tokio::test]
+    async fn i_6_a_call_counts_in_the_second_in_which_it_is_made() {
+        let (book, clock) = (Arc::new(Book::default()), TestClock::at(at(NOON)));
+        let slow = Slow(Arc::clone(&book), clock.clone());
+        let allowance = Allowance { per_10s: Some(3), per_day: 100 };
+        Limiter::new(System::Hubspot, allowance, Arc::new(slow)).take(&clock).await.unwrap();
+        let other = limiter(Some(3), 100, &book);
+        let made_at = NOON + 3_000;
+        assert_eq!(refused(&other, made_at + 9_000).await, None);
+        assert_eq!(refused(&other, made_at + 9_000).await, None, "the first second counts no more");
+        let until = made_at + 10_000;
+        assert_eq!(
+            refused(&other, made_at + 9_999).await,
+            Some(("TEN_SECONDLY_ROLLING".to_owned(), until)),
+            "the call is not ten seconds old"
+        );
+    }
+
     #[tokio::test]
     async fn i_6_the_day_ends_at_midnight_and_survives_a_restart() {
         let book = Arc::new(Book::default());
@@ -286,7 +332,8 @@ mod tests {
     async fn those_who_wait_take_their_share_together() {
         let book = Arc::new(Book::default());
         let limiter = limiter(Some(1_000), 1_000, &book);
-        let taken = futures::future::join_all((0..50).map(|_| limiter.take(at(NOON)))).await;
+        let clock = TestClock::at(at(NOON));
+        let taken = futures::future::join_all((0..50).map(|_| limiter.take(&clock))).await;
         assert!(taken.iter().all(Result::is_ok));
         let opened = book.0.lock().unwrap().opened;
         assert!(opened <= 4, "fifty calls opened the purse {opened} times");

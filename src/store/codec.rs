@@ -1,7 +1,5 @@
 //! Between rows and types: the forms in which values stand in the database.
 
-use std::collections::HashSet;
-
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -9,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
 use crate::plan::{Category, Pair, State};
 use crate::store::Error;
-use crate::store::types::{AllOf, Cause, DeliveryOutcome, Finished};
+use crate::store::types::{AllOf, Cause, DeliveryOutcome};
 
 /// Where a value stood that could not be read.
 pub(crate) type Place = (&'static str, &'static str);
@@ -152,25 +150,4 @@ pub(crate) fn pair_json(pair: &Pair) -> Result<Json, Error> {
         "stopped": pair.stopped,
         "base": to_json(&pair.base)?,
     }))
-}
-
-/// The pairs to remember: where two of one commit share a record, the later one replaces the earlier, as it would in a commit
-/// of its own. Left to the statement, one pair would take the other's base.
-pub(crate) fn latest_pairs<'a>(finished: &[&'a Finished]) -> Vec<&'a Pair> {
-    let mut taken = HashSet::new();
-    let mut pairs = Vec::new();
-    for pair in all_pairs(finished).rev() {
-        // One that was replaced had itself replaced what shares a record with it.
-        let (hubspot_is_free, salesforce_is_free) =
-            (taken.insert(pair.hubspot), taken.insert(pair.salesforce));
-        if hubspot_is_free && salesforce_is_free {
-            pairs.push(pair);
-        }
-    }
-    pairs
-}
-
-/// Every pair of one commit; each ends those that its records were in.
-pub(crate) fn all_pairs<'a>(finished: &[&'a Finished]) -> impl DoubleEndedIterator<Item = &'a Pair> {
-    finished.iter().filter_map(|finished| finished.pair.as_ref())
 }

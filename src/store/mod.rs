@@ -7,6 +7,7 @@ mod codec;
 pub mod door;
 pub mod error;
 pub mod migrations;
+mod outcomes;
 pub mod postgres;
 pub mod room;
 pub mod sqlite;

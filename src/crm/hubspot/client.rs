@@ -115,7 +115,7 @@ impl HubspotClient {
         url: String,
         body: Body,
     ) -> Result<Answer, Error> {
-        self.limiter.take(self.clock.now()).await?;
+        self.limiter.take(&*self.clock).await?;
         let token = Some(&self.options.access_token);
         let call = Call { system: System::Hubspot, endpoint, method, url, token, headers: Vec::new(), body };
         let answer = self.transport.send(call).await?;

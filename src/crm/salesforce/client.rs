@@ -107,7 +107,7 @@ impl SalesforceClient {
     }
 
     async fn call_as(&self, session: &Session, request: &Request) -> Result<Answer, Error> {
-        self.limiter.take(self.clock.now()).await?;
+        self.limiter.take(&*self.clock).await?;
         let path = if request.path.starts_with("/services") {
             request.path.clone()
         } else {

@@ -1,7 +1,7 @@
 //! Committing what working some claims came to.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 use sqlx::postgres::{PgArguments, PgRow};
@@ -12,9 +12,12 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{all_pairs, key_json, latest_pairs, to_json};
+use crate::store::codec::{key_json, to_json};
+use crate::store::outcomes::{
+    Held, HeldJobs, all_pairs, awaited, closed, job_ids, latest_pairs, looks, still_held,
+};
 use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows, text};
-use crate::store::types::{Cause, Finished, Mark, Outcome};
+use crate::store::types::{Cause, Finished, Outcome};
 
 /// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
 pub(super) async fn finish(
@@ -26,8 +29,7 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     audit::settle(connection, finished).await?;
     let held = held_jobs(connection, worker, finished).await?;
-    let ours = |finished: &&Finished| finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0));
-    let finished: Vec<&Finished> = finished.iter().filter(ours).collect();
+    let finished = still_held(finished, &held);
     if finished.is_empty() {
         return Ok(());
     }
@@ -47,25 +49,10 @@ async fn mark_looks(
     finished: &[&Finished],
     now: Timestamp,
 ) -> Result<(), Error> {
-    // In the order of the causes, so that what is done does not depend on chance.
-    let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
-    for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
-        let occurred_at = Timestamp::default();
-        let mark = Mark { key: *key, occurred_at, notification: None, told: None };
-        by_cause.entry(*cause).or_default().push(mark);
-    }
-    for (cause, marks) in by_cause {
+    for (cause, marks) in looks(finished) {
         deliveries::mark(connection, name, &marks, Cause::Follow(cause), now).await?;
     }
     Ok(())
-}
-
-/// A job that is still ours.
-struct Held {
-    /// Its dirty counter, as it is now.
-    dirty: i64,
-    /// Whether a resync waits for it.
-    awaited: bool,
 }
 
 /// The jobs that are still ours. They are locked: until this commits, nobody marks them or takes them over, and no other resync
@@ -74,15 +61,14 @@ async fn held_jobs(
     connection: &mut Transaction,
     worker: Uuid,
     finished: &[Finished],
-) -> Result<HashMap<i64, Held>, Error> {
-    let ids: Vec<i64> =
-        finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
+) -> Result<HeldJobs, Error> {
     let sql = "SELECT id, dirty, EXISTS (SELECT FROM resync_jobs w WHERE w.job_id = jobs.id) AS awaited
                  FROM jobs
                 WHERE id = ANY ($2) AND worker = $1
                 ORDER BY connection, kind, record_id
                   FOR UPDATE";
-    let rows = connection.query(sql).bind(worker).bind(ids).fetch_all(&mut **connection).await?;
+    let rows =
+        connection.query(sql).bind(worker).bind(job_ids(finished)).fetch_all(&mut **connection).await?;
     let held = |row: &PgRow| (row.get("id"), Held { dirty: row.get("dirty"), awaited: row.get("awaited") });
     Ok(rows.iter().map(held).collect())
 }
@@ -302,58 +288,19 @@ async fn put_conflicts(
 async fn count_for_resyncs(
     connection: &mut Transaction,
     finished: &[&Finished],
-    held: &HashMap<i64, Held>,
+    held: &HeldJobs,
 ) -> Result<(), Error> {
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for finished in finished {
-        let ended = match finished.outcome {
-            Outcome::Done => &mut done,
-            Outcome::Park { .. } => &mut failed,
-            Outcome::Retry { .. } | Outcome::Release => continue,
-        };
-        let unmoved = finished
-            .jobs
-            .iter()
-            .filter(|(id, dirty)| held.get(&id.0).is_some_and(|held| held.awaited && held.dirty == *dirty));
-        ended.extend(unmoved.map(|(id, _)| *id));
-    }
+    let (done, failed) = awaited(finished, held);
     resyncs::count_ended(connection, &done, &failed).await
 }
 
 async fn close_jobs(
     connection: &mut Transaction,
     finished: &[&Finished],
-    held: &HashMap<i64, Held>,
+    held: &HeldJobs,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (mut done, mut kept) = (Vec::new(), Vec::new());
-    for finished in finished {
-        let (outcome, due_at, counts, error) = match &finished.outcome {
-            Outcome::Done => ("done", now, 0, None),
-            Outcome::Retry { at, counts, category, message } => {
-                ("retry", *at, i64::from(*counts), Some((category, message)))
-            }
-            Outcome::Park { category, message } => ("park", now, 1, Some((category, message))),
-            Outcome::Release => ("release", now, 0, None),
-        };
-        for (id, dirty) in &finished.jobs {
-            // The counters are locked, so what ends is known beforehand, and most finishes need but one of the statements.
-            if outcome == "done" && held.get(&id.0).is_some_and(|held| held.dirty == *dirty) {
-                done.push(id.0);
-                continue;
-            }
-            let category = error.map(|(category, _)| category.as_str());
-            kept.push(json!([
-                id.0,
-                dirty,
-                outcome,
-                due_at.as_millis(),
-                counts,
-                category,
-                error.map(|(_, message)| message)
-            ]));
-        }
-    }
+    let (done, kept) = closed(finished, held, now);
     let close = "DELETE FROM jobs WHERE id = ANY ($1)";
     if !done.is_empty() {
         connection.query(close).bind(done).execute(&mut **connection).await?;

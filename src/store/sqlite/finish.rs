@@ -1,7 +1,5 @@
 //! Committing what working some claims came to.
 
-use std::collections::{BTreeMap, HashMap};
-
 use serde_json::{Value as Json, json};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
@@ -9,9 +7,12 @@ use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{all_pairs, key_json, latest_pairs, pair_json, to_json};
+use crate::store::codec::{key_json, pair_json, to_json};
+use crate::store::outcomes::{
+    Held, HeldJobs, all_pairs, awaited, closed, job_ids, latest_pairs, looks, still_held,
+};
 use crate::store::sqlite::{audit, deliveries, resyncs};
-use crate::store::types::{Cause, Finished, Mark, Outcome};
+use crate::store::types::{Cause, Finished, Outcome};
 
 /// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
 pub(super) async fn finish(
@@ -23,8 +24,7 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     audit::settle(connection, finished).await?;
     let held = held_jobs(connection, worker, finished).await?;
-    let ours = |finished: &&Finished| finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0));
-    let finished: Vec<&Finished> = finished.iter().filter(ours).collect();
+    let finished = still_held(finished, &held);
     if finished.is_empty() {
         return Ok(());
     }
@@ -44,25 +44,10 @@ async fn mark_looks(
     finished: &[&Finished],
     now: Timestamp,
 ) -> Result<(), Error> {
-    // In the order of the causes, so that what is done does not depend on chance.
-    let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
-    for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
-        let occurred_at = Timestamp::default();
-        let mark = Mark { key: *key, occurred_at, notification: None, told: None };
-        by_cause.entry(*cause).or_default().push(mark);
-    }
-    for (cause, marks) in by_cause {
+    for (cause, marks) in looks(finished) {
         deliveries::mark(connection, name, &marks, Cause::Follow(cause), now).await?;
     }
     Ok(())
-}
-
-/// A job that is still ours.
-struct Held {
-    /// Its dirty counter, as it is now.
-    dirty: i64,
-    /// Whether a resync waits for it.
-    awaited: bool,
 }
 
 /// The jobs that are still ours.
@@ -70,15 +55,13 @@ async fn held_jobs(
     connection: &mut SqliteConnection,
     worker: Uuid,
     finished: &[Finished],
-) -> Result<HashMap<i64, Held>, Error> {
-    let ids: Vec<i64> =
-        finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect();
+) -> Result<HeldJobs, Error> {
     let sql = "SELECT j.id, j.dirty, EXISTS (SELECT 1 FROM resync_jobs w WHERE w.job_id = j.id) AS awaited
                  FROM json_each(?2) wanted CROSS JOIN jobs j ON j.id = wanted.value
                 WHERE j.worker = ?1";
     let rows = sqlx::query(sql)
         .bind(worker.as_bytes().as_slice())
-        .bind(to_json(&ids)?)
+        .bind(to_json(&job_ids(finished))?)
         .fetch_all(connection)
         .await?;
     let held =
@@ -249,58 +232,19 @@ async fn put_conflicts(
 async fn count_for_resyncs(
     connection: &mut SqliteConnection,
     finished: &[&Finished],
-    held: &HashMap<i64, Held>,
+    held: &HeldJobs,
 ) -> Result<(), Error> {
-    let (mut done, mut failed) = (Vec::new(), Vec::new());
-    for finished in finished {
-        let ended = match finished.outcome {
-            Outcome::Done => &mut done,
-            Outcome::Park { .. } => &mut failed,
-            Outcome::Retry { .. } | Outcome::Release => continue,
-        };
-        let unmoved = finished
-            .jobs
-            .iter()
-            .filter(|(id, dirty)| held.get(&id.0).is_some_and(|held| held.awaited && held.dirty == *dirty));
-        ended.extend(unmoved.map(|(id, _)| *id));
-    }
+    let (done, failed) = awaited(finished, held);
     resyncs::count_ended(connection, &done, &failed).await
 }
 
 async fn close_jobs(
     connection: &mut SqliteConnection,
     finished: &[&Finished],
-    held: &HashMap<i64, Held>,
+    held: &HeldJobs,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (mut done, mut kept) = (Vec::new(), Vec::new());
-    for finished in finished {
-        let (outcome, due_at, counts, error) = match &finished.outcome {
-            Outcome::Done => ("done", now, 0, None),
-            Outcome::Retry { at, counts, category, message } => {
-                ("retry", *at, i64::from(*counts), Some((category, message)))
-            }
-            Outcome::Park { category, message } => ("park", now, 1, Some((category, message))),
-            Outcome::Release => ("release", now, 0, None),
-        };
-        for (id, dirty) in &finished.jobs {
-            // Nobody else writes meanwhile, so what ends is known beforehand, and most finishes need but one of the statements.
-            if outcome == "done" && held.get(&id.0).is_some_and(|held| held.dirty == *dirty) {
-                done.push(id.0);
-                continue;
-            }
-            let category = error.map(|(category, _)| category.as_str());
-            kept.push(json!([
-                id.0,
-                dirty,
-                outcome,
-                due_at.as_millis(),
-                counts,
-                category,
-                error.map(|(_, message)| message)
-            ]));
-        }
-    }
+    let (done, kept) = closed(finished, held, now);
     if !done.is_empty() {
         let close = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?1))";
         sqlx::query(close).bind(to_json(&done)?).execute(&mut *connection).await?;

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use hubforce::crm::Error;
 use hubforce::crm::transport::{Answer, Carrier, Request};
+use hubforce::domain::Timestamp;
 use hubforce::emulator::{Vendor, router};
 use serde_json::{Map, Value as Json};
 use tower::ServiceExt;
@@ -39,16 +40,17 @@ impl Carrier for Network {
     async fn carry(&self, request: Request) -> Result<Answer, Error> {
         let name = format!("{} {}", request.method, request.url.path());
         let world = self.between.world();
+        let left_at = self.between.now();
         let between = self.between.happens();
-        world.effect(self.instance, &name, between, self.carried(request)).await
+        world.effect(self.instance, &name, between, self.carried(left_at, request)).await
     }
 }
 
 impl Network {
-    async fn carried(&self, request: Request) -> Result<Answer, Error> {
+    async fn carried(&self, left_at: Timestamp, request: Request) -> Result<Answer, Error> {
         let world = self.between.world();
         let to_hubspot = request.url.port() == Some(HUBSPOT_PORT);
-        self.between.count_call(to_hubspot, is_write(&request));
+        self.between.count_call(left_at, to_hubspot, is_write(&request));
         self.i_7_every_write_was_recorded_first(&request);
         let trouble = world.happens(world.weather().calls).then(|| TROUBLES[world.below(TROUBLES.len())]);
         if let Some(trouble) = trouble {

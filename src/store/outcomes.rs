@@ -1,0 +1,109 @@
+//! What a commit of finished work comes to, whichever database writes it.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+use crate::domain::Timestamp;
+use crate::plan::Pair;
+use crate::store::types::{Finished, JobId, Mark, Outcome};
+
+/// A job that is still its worker's.
+pub(crate) struct Held {
+    /// Its dirty counter, as it is now.
+    pub(crate) dirty: i64,
+    /// Whether a resync waits for it.
+    pub(crate) awaited: bool,
+}
+
+/// The jobs that are still their worker's, by their ids.
+pub(crate) type HeldJobs = HashMap<i64, Held>;
+
+/// The ids of all jobs of a commit.
+pub(crate) fn job_ids(finished: &[Finished]) -> Vec<i64> {
+    finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect()
+}
+
+/// What counts: a lease that was lost leaves nothing but its audit rows.
+pub(crate) fn still_held<'a>(finished: &'a [Finished], held: &HeldJobs) -> Vec<&'a Finished> {
+    let ours = |finished: &&Finished| finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0));
+    finished.iter().filter(ours).collect()
+}
+
+/// The jobs that end here and that resyncs wait for: those that are done, and those that failed. One that became dirty meanwhile does
+/// not end.
+pub(crate) fn awaited(finished: &[&Finished], held: &HeldJobs) -> (Vec<JobId>, Vec<JobId>) {
+    let (mut done, mut failed) = (Vec::new(), Vec::new());
+    for finished in finished {
+        let ended = match finished.outcome {
+            Outcome::Done => &mut done,
+            Outcome::Park { .. } => &mut failed,
+            Outcome::Retry { .. } | Outcome::Release => continue,
+        };
+        let unmoved = finished
+            .jobs
+            .iter()
+            .filter(|(id, dirty)| held.get(&id.0).is_some_and(|held| held.awaited && held.dirty == *dirty));
+        ended.extend(unmoved.map(|(id, _)| *id));
+    }
+    (done, failed)
+}
+
+/// The jobs to delete, which is all of most commits, and a row for each that stays: id, dirty counter as it was claimed, outcome, when it
+/// is due, attempts to count, category and message. Nobody else writes meanwhile, so what ends is known beforehand.
+pub(crate) fn closed(finished: &[&Finished], held: &HeldJobs, now: Timestamp) -> (Vec<i64>, Vec<Json>) {
+    let (mut done, mut kept) = (Vec::new(), Vec::new());
+    for finished in finished {
+        let (outcome, due_at, counts, error) = match &finished.outcome {
+            Outcome::Done => ("done", now, 0, None),
+            Outcome::Retry { at, counts, category, message } => {
+                ("retry", *at, i64::from(*counts), Some((category, message)))
+            }
+            Outcome::Park { category, message } => ("park", now, 1, Some((category, message))),
+            Outcome::Release => ("release", now, 0, None),
+        };
+        for (id, dirty) in &finished.jobs {
+            if outcome == "done" && held.get(&id.0).is_some_and(|held| held.dirty == *dirty) {
+                done.push(id.0);
+                continue;
+            }
+            let category = error.map(|(category, _)| category.as_str());
+            let message = error.map(|(_, message)| message);
+            kept.push(json!([id.0, dirty, outcome, due_at.as_millis(), counts, category, message]));
+        }
+    }
+    (done, kept)
+}
+
+/// The other records that are to be looked at; in the order of the causes, so that what is done does not depend on chance.
+pub(crate) fn looks(finished: &[&Finished]) -> BTreeMap<Uuid, Vec<Mark>> {
+    let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
+    for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
+        let occurred_at = Timestamp::default();
+        let mark = Mark { key: *key, occurred_at, notification: None, told: None };
+        by_cause.entry(*cause).or_default().push(mark);
+    }
+    by_cause
+}
+
+/// The pairs to remember: where two of one commit share a record, the later one replaces the earlier, as it would in a commit
+/// of its own. Left to the statement, one pair would take the other's base.
+pub(crate) fn latest_pairs<'a>(finished: &[&'a Finished]) -> Vec<&'a Pair> {
+    let mut taken = HashSet::new();
+    let mut pairs = Vec::new();
+    for pair in all_pairs(finished).rev() {
+        // One that was replaced had itself replaced what shares a record with it.
+        let (hubspot_is_free, salesforce_is_free) =
+            (taken.insert(pair.hubspot), taken.insert(pair.salesforce));
+        if hubspot_is_free && salesforce_is_free {
+            pairs.push(pair);
+        }
+    }
+    pairs
+}
+
+/// Every pair of one commit; each ends those that its records were in.
+pub(crate) fn all_pairs<'a>(finished: &[&'a Finished]) -> impl DoubleEndedIterator<Item = &'a Pair> {
+    finished.iter().filter_map(|finished| finished.pair.as_ref())
+}
