@@ -1,5 +1,7 @@
 //! Companies and accounts as stories.
 
+use hubforce::emulator::Fault;
+
 use crate::harness::TestApp;
 use crate::people::ADA;
 
@@ -125,6 +127,31 @@ async fn r_096_and_r_121_an_account_is_the_company_whose_contact_it_shares() {
         Some(account),
         "linked by the shared contact"
     );
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_121_a_shared_contact_is_no_match_while_the_accounts_own_company_is_on_its_way() {
+    let app = TestApp::with(CONTACTS).await;
+    let contact =
+        app.salesforce.create("Contact", &[("LastName", "L"), ("Email", "ada@example.com")]).unwrap();
+    app.settle().await;
+    let ada = app.hubspot.ids()[0];
+    let lost = r#"{ "path": "/companies/batch/create", "applied_but_unanswered": true }"#;
+    app.hubspot.control().add_fault(serde_json::from_str::<Fault>(lost).unwrap());
+    let account = app.salesforce.create("Account", &[("Name", "Engines Ltd")]).unwrap();
+    app.salesforce.update("Contact", &contact, &[("AccountId", &account)]).unwrap();
+    app.settle().await;
+    let made = app.hubspot.ids_in("companies")[0];
+    let other = app.hubspot.create_in("companies", &ENGINES).unwrap();
+    app.hubspot.associate(("contacts", ada), ("companies", other)).unwrap();
+    app.settle().await;
+    app.settle_after(60_000).await;
+    let account_of =
+        |company| app.hubspot.property_in("companies", company, "hubforce_salesforce_account_id");
+    assert_eq!(account_of(made), Some(account.clone()));
+    assert_ne!(account_of(other), Some(account.clone()));
+    assert_eq!(app.salesforce.field("Account", &account, "Name").as_deref(), Some("Engines Ltd"));
     app.end().await;
 }
 
