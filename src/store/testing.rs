@@ -41,7 +41,7 @@ impl TestDatabase {
     /// A server that is there and does not do what it should.
     pub async fn new(database: Database) -> anyhow::Result<Option<Self>> {
         match database {
-            Database::Sqlite => Ok(Some(Self::Sqlite(tempfile::tempdir()?))),
+            Database::Sqlite => Ok(Some(Self::Sqlite(directory()?))),
             Database::Postgres => match shared() {
                 Ok(url) => Ok(Some(Self::Postgres(PostgresDatabase::create(url).await?))),
                 Err(reason) => {
@@ -59,6 +59,11 @@ impl TestDatabase {
             Self::Postgres(database) => database.url.clone(),
         }
     }
+}
+
+/// A temporary directory, in memory where the machine has a file system for that: in tests only processes end, not the machine.
+fn directory() -> std::io::Result<tempfile::TempDir> {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
 }
 
 /// A database on a PostgreSQL server.

@@ -2,7 +2,7 @@
 //!
 //! Messages are late and out of step, records are merged, converted, deleted and restored. After quiet (I2 to I5): linked records hold
 //! the same wherever nothing visible says why not; nothing was created twice; writes have stopped. The clock moves by hand and the seed is
-//! printed on failure. `HUBFORCE_SEEDS=200 cargo test --release --test it convergence` tells how many seeds are played.
+//! printed on failure. `HUBFORCE_SEEDS=200 cargo test --profile stories --test it convergence` tells how many seeds are played.
 
 use fastrand::Rng;
 use hubforce::store::Database;

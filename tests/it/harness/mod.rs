@@ -181,9 +181,14 @@ pub(crate) fn chosen() -> Database {
     }
 }
 
-/// A database of the chosen kind. What was asked for is not passed over.
+/// A database of the chosen kind.
 pub(crate) async fn database() -> TestDatabase {
-    let database = TestDatabase::new(chosen()).await.unwrap();
+    database_on(chosen()).await
+}
+
+/// A database of this kind. What was asked for is not passed over.
+pub(crate) async fn database_on(store: Database) -> TestDatabase {
+    let database = TestDatabase::new(store).await.unwrap();
     assert!(database.is_some(), "{STORE_VARIABLE} names a database that this machine does not have");
     database.unwrap()
 }

@@ -14,7 +14,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hubforce::store::Database;
-use hubforce::store::testing::TestDatabase;
 
 use crate::agreement::Quiet;
 use crate::asked_for;
@@ -90,7 +89,7 @@ fn a_run_is_a_function_of_its_seed() {
 /// Plays one seed; returns everything that happened.
 fn run(store: Database, seed: u64) -> Vec<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let database = runtime.block_on(memory(store));
+    let database = runtime.block_on(harness::database_on(store));
     fastrand::seed(seed);
     let town = Town::new(seed, setting(seed), database);
     let _told = Told { seed, town: Arc::clone(&town) };
@@ -103,17 +102,6 @@ fn run(store: Database, seed: u64) -> Vec<String> {
     let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, whole).await });
     assert!(ended.is_ok(), "a run does not end");
     town.world.trace()
-}
-
-/// Where the database is. A file is in memory, where the machine has a file system for that: only processes end here, not the machine.
-async fn memory(store: Database) -> TestDatabase {
-    match store {
-        Database::Sqlite => {
-            let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
-            TestDatabase::Sqlite(directory.unwrap())
-        }
-        Database::Postgres => harness::database().await,
-    }
 }
 
 /// Says the seed and the last effects when a run fails.
