@@ -15,7 +15,7 @@ async fn r_020_without_a_list_every_contact_takes_part() {
 }
 
 #[tokio::test]
-async fn r_021_and_r_032_only_members_of_the_list_sync_and_one_that_leaves_rests() {
+async fn r_021_r_032_and_r_033_only_members_of_the_list_sync_and_one_that_leaves_rests() {
     let app = TestApp::with(LISTED).await;
     let contact = app.hubspot.create(&ADA).unwrap();
     app.settle().await;
