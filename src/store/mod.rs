@@ -125,6 +125,13 @@ pub trait Store: Send + Sync {
         keys: &[RecordKey],
     ) -> Result<Vec<Option<crate::plan::Pair>>, Error>;
 
+    /// Those of the given records that a create is made of whose end is not known yet: each may have a twin that nobody has seen.
+    async fn with_open_creates(
+        &self,
+        connection: &ConnectionName,
+        keys: &[RecordKey],
+    ) -> Result<Vec<RecordKey>, Error>;
+
     /// Gives back every lease this worker holds.
     async fn release_all(&self, worker: Uuid) -> Result<(), Error>;
 

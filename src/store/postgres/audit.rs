@@ -5,9 +5,9 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Kind, System};
+use crate::domain::{ConnectionName, Kind, RecordKey, System};
 use crate::store::Error;
-use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, to_json};
+use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, key_json, to_json};
 use crate::store::postgres::{Transaction, rows};
 use crate::store::types::{AuditQuery, AuditRow, Finished, Intent, Retention, Settled};
 
@@ -68,6 +68,22 @@ pub(super) async fn settle(connection: &mut Transaction, finished: &[Finished]) 
                 WHERE audit.id = f.id";
     connection.query(sql).bind(rows(&settlements)?).execute(&mut **connection).await?;
     Ok(())
+}
+
+/// Those of the records that a create is made of whose end is not known.
+pub(super) async fn with_open_creates(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    keys: &[RecordKey],
+) -> Result<Vec<RecordKey>, Error> {
+    let wanted: Vec<Json> = keys.iter().map(key_json).collect();
+    let sql = "SELECT DISTINCT a.kind, a.record_id
+                 FROM jsonb_array_elements($2::jsonb) wanted (value)
+                 JOIN audit a ON a.connection = $1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
+                WHERE a.written IS NULL AND a.creates IS NOT NULL";
+    let rows =
+        connection.query(sql).bind(name.as_str()).bind(rows(&wanted)?).fetch_all(&mut **connection).await?;
+    rows.iter().map(|row| codec::key(row.get("kind"), row.get("record_id"), ("audit", "record_id"))).collect()
 }
 
 /// Reads an intent from the columns of `audit`.

@@ -327,6 +327,14 @@ impl Store for PostgresStore {
         transact!(self, transaction => pairs::pairs_of(transaction, connection, keys).await)
     }
 
+    async fn with_open_creates(
+        &self,
+        connection: &ConnectionName,
+        keys: &[RecordKey],
+    ) -> Result<Vec<RecordKey>, Error> {
+        transact!(self, transaction => audit::with_open_creates(transaction, connection, keys).await)
+    }
+
     async fn release_all(&self, worker: Uuid) -> Result<(), Error> {
         transact!(self, transaction => claims::release_all(transaction, worker).await)
     }

@@ -5,9 +5,9 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Kind, System};
+use crate::domain::{ConnectionName, Kind, RecordKey, System};
 use crate::store::Error;
-use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, to_json, uuid};
+use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, key_json, to_json, uuid};
 use crate::store::types::{AuditQuery, AuditRow, Finished, Intent, Retention, Settled};
 
 /// Records writes before they are made.
@@ -66,6 +66,21 @@ pub(super) async fn settle(connection: &mut SqliteConnection, finished: &[Finish
                 WHERE audit.id = f.id";
     sqlx::query(sql).bind(to_json(&rows)?).execute(connection).await?;
     Ok(())
+}
+
+/// Those of the records that a create is made of whose end is not known.
+pub(super) async fn with_open_creates(
+    pool: &SqlitePool,
+    name: &ConnectionName,
+    keys: &[RecordKey],
+) -> Result<Vec<RecordKey>, Error> {
+    let wanted: Vec<Json> = keys.iter().map(key_json).collect();
+    let sql = "SELECT DISTINCT a.kind, a.record_id
+                 FROM json_each(?2) wanted
+                 CROSS JOIN audit a ON a.connection = ?1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
+                WHERE a.written IS NULL AND a.creates IS NOT NULL";
+    let rows = sqlx::query(sql).bind(name.as_str()).bind(to_json(&wanted)?).fetch_all(pool).await?;
+    rows.iter().map(|row| codec::key(row.get("kind"), row.get("record_id"), ("audit", "record_id"))).collect()
 }
 
 /// Reads an intent from the columns of `audit`.

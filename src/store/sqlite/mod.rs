@@ -221,6 +221,14 @@ impl Store for SqliteStore {
         pairs::pairs_of(&self.readers, connection, keys).await
     }
 
+    async fn with_open_creates(
+        &self,
+        connection: &ConnectionName,
+        keys: &[RecordKey],
+    ) -> Result<Vec<RecordKey>, Error> {
+        audit::with_open_creates(&self.readers, connection, keys).await
+    }
+
     async fn release_all(&self, worker: Uuid) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         claims::release_all(&mut transaction, worker).await?;

@@ -63,6 +63,30 @@ async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
 
 #[rstest]
 #[tokio::test]
+async fn a_create_is_open_until_its_end_is_known(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let worker = Uuid::now_v7();
+    memory.mark(&[contact(1), contact(2)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    let creates = |n: usize, creates| Intent { creates, ..intent(claimed[n].jobs[0].key, &claimed[n]) };
+    let (create, update) = (creates(0, Some(Kind::Lead)), creates(1, None));
+    let of_another_field = Intent { id: Uuid::now_v7(), ..create.clone() };
+    memory.store.intend(&memory.name, &[create.clone(), of_another_field.clone(), update]).await.unwrap();
+    let open =
+        async || memory.store.with_open_creates(&memory.name, &[contact(1), contact(2), lead(1)]).await;
+    assert_eq!(open().await.unwrap(), [create.key]);
+    let settle = async |intent: &Intent| {
+        let settled = vec![(intent.id, Settled::NotWritten)];
+        memory.finish_as(worker, &[Finished { settled, ..finished(&claimed[0], Outcome::Release) }]).await;
+    };
+    settle(&create).await;
+    assert_eq!(open().await.unwrap(), [create.key], "one of its fields is open still");
+    settle(&of_another_field).await;
+    assert_eq!(open().await.unwrap(), []);
+}
+
+#[rstest]
+#[tokio::test]
 async fn the_audit_of_one_system_has_what_was_written_there(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::crm::{FieldsByKind, Search};
+use crate::crm::FieldsByKind;
 use crate::domain::{Family, Kind, Record, RecordKey, System};
 use crate::plan::{Candidate, Neighbour, Pair, Side, address_of};
 use crate::worker::Error;
@@ -52,38 +52,7 @@ pub(super) async fn meet_neighbours(
             Err(error) => draft.failed = Some((System::Hubspot, error)),
         }
     }
-    who_bears_their_ids(sources, fields, drafts).await;
     Ok(())
-}
-
-/// An account that shares contacts with a company may have one of its own: made by us, in a call whose end we have not heard of yet. It
-/// bears the account's id.
-async fn who_bears_their_ids(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
-    let Some(property) = sources.rules.id_properties(Kind::Account).0 else { return };
-    let (mut places, mut searches) = (Vec::new(), Vec::new());
-    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
-        let candidates = draft.view.around.candidates.iter().enumerate();
-        let accounts = candidates.filter(|(_, one)| one.record.key.kind() == Kind::Account && !one.keyed);
-        for (n, candidate) in accounts {
-            let key = Some((property.clone(), candidate.record.key.id().to_string()));
-            places.push((place, n));
-            searches.push(Search { kinds: vec![Kind::Company], address: None, key });
-        }
-    }
-    if searches.is_empty() {
-        return;
-    }
-    let found = sources.live.crm(System::Hubspot).find(&searches, fields).await;
-    for ((place, n), found) in places.into_iter().zip(found) {
-        let draft = &mut drafts[place];
-        match found {
-            Ok(companies) => {
-                let other = companies.iter().map(|company| company.key).find(|key| *key != draft.subject);
-                draft.view.around.candidates[n].paired_with = other;
-            }
-            Err(error) => draft.failed = Some((System::Hubspot, error)),
-        }
-    }
 }
 
 /// A record that seeks a twin; also one whose twin was merged away, for the sake of those who wait for the new one.

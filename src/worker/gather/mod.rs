@@ -95,6 +95,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
     twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
+    twins::spare_those_with_open_creates(sources, &mut drafts).await?;
     put_off_relatives(&mut drafts);
     look_up_members(sources, &mut drafts).await;
     twins::look_up_addresses(sources, &fields, &mut drafts).await;

@@ -275,6 +275,27 @@ fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
     draft.view.pair = Some(pair);
 }
 
+/// A record that a create is made of whose end is not known may have a twin that nobody has seen. Until it is known, it is no match for
+/// anybody else, neither by its address nor by a shared contact.
+pub(super) async fn spare_those_with_open_creates(
+    sources: &Sources<'_>,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let seeking = |draft: &&mut Draft| draft.view.pair.is_none();
+    let matches = drafts.iter_mut().filter(seeking).flat_map(|draft| &mut draft.view.around.candidates);
+    let mut matches: Vec<&mut Candidate> =
+        matches.filter(|candidate| !candidate.keyed && candidate.paired_with.is_none()).collect();
+    if matches.is_empty() {
+        return Ok(());
+    }
+    let keys: Vec<RecordKey> = matches.iter().map(|candidate| candidate.record.key).collect();
+    let open = sources.store.with_open_creates(&sources.live.settings.name, &keys).await?;
+    for candidate in matches.iter_mut().filter(|candidate| open.contains(&candidate.record.key)) {
+        candidate.paired_with = Some(candidate.record.key);
+    }
+    Ok(())
+}
+
 /// Finds out who holds the addresses that Salesforce records moved to.
 pub(super) async fn look_up_addresses(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
     let (mut places, mut searches) = (Vec::new(), Vec::new());

@@ -88,6 +88,7 @@ effects! {
     mark(connection: &ConnectionName, marks: &[Mark], cause: Cause, now: Timestamp) -> ();
     next_due(connection: &ConnectionName) -> Option<Timestamp>;
     pairs_of(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<Option<Pair>>;
+    with_open_creates(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<RecordKey>;
     release_all(worker: Uuid) -> ();
     record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;
     conflicts_of(connection: &ConnectionName, key: &RecordKey) -> Vec<Conflict>;
