@@ -96,9 +96,7 @@ impl From<crate::config::Error> for Misuse {
 /// The whole program.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    // PostgreSQL notices that a table exists already, at each start.
-    let usual = "info,sqlx::postgres::notice=warn";
-    log_to_stderr(cli.log_format, if matches!(cli.verb, Verb::Demo(_)) { "warn" } else { usual });
+    log_to_stderr(cli.log_format, if matches!(cli.verb, Verb::Demo(_)) { "warn" } else { "info" });
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&anyhow::Error::new(error).context("the runtime could not be started")),

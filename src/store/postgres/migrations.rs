@@ -24,6 +24,8 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(4843121706)";
 pub(super) async fn apply(pool: &PgPool, named: bool) -> Result<(), Error> {
     let mut transaction = pool.begin().await?;
     transaction.execute(LOCK).await?;
+    // The migrator creates its table if need be; that it is there would be told and logged at each start.
+    transaction.execute("SET LOCAL client_min_messages = 'warning'").await?;
     migrations::migrator(&MIGRATIONS).run(&mut *transaction).await.map_err(migrations::failed)?;
     end(transaction, named).await
 }
