@@ -5,11 +5,12 @@ use axum::http::Request;
 use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use hubforce::domain::Clock;
+use hubforce::store::Database;
 use tower::ServiceExt;
 
 use rstest::rstest;
 
-use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, Setup, TOKEN, TestApp, VIEWER};
+use crate::harness::{self, PATH_TOKEN, PUBLIC_URL, SECRET, Setup, TOKEN, TestApp, VIEWER};
 
 fn signed(app: &TestApp, body: &[u8], secret: &str, off_ms: i64) -> Request<Body> {
     let timestamp = (app.clock.now().as_millis() + off_ms).to_string();
@@ -166,6 +167,10 @@ async fn i_1_what_there_is_no_room_for_is_turned_away_and_taken_later(
     app.clock.advance_millis(1_000);
     let body = format!("[{}]", event(1_234_567, "7"));
     let answer = app.router.clone().oneshot(signed(&app, body.as_bytes(), SECRET, 0)).await.unwrap();
+    if part == "disk" && harness::chosen() == Database::Postgres {
+        assert_eq!(answer.status().as_u16(), 200, "a server looks after its own disk");
+        return app.stop().await;
+    }
     assert_eq!((answer.status().as_u16(), &answer.headers()["retry-after"]), (503, &"5".parse().unwrap()));
     let (status, ready) = app.send(Request::get("/readyz").body(Body::empty()).unwrap()).await;
     assert_eq!(status, 503);
