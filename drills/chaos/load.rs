@@ -20,8 +20,8 @@ const PACE: Duration = Duration::from_millis(10);
 /// How long one event may take; HubSpot waits this long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the service may take to catch up after the load.
-const CATCH_UP: Duration = Duration::from_secs(90);
+/// How long the service may take to catch up after the load; longer than a record waits that failed a few times.
+const CATCH_UP: Duration = Duration::from_mins(5);
 
 /// What the values are made of: this and the turn.
 const VALUE: &str = "city ";
