@@ -1,6 +1,5 @@
 //! Contacts, leads and contacts: the rules as stories.
 
-use hubforce::emulator::Fault;
 use hubforce::store::types::JobState;
 
 use crate::harness::TestApp;
@@ -265,28 +264,6 @@ async fn r_063_what_we_take_from_a_record_does_not_make_it_the_most_recently_upd
     assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), Some(lead.clone()));
     assert_eq!(keys(), (Some(contact.to_string()), None));
     app.end().await;
-}
-
-#[tokio::test]
-async fn i_5_a_lead_whose_contact_is_on_its_way_is_nobody_elses() {
-    let app = TestApp::start().await;
-    let lost = r#"{ "path": "/contacts/batch/create", "applied_but_unanswered": true }"#;
-    app.hubspot.control().add_fault(serde_json::from_str::<Fault>(lost).unwrap());
-    let fields = [("LastName", "Lovelace"), ("Company", "Engines"), ("Email", "ada@example.com")];
-    let lead = app.salesforce.create("Lead", &fields).unwrap();
-    app.settle().await;
-    let made = app.hubspot.ids()[0];
-    app.clock.advance_millis(1_000);
-    // The contact with the lead's new address is worked on before the lead.
-    app.salesforce.drop_notifications(1);
-    app.salesforce.update("Lead", &lead, &[("Email", "bob@example.com")]).unwrap();
-    let bob = app.hubspot.create(&[("email", "bob@example.com"), ("lastname", "Bob")]).unwrap();
-    app.settle().await;
-    app.settle_after(60_000).await;
-    let lead_of = |contact| app.hubspot.property(contact, "hubforce_salesforce_lead_id");
-    assert_eq!((lead_of(made), lead_of(bob)), (Some(lead.clone()), None));
-    assert_eq!(app.lead_field(&lead, "LastName").as_deref(), Some("Lovelace"));
-    app.stop().await;
 }
 
 #[tokio::test]
