@@ -21,6 +21,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a backlog may take; a bound, not a measure.
 const PATIENCE: Duration = Duration::from_mins(3);
 
+/// Records in the queue, worked on or not.
+const JOBS: &str = "hubforce_jobs{";
+
+/// Calls made to CRMs.
+const CALLS: &str = "hubforce_crm_requests_total{";
+
 /// Prints one line for each number of instances.
 pub(crate) async fn run() {
     let server = match TestServer::start(Durability::Full) {
@@ -62,11 +68,13 @@ async fn backlog(server: &TestServer, instances: usize) -> (f64, Vec<u64>) {
     };
     let everything = serve("first", port, &[]);
     let contacts = crms.create_contacts(PAIRS);
-    until(|| contacts.iter().all(|contact| crms.is_linked(*contact)) && crms.pending() == 0).await;
+    until(async || contacts.iter().all(|contact| crms.is_linked(*contact)) && crms.pending() == 0).await;
+    // What it has in hand when it ends would rest until its leases do.
+    until(async || figure(port, JOBS).await == 0).await;
     drop(everything);
     let ingress = serve("ingress", port, &["--only", "ingress"]);
     let leads = crms.move_contacts_to("Bonn");
-    until(|| crms.pending() == 0).await;
+    until(async || crms.pending() == 0).await;
     drop(ingress);
     crms.set_latency_ms(LATENCY_MS);
     let began = Instant::now();
@@ -76,33 +84,33 @@ async fn backlog(server: &TestServer, instances: usize) -> (f64, Vec<u64>) {
             (port, serve(&format!("worker-{n}"), port, &["--only", "worker"]))
         })
         .collect();
-    until(|| leads.iter().all(|lead| crms.lead_is_in(lead, "Bonn"))).await;
+    until(async || leads.iter().all(|lead| crms.lead_is_in(lead, "Bonn"))).await;
     let seconds = began.elapsed().as_secs_f64();
     let mut calls = Vec::new();
     for (port, _) in &workers {
-        calls.push(calls_of(*port).await);
+        calls.push(figure(*port, CALLS).await);
     }
     drop(workers);
     crms.end().await;
     (seconds, calls)
 }
 
-async fn until(is_so: impl Fn() -> bool) {
+async fn until(is_so: impl AsyncFn() -> bool) {
     let look = async {
-        while !is_so() {
+        while !is_so().await {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
     assert!(tokio::time::timeout(PATIENCE, look).await.is_ok(), "it does not come to an end");
 }
 
-/// The calls to CRMs that an instance counted.
-async fn calls_of(port: u16) -> u64 {
+/// What an instance says of itself: the sum of a metric.
+async fn figure(port: u16, metric: &str) -> u64 {
     let _ = rustls::crypto::ring::default_provider().install_default();
     #[expect(clippy::disallowed_methods, reason = "this is not the service's client")]
     let asked =
         reqwest::Client::new().get(format!("http://127.0.0.1:{port}/metrics")).bearer_auth(TOKEN).send();
     let text = asked.await.expect("an instance answers").text().await.expect("an answer can be read");
-    let counts = text.lines().filter(|line| line.starts_with("hubforce_crm_requests_total{"));
-    counts.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum()
+    let rows = text.lines().filter_map(|line| line.strip_prefix(metric)?.rsplit_once(' '));
+    rows.map(|(_, n)| n.parse::<u64>().expect("a count")).sum()
 }

@@ -214,6 +214,7 @@ fn finished(claimed: &Claimed, agreed: &Base) -> Finished {
         conflicts_settled: vec![hubspot],
         settled: Vec::new(),
         looks: Vec::new(),
+        cause: claimed.jobs[0].cause.id(),
     }
 }
 

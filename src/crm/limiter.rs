@@ -22,6 +22,13 @@ const BURST_SLOTS: i64 = 10;
 /// A second.
 const SECOND_MS: i64 = 1_000;
 
+/// Seconds ahead of our clock that still count: an instance may have been held up in the middle of taking its share, or its clock be slow.
+/// Those further ahead were written before the clock went back, and would count until it is there again.
+const SECONDS_AHEAD: i64 = 120;
+
+/// Days ahead that still count, for the same reasons.
+const DAYS_AHEAD: i64 = 1;
+
 /// A day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 
@@ -46,6 +53,8 @@ pub struct Wanted {
     pub slot: i64,
     /// The oldest slot that still counts.
     pub oldest_slot: i64,
+    /// The newest slot that counts.
+    pub newest_slot: i64,
     /// The most calls in all slots that count.
     pub limit: u32,
     /// How many calls are wanted.
@@ -164,7 +173,14 @@ impl Limiter {
     async fn open_for_the_day(&self, day: i64) -> Result<(), Error> {
         let calls = self.hand().waiting.max(DAY_AHEAD);
         let limit = self.allowance.per_day;
-        let wanted = Wanted { allowance: self.names.1, slot: day, oldest_slot: day, limit, calls };
+        let wanted = Wanted {
+            allowance: self.names.1,
+            slot: day,
+            oldest_slot: day,
+            newest_slot: day + DAYS_AHEAD,
+            limit,
+            calls,
+        };
         let taken = self.purse.take(&wanted).await?;
         let mut hand = self.hand();
         hand.left_today = Some(taken.left);
@@ -181,6 +197,7 @@ impl Limiter {
             slot: second,
             // A call late in the oldest second is less than ten seconds old.
             oldest_slot: second - BURST_SLOTS,
+            newest_slot: second + SECONDS_AHEAD,
             limit,
             calls: self.hand().waiting,
         };
@@ -237,7 +254,7 @@ mod tests {
             let mut book = self.0.lock().unwrap();
             book.opened += 1;
             let counts = |(allowance, slot): &(&str, i64)| {
-                *allowance == wanted.allowance && (wanted.oldest_slot..=wanted.slot).contains(slot)
+                *allowance == wanted.allowance && (wanted.oldest_slot..=wanted.newest_slot).contains(slot)
             };
             let spent: u32 = book.spent.iter().filter(|(place, _)| counts(place)).map(|(_, n)| n).sum();
             let left = wanted.limit.saturating_sub(spent);

@@ -141,7 +141,7 @@ pub struct Neighbour {
 pub struct Candidate {
     /// The record.
     pub record: Record,
-    /// The record on this side that it is already paired with; itself, while it is not known what came of a create for it.
+    /// The record on this side that it is paired with already, or made for; itself, while it is not known what came of a create for it.
     pub paired_with: Option<RecordKey>,
     /// Whether it bears our key: the id of the record that seeks a twin, in the external id field or unique property.
     pub keyed: bool,

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::domain::Timestamp;
+use crate::domain::{RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::types::{Finished, JobId, Mark, Outcome};
 
@@ -25,10 +25,13 @@ pub(crate) fn job_ids(finished: &[Finished]) -> Vec<i64> {
     finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect()
 }
 
-/// What counts: a lease that was lost leaves nothing but its audit rows.
+/// What counts: a lease that was lost leaves its audit rows, and what was made under it is looked at.
 pub(crate) fn still_held<'a>(finished: &'a [Finished], held: &HeldJobs) -> Vec<&'a Finished> {
-    let ours = |finished: &&Finished| finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0));
-    finished.iter().filter(ours).collect()
+    finished.iter().filter(|finished| is_held(finished, held)).collect()
+}
+
+fn is_held(finished: &Finished, held: &HeldJobs) -> bool {
+    finished.jobs.iter().all(|(id, _)| held.contains_key(&id.0))
 }
 
 /// The jobs that end here and that resyncs wait for: those that are done, and those that failed. One that became dirty meanwhile does
@@ -76,13 +79,18 @@ pub(crate) fn closed(finished: &[&Finished], held: &HeldJobs, now: Timestamp) ->
     (done, kept)
 }
 
-/// The other records that are to be looked at; in the order of the causes, so that what is done does not depend on chance.
-pub(crate) fn looks(finished: &[&Finished]) -> BTreeMap<Uuid, Vec<Mark>> {
+/// The other records that are to be looked at; in the order of the causes, so that what is done does not depend on chance. Where a lease
+/// was lost, that is what was made meanwhile: whoever holds the lease may have made another one, and nobody else knows of it.
+pub(crate) fn looks(finished: &[Finished], held: &HeldJobs) -> BTreeMap<Uuid, Vec<Mark>> {
     let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
-    for (key, cause) in finished.iter().flat_map(|finished| &finished.looks) {
-        let occurred_at = Timestamp::default();
-        let mark = Mark { key: *key, occurred_at, notification: None, told: None };
-        by_cause.entry(*cause).or_default().push(mark);
+    for finished in finished {
+        let made = || finished.settled.iter().filter_map(|(_, settled)| settled.record());
+        let keys: Vec<RecordKey> =
+            if is_held(finished, held) { finished.looks.clone() } else { made().collect() };
+        let mark = |key| Mark { key, occurred_at: Timestamp::default(), notification: None, told: None };
+        if !keys.is_empty() {
+            by_cause.entry(finished.cause).or_default().extend(keys.into_iter().map(mark));
+        }
     }
     by_cause
 }

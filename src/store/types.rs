@@ -180,6 +180,17 @@ pub enum Settled {
     NotWritten,
 }
 
+impl Settled {
+    /// The record that came of a create.
+    #[must_use]
+    pub const fn record(&self) -> Option<RecordKey> {
+        match self {
+            Self::Written(record) => *record,
+            Self::NotWritten => None,
+        }
+    }
+}
+
 /// What working one claim came to. Applied in one transaction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
@@ -197,8 +208,10 @@ pub struct Finished {
     pub conflicts_settled: Vec<RecordKey>,
     /// What became of the intents.
     pub settled: Vec<(Uuid, Settled)>,
-    /// Other records to look at, and the delivery or resync behind that.
-    pub looks: Vec<(RecordKey, Uuid)>,
+    /// Other records to look at.
+    pub looks: Vec<RecordKey>,
+    /// The delivery or resync behind all this.
+    pub cause: Uuid,
 }
 
 /// What happens to the jobs of a claim.
@@ -506,6 +519,8 @@ pub struct Reserve<'a> {
     pub slot: i64,
     /// The oldest slot that still counts; older ones are forgotten.
     pub oldest_slot: i64,
+    /// The newest slot that counts: clocks differ, and whoever asks may have been held up. Newer ones are forgotten, too.
+    pub newest_slot: i64,
     /// The most calls in all slots that count.
     pub limit: u32,
     /// How many calls are wanted.

@@ -1,7 +1,5 @@
 //! From outcomes to what memory keeps: pure translation, committed by the round in one transaction.
 
-use uuid::Uuid;
-
 use crate::crm::{self, Refusal};
 use crate::domain::{Kind, Record, RecordKey, System, Timestamp};
 use crate::plan::retry::{self, Failure, Next};
@@ -27,6 +25,7 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
         looks: Vec::new(),
+        cause: claimed.jobs[0].cause.id(),
     }
 }
 
@@ -77,14 +76,14 @@ pub(super) fn applied(
     let mut settled = applied.settled.clone();
     settled.extend(claimed.open_intents.iter().map(|intent| (intent.id, settle_open(intent, view, rules))));
     let finished = Finished {
-        jobs: claimed.jobs.iter().map(|job| (job.id, job.dirty)).collect(),
         states: states_after(claimed, plan, pair.as_ref(), &outcome),
-        looks: looks_of(claimed, plan, &outcome),
+        looks: looks_of(plan, &outcome),
         outcome,
         conflicts: conflicts_of(plan, now),
         conflicts_settled: concerned(claimed, pair.as_ref()),
         pair,
         settled,
+        ..released(claimed)
     };
     Conclusion { finished, unauthorized }
 }
@@ -141,13 +140,12 @@ fn held(plan: &Plan) -> Option<(Category, &str)> {
 }
 
 /// The other records to look at, once what is done here is done.
-fn looks_of(claimed: &Claimed, plan: &Plan, outcome: &Outcome) -> Vec<(RecordKey, Uuid)> {
+fn looks_of(plan: &Plan, outcome: &Outcome) -> Vec<RecordKey> {
     if !matches!(outcome, Outcome::Done | Outcome::Park { .. }) {
         return Vec::new();
     }
-    let cause = claimed.jobs[0].cause.id();
     let looked = |step: &Step| match step {
-        Step::Look { key } => Some((*key, cause)),
+        Step::Look { key } => Some(*key),
         _ => None,
     };
     plan.steps.iter().filter_map(looked).collect()

@@ -31,6 +31,7 @@ impl Purse for SharedPurse {
             allowance: wanted.allowance,
             slot: wanted.slot,
             oldest_slot: wanted.oldest_slot,
+            newest_slot: wanted.newest_slot,
             limit: wanted.limit,
             wanted: wanted.calls,
         };

@@ -1,6 +1,7 @@
 //! Companies and accounts as stories.
 
-use hubforce::emulator::Fault;
+use hubforce::domain::Clock;
+use hubforce::emulator::{Fault, Vendor};
 
 use crate::harness::TestApp;
 use crate::people::ADA;
@@ -152,6 +153,31 @@ async fn r_121_a_shared_contact_is_no_match_while_the_accounts_own_company_is_on
     assert_eq!(account_of(made), Some(account.clone()));
     assert_ne!(account_of(other), Some(account.clone()));
     assert_eq!(app.salesforce.field("Account", &account, "Name").as_deref(), Some("Engines Ltd"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_120_and_r_121_a_company_that_bears_the_id_of_another_account_is_no_match() {
+    let app = TestApp::with(CONTACTS).await;
+    let contact =
+        app.salesforce.create("Contact", &[("LastName", "L"), ("Email", "ada@example.com")]).unwrap();
+    app.settle().await;
+    let ada = app.hubspot.ids()[0];
+    let own = app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
+    let engines = [("name", "Engines"), ("hubforce_salesforce_account_id", own.as_str())];
+    let company = app.hubspot.create_in("companies", &engines).unwrap();
+    app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
+    // Nobody tells of these two.
+    app.hubspot.take_due(app.clock.now());
+    app.salesforce.take_due(app.clock.now());
+    let other = app.salesforce.create("Account", &[("Name", "Engines Ltd")]).unwrap();
+    app.salesforce.update("Contact", &contact, &[("AccountId", &other)]).unwrap();
+    app.settle().await;
+    let account_of =
+        |company| app.hubspot.property_in("companies", company, "hubforce_salesforce_account_id");
+    assert_eq!(account_of(company), Some(own));
+    let companies = app.hubspot.ids_in("companies");
+    assert_eq!(companies.iter().filter(|id| account_of(**id) == Some(other.clone())).count(), 1);
     app.end().await;
 }
 

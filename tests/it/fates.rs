@@ -118,6 +118,29 @@ async fn r_066_and_r_067_a_pair_goes_on_with_the_survivor_of_a_merge() {
 }
 
 #[tokio::test]
+async fn r_067_a_survivor_that_bears_the_id_of_another_contact_has_a_twin_already() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    let kings = [("LastName", "King"), ("Company", "Engines"), ("Email", "king@example.com")];
+    let other = app.salesforce.create("Lead", &kings).unwrap();
+    let king = app.hubspot.create(&[("email", "king@example.com"), ("lastname", "King")]).unwrap();
+    app.salesforce.update("Lead", &other, &[("Hubforce_HubSpot_Id__c", &king.to_string())]).unwrap();
+    // Nobody tells of these two.
+    app.hubspot.take_due(app.clock.now());
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &other, &lead).unwrap();
+    app.salesforce.take_due(app.clock.now());
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&other, "Hubforce_HubSpot_Id__c"), Some(king.to_string()));
+    assert_eq!(app.lead_field(&other, "City"), None);
+    let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
+    let (_, record) = app.ask("GET", &path, "").await;
+    assert!(record.to_string().contains("Merged in Salesforce"), "{record}");
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_067_and_r_068_without_following_a_resync_links_to_the_survivor() {
     let app = TestApp::with("follow_merges = false").await;
     let (contact, lead) = linked(&app).await;

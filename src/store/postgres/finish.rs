@@ -17,9 +17,9 @@ use crate::store::outcomes::{
     Held, HeldJobs, all_pairs, awaited, closed, job_ids, latest_pairs, looks, still_held,
 };
 use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows, text};
-use crate::store::types::{Cause, Finished, Outcome};
+use crate::store::types::{Cause, Finished, Mark, Outcome};
 
-/// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else.
+/// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else, but what they made is looked at.
 pub(super) async fn finish(
     connection: &mut Transaction,
     name: &ConnectionName,
@@ -29,16 +29,14 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     audit::settle(connection, finished).await?;
     let held = held_jobs(connection, worker, finished).await?;
+    let looks = looks(finished, &held);
     let finished = still_held(finished, &held);
-    if finished.is_empty() {
-        return Ok(());
-    }
     put_pairs(connection, name, &finished).await?;
     put_states(connection, name, &finished, now).await?;
     put_conflicts(connection, name, &finished).await?;
     count_for_resyncs(connection, &finished, &held).await?;
     close_jobs(connection, &finished, &held, now).await?;
-    mark_looks(connection, name, &finished, now).await?;
+    mark_looks(connection, name, &looks, now).await?;
     release_pairs(connection, name, worker, &finished).await
 }
 
@@ -46,11 +44,11 @@ pub(super) async fn finish(
 async fn mark_looks(
     connection: &mut Transaction,
     name: &ConnectionName,
-    finished: &[&Finished],
+    looks: &BTreeMap<Uuid, Vec<Mark>>,
     now: Timestamp,
 ) -> Result<(), Error> {
-    for (cause, marks) in looks(finished) {
-        deliveries::mark(connection, name, &marks, Cause::Follow(cause), now).await?;
+    for (cause, marks) in looks {
+        deliveries::mark(connection, name, marks, Cause::Follow(*cause), now).await?;
     }
     Ok(())
 }

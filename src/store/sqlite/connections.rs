@@ -55,15 +55,12 @@ pub(super) async fn reserve_calls(
     connection: &mut SqliteConnection,
     reserve: &Reserve<'_>,
 ) -> Result<Reserved, Error> {
-    // Clocks of instances differ, so slots somewhat ahead count. One further ahead than the whole allowance reaches back was written
-    // before the clock went back; it would count for ever.
-    let forget =
-        "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND (slot < ?3 OR slot > 2 * ?4 - ?3)";
+    let forget = "DELETE FROM spent WHERE connection = ?1 AND allowance = ?2 AND slot NOT BETWEEN ?3 AND ?4";
     sqlx::query(forget)
         .bind(reserve.connection.as_str())
         .bind(reserve.allowance)
         .bind(reserve.oldest_slot)
-        .bind(reserve.slot)
+        .bind(reserve.newest_slot)
         .execute(&mut *connection)
         .await?;
     let sum = "SELECT coalesce(sum(n), 0) FROM spent WHERE connection = ?1 AND allowance = ?2";

@@ -172,7 +172,7 @@ impl Copy {
                     key => pair(contact(hubspot), key),
                 });
             }
-            finished.looks = (0..self.chance.usize(0..3)).map(|_| (self.record(), Uuid::nil())).collect();
+            finished.looks = (0..self.chance.usize(0..3)).map(|_| self.record()).collect();
             finished.conflicts = (0..self.chance.usize(0..3))
                 .map(|_| Conflict {
                     key: self.record(),

@@ -252,6 +252,7 @@ async fn i_6_several_instances_together_never_take_more_than_an_allowance(
                     allowance: "hubspot.day",
                     slot,
                     oldest_slot: slot - 99,
+                    newest_slot: slot + 99,
                     limit: LIMIT,
                     wanted: 7,
                 };

@@ -99,6 +99,7 @@ async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten(
         allowance: "hubspot.burst",
         slot,
         oldest_slot: slot - 9,
+        newest_slot: slot + 20,
         limit: 10,
         wanted,
     };
@@ -111,6 +112,8 @@ async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten(
     let other = Reserve { allowance: "hubspot.day", ..reserve(115, 9) };
     let all = Reserved { calls: 9, left: 1 };
     assert_eq!(memory.store.reserve_calls(&other).await.unwrap(), all);
+    let late = memory.store.reserve_calls(&reserve(95, 10)).await.unwrap();
+    assert_eq!(late.calls, 0, "whoever was held up meanwhile takes nothing from those who were not");
     let back = memory.store.reserve_calls(&reserve(50, 10)).await.unwrap();
     assert_eq!(back.calls, 10, "the clock went back: what is written of later is no reason to stand still");
 }

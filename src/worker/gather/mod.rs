@@ -13,6 +13,7 @@
 //! | a deal's company and contacts | for deals | one batched call each |
 //! | who has a role on an opportunity | for opportunities | one batched query |
 //! | the record whose id a record without a twin bears | where it bears one | one batched read |
+//! | the record whose id a possible twin bears | where that is neither the seeker nor in a pair | one batched read |
 //! | which lead a contact came of | for contacts that nobody in HubSpot matches | one batched query |
 //! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
 //! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
@@ -95,7 +96,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
     twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
-    twins::spare_those_with_open_creates(sources, &mut drafts).await?;
+    twins::spare_the_spoken_for(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
     look_up_members(sources, &mut drafts).await;
     twins::look_up_addresses(sources, &fields, &mut drafts).await;
@@ -216,6 +217,14 @@ impl Draft {
         }
     }
 
+    /// The record that became dirty, or those of its pair.
+    fn own_keys(&self) -> Vec<RecordKey> {
+        match &self.view.pair {
+            Some(pair) => vec![self.subject, pair.hubspot, pair.salesforce],
+            None => vec![self.subject],
+        }
+    }
+
     const fn family(&self) -> Family {
         self.subject.kind().family()
     }
@@ -265,8 +274,7 @@ fn put_off_relatives(drafts: &mut [Draft]) {
 }
 
 fn touched_keys(draft: &Draft) -> Vec<RecordKey> {
-    let mut keys = vec![draft.subject];
-    keys.extend(draft.view.pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]));
+    let mut keys = draft.own_keys();
     keys.extend(draft.view.around.candidates.iter().map(|candidate| candidate.record.key));
     keys
 }

@@ -275,23 +275,52 @@ fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
     draft.view.pair = Some(pair);
 }
 
-/// A record that a create is made of whose end is not known may have a twin that nobody has seen. Until it is known, it is no match for
-/// anybody else, neither by its address nor by a shared contact.
-pub(super) async fn spare_those_with_open_creates(
+/// Some matches are spoken for, though no pair says so yet: a record that a create is made of whose end is not known may have a twin that
+/// nobody has seen, and one that bears the id of a record that is there was made for that one. Until a pair says more, they are
+/// no match for anybody else: neither by address, nor by a shared contact, nor as what others were merged into.
+pub(super) async fn spare_the_spoken_for(
     sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<(), Error> {
-    let seeking = |draft: &&mut Draft| draft.view.pair.is_none();
-    let matches = drafts.iter_mut().filter(seeking).flat_map(|draft| &mut draft.view.around.candidates);
-    let mut matches: Vec<&mut Candidate> =
-        matches.filter(|candidate| !candidate.keyed && candidate.paired_with.is_none()).collect();
+    let (mut matches, mut named) = (Vec::new(), Vec::new());
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
+        let own = draft.own_keys();
+        // A candidate that bears the id of a record without a pair is its twin already; one that bears that of a pair is its heir.
+        let bears_id = draft.view.pair.is_some();
+        let candidates = draft.view.around.candidates.iter();
+        for one in candidates.filter(|one| one.paired_with.is_none() && one.keyed == bears_id) {
+            matches.push((place, one.record.key));
+            let others = named_by(&one.record, sources.rules).filter(|key| !own.contains(key));
+            named.extend(others.map(|key| (place, one.record.key, key)));
+        }
+    }
     if matches.is_empty() {
         return Ok(());
     }
-    let keys: Vec<RecordKey> = matches.iter().map(|candidate| candidate.record.key).collect();
-    let open = sources.store.with_open_creates(&sources.live.settings.name, &keys).await?;
-    for candidate in matches.iter_mut().filter(|candidate| open.contains(&candidate.record.key)) {
-        candidate.paired_with = Some(candidate.record.key);
+    let keys: Vec<RecordKey> = matches.iter().map(|(_, key)| *key).collect();
+    let name = &sources.live.settings.name;
+    let open = sources.store.with_open_creates(name, &keys).await?;
+    let made_of = matches.into_iter().filter(|(_, key)| open.contains(key));
+    let mut spoken_for: Vec<_> = made_of.map(|(place, key)| (place, key, key)).collect();
+    let keys: Vec<RecordKey> = named.iter().map(|(.., key)| *key).collect();
+    let pairs = if keys.is_empty() { Vec::new() } else { sources.store.pairs_of(name, &keys).await? };
+    let without: Vec<_> =
+        named.into_iter().zip(pairs).filter(|(_, pair)| pair.is_none()).map(|(named, _)| named).collect();
+    known.read(sources, fields, without.iter().map(|(.., key)| *key)).await;
+    for (place, key, other) in without {
+        match known.side(other) {
+            Ok(Side::Present(_)) => spoken_for.push((place, key, other)),
+            Ok(_) => {}
+            Err(error) => drafts[place].failed = Some((other.system(), error)),
+        }
+    }
+    for (place, key, other) in spoken_for {
+        let candidates = drafts[place].view.around.candidates.iter_mut();
+        for candidate in candidates.filter(|one| one.record.key == key) {
+            candidate.paired_with = Some(other);
+        }
     }
     Ok(())
 }

@@ -24,6 +24,9 @@ use world::Weather;
 /// How many runs where nothing else is said.
 const SEEDS: u64 = 20;
 
+/// Effects shown of a run that fails, where nothing else is said.
+const SHOWN: usize = 80;
+
 /// Things that happen in one run.
 const STEPS: u32 = 40;
 
@@ -115,9 +118,10 @@ impl Drop for Told {
         if !std::thread::panicking() {
             return;
         }
+        let n = asked_for("HUBFORCE_EFFECTS").map_or(SHOWN, |n| usize::try_from(n).unwrap_or(usize::MAX));
         #[expect(clippy::print_stderr, reason = "whoever sees the failure needs the seed")]
         {
-            eprintln!("{}", self.town.world.last());
+            eprintln!("{}", self.town.world.last(n));
             let seed = self.seed;
             eprintln!(
                 "the run of seed {seed} failed: HUBFORCE_FIRST_SEED={seed} HUBFORCE_SEEDS=1 repeats it"

@@ -90,6 +90,7 @@ impl Network {
         for (record, field, value) in written_by(request) {
             let recorded = self.between.world().is_intended(&record, &field, &value);
             assert!(recorded, "I7: {field} of {record} is written without an audit row");
+            self.between.world().note(format!("  {field} of {record}: {value}"));
         }
     }
 }

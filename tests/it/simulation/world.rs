@@ -11,9 +11,6 @@ use std::task::{Poll, Waker};
 
 use fastrand::Rng;
 
-/// Effects shown when a run fails.
-const SHOWN: usize = 80;
-
 /// How bad the network is: chances in a hundred.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Weather {
@@ -112,10 +109,10 @@ impl World {
         self.state().trace.push(text);
     }
 
-    /// The last effects.
-    pub(crate) fn last(&self) -> String {
+    /// The last so many effects.
+    pub(crate) fn last(&self, n: usize) -> String {
         let state = self.state();
-        let from = state.trace.len().saturating_sub(SHOWN);
+        let from = state.trace.len().saturating_sub(n);
         state.trace[from..].join("\n")
     }
 
