@@ -44,7 +44,7 @@ pub(crate) enum Cell {
 impl Outcome {
     /// Whether nothing was lost or doubled, and something was acknowledged at all.
     pub(crate) fn is_good(&self) -> bool {
-        self.lost == 0
+        self.lost.is_empty()
             && self.doubled == 0
             && self.answers_after_ms.is_some()
             && self.caught_up_after_ms.is_some()

@@ -46,10 +46,19 @@ pub(crate) struct Result {
     pub(crate) acknowledged: usize,
     pub(crate) refused: usize,
     pub(crate) worked: usize,
-    pub(crate) lost: usize,
+    pub(crate) lost: Vec<Unworked>,
     pub(crate) doubled: usize,
     pub(crate) answers_after_ms: Option<u128>,
     pub(crate) caught_up_after_ms: Option<u128>,
+}
+
+/// A contact whose lead is not there, or holds less than was acknowledged.
+pub(crate) struct Unworked {
+    pub(crate) contact: u64,
+    /// The turn of the last value that was acknowledged.
+    pub(crate) told: usize,
+    /// That of the value which the lead holds, if there is one.
+    pub(crate) held: Option<usize>,
 }
 
 /// A load that is on.
@@ -109,14 +118,14 @@ impl Load {
         *held(&self.seen.mended) = Some((Instant::now(), None));
         let contacts = held(&self.seen.contacts).clone();
         let begun = Instant::now();
-        (self.until_worked(&contacts).await == 0).then(|| begun.elapsed().as_millis())
+        self.until_worked(&contacts).await.is_empty().then(|| begun.elapsed().as_millis())
     }
 
-    /// Waits until these are worked, or until it has taken too long. Returns how many are not.
-    async fn until_worked(&self, contacts: &BTreeMap<u64, usize>) -> usize {
+    /// Waits until these are worked, or until it has taken too long. Returns those that are not.
+    async fn until_worked(&self, contacts: &BTreeMap<u64, usize>) -> Vec<Unworked> {
         let until = Instant::now() + CATCH_UP;
         let mut lost = unworked(&self.town, contacts);
-        while lost > 0 && Instant::now() < until {
+        while !lost.is_empty() && Instant::now() < until {
             tokio::time::sleep(LOOK_EVERY).await;
             lost = unworked(&self.town, contacts);
         }
@@ -135,7 +144,7 @@ impl Load {
         Result {
             acknowledged: self.seen.acknowledged(),
             refused: self.seen.refused.load(Ordering::SeqCst),
-            worked: contacts.len() - lost,
+            worked: contacts.len() - lost.len(),
             lost,
             doubled: doubled(&self.town),
             answers_after_ms: mended.and_then(|(at, first)| Some((first? - at).as_millis())),
@@ -188,9 +197,9 @@ fn turn_of(value: Option<&str>) -> usize {
     value.and_then(|value| value.strip_prefix(VALUE)?.parse().ok()).unwrap_or_default()
 }
 
-/// How many of the contacts have no lead, or one that holds less than was acknowledged. It may hold more: what was not acknowledged is
-/// seen all the same when an earlier event is worked.
-fn unworked(town: &Town, contacts: &BTreeMap<u64, usize>) -> usize {
+/// The contacts that are not worked. A lead may hold more than was acknowledged: the rest is seen all the same when an earlier event is
+/// worked.
+fn unworked(town: &Town, contacts: &BTreeMap<u64, usize>) -> Vec<Unworked> {
     let leads: BTreeMap<String, usize> = town
         .salesforce
         .ids("Lead")
@@ -200,9 +209,12 @@ fn unworked(town: &Town, contacts: &BTreeMap<u64, usize>) -> usize {
             Some((key, turn_of(town.salesforce.field("Lead", id, "City").as_deref())))
         })
         .collect();
-    let is_worked =
-        |(contact, turn): &(&u64, &usize)| leads.get(&contact.to_string()).is_some_and(|held| held >= *turn);
-    contacts.len() - contacts.iter().filter(is_worked).count()
+    let unworked = |(contact, told): (&u64, &usize)| {
+        let held = leads.get(&contact.to_string()).copied();
+        let is_worked = held.is_some_and(|held| held >= *told);
+        (!is_worked).then_some(Unworked { contact: *contact, told: *told, held })
+    };
+    contacts.iter().filter_map(unworked).collect()
 }
 
 /// How many leads there are beyond one for each address.

@@ -62,6 +62,15 @@ fn main() -> anyhow::Result<ExitCode> {
         match runtime.block_on(cell.play(arguments.seconds)) {
             Ok(Some(outcome)) => {
                 bad |= !outcome.is_good();
+                for one in &outcome.lost {
+                    let held = one
+                        .held
+                        .map_or("is not there".to_owned(), |held| format!("holds that of turn {held}"));
+                    say(&format!(
+                        "lost: contact {} was told the value of turn {}; its lead {held}",
+                        one.contact, one.told
+                    ))?;
+                }
                 table.add_row(row(*cell, &outcome));
             }
             Ok(None) => {}
@@ -84,7 +93,7 @@ fn row(cell: Cell, outcome: &Outcome) -> [String; 8] {
         outcome.acknowledged.to_string(),
         outcome.refused.to_string(),
         outcome.worked.to_string(),
-        outcome.lost.to_string(),
+        outcome.lost.len().to_string(),
         outcome.doubled.to_string(),
         seconds(outcome.answers_after_ms),
         seconds(outcome.caught_up_after_ms),
