@@ -30,39 +30,46 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
     if due.is_empty() {
         return Ok(Vec::new());
     }
-    let pair_ids: Vec<i64> = due.iter().filter_map(|row| row.get("pair_id")).collect();
-    let pairs = if pair_ids.is_empty() {
-        Vec::new()
-    } else {
-        let due_ids: Vec<i64> = due.iter().map(|row| row.get("id")).collect();
-        twin_jobs(connection, claim, &pair_ids, &due_ids).await?
-    };
-    let claimed = Claims::of(claim.now, &due, &pairs)?;
+    let pairs = lock(connection, claim, FREE_PAIRS, &due, "pair_id").await?;
+    let twins = lock(connection, claim, FREE_JOBS, &due, "twin_id").await?;
+    let claimed = Claims::of(&due, &pairs, &twins)?;
     let intents = take_leases(connection, claim, &claimed).await?;
     Ok(claimed.with_intents(intents))
 }
 
+/// The pair `p` of job `j`, by its link `l`, and the job `t` of the other record, if that has one.
+macro_rules! pair_and_twin {
+    () => {
+        "links l
+              JOIN pairs p ON p.id = l.pair_id
+              LEFT JOIN jobs t ON t.connection = p.connection
+               AND t.kind = CASE l.kind WHEN p.hubspot_kind THEN p.salesforce_kind ELSE p.hubspot_kind END
+               AND t.record_id = CASE l.kind WHEN p.hubspot_kind THEN p.salesforce_id ELSE p.hubspot_id END
+             WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id"
+    };
+}
+
 /// The oldest due jobs that nobody works on, one for each pair: the one that is due first.
-const DUE_JOBS: &str = "
-    SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-           j.told, of.pair_id
-      FROM jobs j
-     CROSS JOIN LATERAL (
-           SELECT max(l.pair_id) AS pair_id,
-                  bool_or(p.lease_until > $3
-                          -- A twin that was claimed before the two were a pair is leased by itself.
-                          OR t.lease_until > $3
-                          OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)) AS waits
-             FROM links l
-             JOIN pairs p ON p.id = l.pair_id
-             JOIN links tl ON tl.pair_id = l.pair_id
-             LEFT JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-            WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id) of
-     WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3 AND j.lease_until <= $3
-       AND of.waits IS NOT TRUE
-     ORDER BY j.due_at, j.id
-     LIMIT $4
-       FOR UPDATE OF j SKIP LOCKED";
+const DUE_JOBS: &str = concat!(
+    "SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
+            j.told, of.pair_id, of.twin_id
+       FROM jobs j
+       LEFT JOIN LATERAL (
+            SELECT p.id AS pair_id, t.id AS twin_id,
+                   p.lease_until > $3
+                   -- A twin that was claimed before the two were a pair is leased by itself.
+                   OR t.lease_until > $3
+                   OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id) AS waits
+              FROM ",
+    pair_and_twin!(),
+    // Looked up for each job, never joined at large.
+    " OFFSET 0) of ON true
+      WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3 AND j.lease_until <= $3
+        AND of.waits IS NOT TRUE
+      ORDER BY j.due_at, j.id
+      LIMIT $4
+        FOR UPDATE OF j SKIP LOCKED"
+);
 
 async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec<PgRow>, Error> {
     let rows = connection
@@ -76,38 +83,35 @@ async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec
     Ok(rows)
 }
 
-/// The pairs of due jobs, as far as nobody works on them, each with the job of its other record, if that has one: whatever waits for one
-/// side is answered by working the pair. A job that somebody has in hand comes without its columns.
-const TWIN_JOBS: &str = "
-    WITH free AS MATERIALIZED (
-         SELECT id AS pair_id, connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
-           FROM pairs
-          WHERE id = ANY ($2) AND lease_until <= $1
-            FOR UPDATE SKIP LOCKED),
-         twins AS MATERIALIZED (
-         SELECT f.pair_id, (SELECT j.id FROM jobs j
-                             WHERE j.connection = f.connection AND j.kind = side.kind AND j.record_id = side.record_id) AS twin_id
-           FROM free f
-          CROSS JOIN LATERAL (VALUES (f.hubspot_kind, f.hubspot_id), (f.salesforce_kind, f.salesforce_id)) side (kind, record_id)),
-         others AS MATERIALIZED (SELECT pair_id, twin_id FROM twins WHERE twin_id <> ALL ($3)),
-         held AS MATERIALIZED (
-         SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told, lease_until
-           FROM jobs
-          WHERE id = ANY (ARRAY (SELECT twin_id FROM others))
-            FOR UPDATE SKIP LOCKED)
-    SELECT *
-      FROM free
-      LEFT JOIN others USING (pair_id)
-      LEFT JOIN held ON held.id = others.twin_id";
+/// The pairs of due jobs, as far as nobody works on them or is about to.
+const FREE_PAIRS: &str = "
+    SELECT id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
+      FROM pairs
+     WHERE id = ANY ($2) AND lease_until <= $1
+       FOR UPDATE SKIP LOCKED";
 
-async fn twin_jobs(
+/// The jobs of their other records, likewise: whatever waits for one side is answered by working the pair.
+const FREE_JOBS: &str = "
+    SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told
+      FROM jobs
+     WHERE id = ANY ($2) AND lease_until <= $1
+       FOR UPDATE SKIP LOCKED";
+
+/// Locks the rows that due jobs name in a column, as far as they are free.
+async fn lock(
     connection: &mut Transaction,
     claim: &Claim<'_>,
-    pair_ids: &[i64],
-    due_ids: &[i64],
-) -> Result<Vec<PgRow>, Error> {
-    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(pair_ids).bind(due_ids);
-    Ok(query.fetch_all(&mut **connection).await?)
+    sql: &'static str,
+    due: &[PgRow],
+    column: &str,
+) -> Result<HashMap<i64, PgRow>, Error> {
+    let ids: Vec<i64> = due.iter().filter_map(|row| row.get(column)).collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let query = connection.query(sql).bind(claim.now.as_millis()).bind(ids);
+    let rows = query.fetch_all(&mut **connection).await?;
+    Ok(rows.into_iter().map(|row| (row.get("id"), row)).collect())
 }
 
 /// Takes the leases and asks for open intents: two questions in one journey.
@@ -153,30 +157,24 @@ struct Claims {
 }
 
 impl Claims {
-    fn of(now: Timestamp, due: &[PgRow], pairs: &[PgRow]) -> Result<Self, Error> {
-        let mut by_id: HashMap<i64, &PgRow> = pairs.iter().map(|row| (row.get("pair_id"), row)).collect();
+    fn of(due: &[PgRow], pairs: &HashMap<i64, PgRow>, twins: &HashMap<i64, PgRow>) -> Result<Self, Error> {
         let mut claimed = Vec::with_capacity(due.len());
         for row in due {
             let mut jobs = vec![job(row)?];
-            let pair_id: Option<i64> = row.get("pair_id");
+            let (pair_id, twin_id): (Option<i64>, Option<i64>) = (row.get("pair_id"), row.get("twin_id"));
             let Some(pair_id) = pair_id else {
                 claimed.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
                 continue;
             };
-            // A pair that is not there is in other hands, or another one took its place.
-            let Some(row) = by_id.remove(&pair_id) else { continue };
-            if row.get::<Option<i64>, _>("twin_id").is_some() {
-                let lease_until: Option<i64> = row.get("lease_until");
-                if lease_until.is_none_or(|until| until > now.as_millis()) {
-                    continue;
-                }
-                jobs.push(job(row)?);
+            // A pair that is not there is in other hands, or another one took its place; its other record's job, likewise.
+            let Some(of_pair) = pairs.get(&pair_id) else { continue };
+            match twin_id.map(|id| twins.get(&id)) {
+                None => {}
+                Some(None) => continue,
+                Some(Some(twin)) => jobs.push(job(twin)?),
             }
-            claimed.push(Claimed {
-                pair: Some((PairId(pair_id), pair(row)?)),
-                jobs,
-                open_intents: Vec::new(),
-            });
+            let pair = Some((PairId(pair_id), pair(of_pair)?));
+            claimed.push(Claimed { pair, jobs, open_intents: Vec::new() });
         }
         Ok(Self { claimed })
     }
@@ -224,13 +222,11 @@ pub(super) fn pair(row: &PgRow) -> Result<Pair, Error> {
 /// Until when job `j` is held back by a lease: its own, its pair's, its twin's.
 macro_rules! held_until {
     () => {
-        "greatest(j.lease_until, (
-                  SELECT max(greatest(p.lease_until, t.lease_until))
-                    FROM links l
-                    JOIN pairs p ON p.id = l.pair_id
-                    JOIN links tl ON tl.pair_id = l.pair_id
-                    LEFT JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-                   WHERE l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id))"
+        concat!(
+            "greatest(j.lease_until, (SELECT greatest(p.lease_until, t.lease_until) FROM ",
+            pair_and_twin!(),
+            "))"
+        )
     };
 }
 
@@ -313,7 +309,8 @@ mod tests {
         connection.execute(FILL).await.unwrap();
         for (sql, types, values) in [
             (DUE_JOBS, "text, text, bigint, bigint", "'c1', 'people', 99999, 100"),
-            (TWIN_JOBS, "bigint, bigint[], bigint[]", "99999, ARRAY[1, 11, 21, 31], ARRAY[2, 3, 4, 5]"),
+            (FREE_PAIRS, "bigint, bigint[]", "99999, ARRAY[1, 11, 21, 31]"),
+            (FREE_JOBS, "bigint, bigint[]", "99999, ARRAY[2, 3, 4, 5]"),
             (NEXT_DUE, "text, text[]", "'c1', ARRAY['companies', 'people', 'deals']"),
         ] {
             let explain = format!(
