@@ -1,5 +1,6 @@
 //! A backlog that one instance works, and one that two work side by side: on PostgreSQL, which they share.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use comfy_table::Table;
@@ -84,7 +85,14 @@ async fn backlog(server: &TestServer, instances: usize) -> (f64, Vec<u64>) {
             (port, serve(&format!("worker-{n}"), port, &["--only", "worker"]))
         })
         .collect();
-    until(async || leads.iter().all(|lead| crms.lead_is_in(lead, "Bonn"))).await;
+    // Those that are there are not looked at again: looking takes time from what is measured.
+    let there = Cell::new(0);
+    until(async || {
+        let more = leads[there.get()..].iter().take_while(|lead| crms.lead_is_in(lead, "Bonn")).count();
+        there.set(there.get() + more);
+        there.get() == leads.len()
+    })
+    .await;
     let seconds = began.elapsed().as_secs_f64();
     let mut calls = Vec::new();
     for (port, _) in &workers {
