@@ -50,15 +50,7 @@ pub(super) async fn follow_own_ids(
             named.extend(named_by(seeker, sources.rules).map(|key| (place, key)));
         }
     }
-    if named.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<RecordKey> = named.iter().map(|(_, key)| *key).collect();
-    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let free = named.into_iter().zip(pairs).filter(|(_, pair)| pair.is_none()).map(|(named, _)| named);
-    let free: Vec<(usize, RecordKey)> = free.collect();
-    known.read(sources, fields, free.iter().map(|(_, key)| *key)).await;
-    for (place, key) in free {
+    for (place, key) in read_unpaired(sources, fields, known, named).await? {
         let draft = &mut drafts[place];
         match known.side(key) {
             Ok(Side::Present(record)) => {
@@ -70,6 +62,23 @@ pub(super) async fn follow_own_ids(
         }
     }
     Ok(())
+}
+
+/// Of the records that others name, those without a pair: read now.
+async fn read_unpaired<By>(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    mut named: Vec<(By, RecordKey)>,
+) -> Result<Vec<(By, RecordKey)>, Error> {
+    if named.is_empty() {
+        return Ok(named);
+    }
+    let keys: Vec<RecordKey> = named.iter().map(|(_, key)| *key).collect();
+    let mut pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?.into_iter();
+    named.retain(|_| pairs.next().is_some_and(|pair| pair.is_none()));
+    known.read(sources, fields, named.iter().map(|(_, key)| *key)).await;
+    Ok(named)
 }
 
 /// The records on the other side whose ids a record bears.
@@ -293,23 +302,17 @@ pub(super) async fn spare_the_spoken_for(
         for one in candidates.filter(|one| one.paired_with.is_none() && one.keyed == bears_id) {
             matches.push((place, one.record.key));
             let others = named_by(&one.record, sources.rules).filter(|key| !own.contains(key));
-            named.extend(others.map(|key| (place, one.record.key, key)));
+            named.extend(others.map(|key| ((place, one.record.key), key)));
         }
     }
     if matches.is_empty() {
         return Ok(());
     }
     let keys: Vec<RecordKey> = matches.iter().map(|(_, key)| *key).collect();
-    let name = &sources.live.settings.name;
-    let open = sources.store.with_open_creates(name, &keys).await?;
+    let open = sources.store.with_open_creates(&sources.live.settings.name, &keys).await?;
     let made_of = matches.into_iter().filter(|(_, key)| open.contains(key));
     let mut spoken_for: Vec<_> = made_of.map(|(place, key)| (place, key, key)).collect();
-    let keys: Vec<RecordKey> = named.iter().map(|(.., key)| *key).collect();
-    let pairs = if keys.is_empty() { Vec::new() } else { sources.store.pairs_of(name, &keys).await? };
-    let without: Vec<_> =
-        named.into_iter().zip(pairs).filter(|(_, pair)| pair.is_none()).map(|(named, _)| named).collect();
-    known.read(sources, fields, without.iter().map(|(.., key)| *key)).await;
-    for (place, key, other) in without {
+    for ((place, key), other) in read_unpaired(sources, fields, known, named).await? {
         match known.side(other) {
             Ok(Side::Present(_)) => spoken_for.push((place, key, other)),
             Ok(_) => {}
