@@ -101,24 +101,17 @@ async fn on_sqlite(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<()> {
     let worker = Uuid::now_v7();
     let (jobs, pairs) = (json(&batch.jobs), json(&batch.pairs));
     let mut claim = pool.begin_with("BEGIN IMMEDIATE").await?;
-    for (read, lease, ids) in [
-        (
-            "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?1))",
-            "UPDATE jobs SET worker = ?1, lease_until = 1 WHERE id IN (SELECT value FROM json_each(?2))",
-            &jobs,
-        ),
-        (
-            "SELECT * FROM pairs WHERE id IN (SELECT value FROM json_each(?1))",
-            "UPDATE pairs SET worker = ?1, lease_until = 1 WHERE id IN (SELECT value FROM json_each(?2))",
-            &pairs,
-        ),
+    for (read, ids) in [
+        ("SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?1))", &jobs),
+        ("SELECT * FROM pairs WHERE id IN (SELECT value FROM json_each(?1))", &pairs),
     ] {
         assert_eq!(sqlx::query(read).bind(ids).fetch_all(&mut *claim).await?.len(), batch.jobs.len());
-        sqlx::query(lease).bind(worker.as_bytes().as_slice()).bind(ids).execute(&mut *claim).await?;
     }
+    let lease = "UPDATE jobs SET worker = ?1, lease_until = 1 WHERE id IN (SELECT value FROM json_each(?2))";
+    sqlx::query(lease).bind(worker.as_bytes().as_slice()).bind(&jobs).execute(&mut *claim).await?;
     claim.commit().await?;
     let mut finish = pool.begin_with("BEGIN IMMEDIATE").await?;
-    let put = "UPDATE pairs SET base = f.value ->> 1, worker = NULL, lease_until = 0
+    let put = "UPDATE pairs SET base = f.value ->> 1
                  FROM json_each(?1) f WHERE pairs.id = f.value ->> 0";
     let put_rows: Vec<_> = batch.pairs.iter().zip(&batch.bases).collect();
     sqlx::query(put).bind(json(&put_rows)).execute(&mut *finish).await?;
@@ -134,24 +127,17 @@ async fn on_sqlite(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<()> {
 async fn on_postgres(pool: &PgPool, batch: &Batch) -> sqlx::Result<()> {
     let worker = Uuid::now_v7();
     let mut claim = pool.begin().await?;
-    for (read, lease, ids) in [
-        (
-            "SELECT * FROM jobs WHERE id = ANY ($1) FOR UPDATE",
-            "UPDATE jobs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)",
-            &batch.jobs,
-        ),
-        (
-            "SELECT * FROM pairs WHERE id = ANY ($1) FOR UPDATE",
-            "UPDATE pairs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)",
-            &batch.pairs,
-        ),
+    for (read, ids) in [
+        ("SELECT * FROM jobs WHERE id = ANY ($1) FOR UPDATE", &batch.jobs),
+        ("SELECT * FROM pairs WHERE id = ANY ($1)", &batch.pairs),
     ] {
         assert_eq!(sqlx::query(read).bind(ids).fetch_all(&mut *claim).await?.len(), batch.jobs.len());
-        sqlx::query(lease).bind(worker).bind(ids).execute(&mut *claim).await?;
     }
+    let lease = "UPDATE jobs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)";
+    sqlx::query(lease).bind(worker).bind(&batch.jobs).execute(&mut *claim).await?;
     claim.commit().await?;
     let mut finish = pool.begin().await?;
-    let put = "UPDATE pairs SET base = f.base, worker = NULL, lease_until = 0
+    let put = "UPDATE pairs SET base = f.base
                  FROM unnest($1::bigint[], $2::text[]) AS f (id, base) WHERE pairs.id = f.id";
     sqlx::query(put).bind(&batch.pairs).bind(&batch.bases).execute(&mut *finish).await?;
     let note = "UPDATE records SET state = 'linked', last_synced_at = $1, category = NULL, message = NULL

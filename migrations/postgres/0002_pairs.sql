@@ -8,10 +8,8 @@ CREATE TABLE pairs (
     salesforce_id   TEXT COLLATE "C" NOT NULL,  -- 18 characters
     stopped         TEXT,                       -- why nothing passes at the moment; NULL where it does
     base            TEXT   NOT NULL,            -- JSON: agreed values by HubSpot property
-    worker          UUID,                       -- who works on it; NULL for nobody
-    lease_until     BIGINT NOT NULL DEFAULT 0,  -- until when; milliseconds since 1970
     UNIQUE (connection, hubspot_kind, hubspot_id)
-);
+) WITH (fillfactor = 70); -- with room beside it, a new base moves no index
 
 -- From either record to its pair.
 CREATE TABLE links (
@@ -34,7 +32,7 @@ CREATE TABLE records (
     category       TEXT,                        -- heading of the last error; NULL where the last attempt went well
     message        TEXT,                        -- the last error, in words
     PRIMARY KEY (connection, kind, record_id)
-);
+) WITH (fillfactor = 70); -- as above
 
 -- Conflicts that a person must decide.
 CREATE TABLE conflicts (

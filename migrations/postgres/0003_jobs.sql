@@ -16,7 +16,7 @@ CREATE TABLE jobs (
     cause_kind  TEXT   NOT NULL,                -- 'delivery', 'resync', 'follow' or 'sweep'
     cause       UUID   NOT NULL,                -- its UUID
     told        TEXT,                           -- JSON: values told, where every mark said that we ourselves wrote last
-    worker      UUID,                           -- who works on it; NULL for nobody
+    worker      UUID,                           -- who works on it, and with it on the record's pair; NULL for nobody
     lease_until BIGINT NOT NULL DEFAULT 0,
     UNIQUE (connection, kind, record_id)
 ) WITH (fillfactor = 50); -- a job lives for one lease: with room beside it, taking one moves no index
@@ -24,8 +24,7 @@ CREATE TABLE jobs (
 -- What a claim looks for, in the order in which it takes it.
 CREATE INDEX jobs_due ON jobs (connection, family, due_at, id) WHERE state <> 'parked';
 
--- What an ending worker gives back. Jobs have no such index here: it would move with every lease, and their table is short.
-CREATE INDEX pairs_leased ON pairs (worker) WHERE worker IS NOT NULL;
+-- There is no index for what an ending worker gives back: it would move with every lease, and the table is short.
 
 -- Resyncs that a person asked for.
 CREATE TABLE resyncs (

@@ -8,8 +8,6 @@ CREATE TABLE pairs (
     salesforce_id   TEXT    NOT NULL,           -- 18 characters
     stopped         TEXT,                       -- why nothing passes at the moment; NULL where it does
     base            TEXT    NOT NULL,           -- JSON: agreed values by HubSpot property
-    worker          BLOB,                       -- who works on it; NULL for nobody
-    lease_until     INTEGER NOT NULL DEFAULT 0, -- until when; milliseconds since 1970
     UNIQUE (connection, hubspot_kind, hubspot_id)
 );
 

@@ -16,7 +16,7 @@ CREATE TABLE jobs (
     cause_kind  TEXT    NOT NULL,               -- 'delivery', 'resync', 'follow' or 'sweep'
     cause       BLOB    NOT NULL,               -- its UUID
     told        TEXT,                           -- JSON: values told, where every mark said that we ourselves wrote last
-    worker      BLOB,                           -- who works on it; NULL for nobody
+    worker      BLOB,                           -- who works on it, and with it on the record's pair; NULL for nobody
     lease_until INTEGER NOT NULL DEFAULT 0,
     UNIQUE (connection, kind, record_id)
 );
@@ -26,7 +26,6 @@ CREATE INDEX jobs_due ON jobs (connection, family, due_at) WHERE state <> 'parke
 
 -- What an ending worker gives back.
 CREATE INDEX jobs_leased ON jobs (worker) WHERE worker IS NOT NULL;
-CREATE INDEX pairs_leased ON pairs (worker) WHERE worker IS NOT NULL;
 
 -- Resyncs that a person asked for.
 CREATE TABLE resyncs (

@@ -32,8 +32,8 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
     if due.is_empty() {
         return Ok(Vec::new());
     }
-    let pairs = lock(connection, claim, FREE_PAIRS, &due, "pair_id").await?;
-    let twins = lock(connection, claim, FREE_JOBS, &due, "twin_id").await?;
+    let twins = twin_jobs(connection, claim, &ids(&due, "twin_id")).await?;
+    let pairs = pairs(connection, &ids(&due, "pair_id")).await?;
     let claimed = Claims::of(&due, &pairs, &twins)?;
     let intents = take_leases(connection, claim, &claimed).await?;
     Ok(claimed.with_intents(intents))
@@ -53,7 +53,7 @@ macro_rules! pair_and_twin {
                  WHERE connection = j.connection AND kind = j.kind AND record_id = j.record_id
                 OFFSET 0) l ON true
          LEFT JOIN LATERAL (
-                SELECT id, lease_until,
+                SELECT id,
                        CASE j.kind WHEN hubspot_kind THEN salesforce_kind ELSE hubspot_kind END AS twin_kind,
                        CASE j.kind WHEN hubspot_kind THEN salesforce_id ELSE hubspot_id END AS twin_id
                   FROM pairs
@@ -74,9 +74,7 @@ const DUE_JOBS: &str = concat!(
        FROM jobs j ",
     pair_and_twin!(),
     " WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3 AND j.lease_until <= $3
-        AND (p.lease_until > $3
-             -- A twin that was claimed before the two were a pair is leased by itself.
-             OR t.lease_until > $3
+        AND (t.lease_until > $3
              OR t.state <> 'parked' AND t.due_at <= $3 AND (t.due_at, t.id) < (j.due_at, j.id)) IS NOT TRUE
       ORDER BY j.due_at, j.id
       LIMIT $4
@@ -95,35 +93,43 @@ async fn due_jobs(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec
     Ok(rows)
 }
 
-/// The pairs of due jobs, as far as nobody works on them or is about to.
-const FREE_PAIRS: &str = "
-    SELECT id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
-      FROM pairs
-     WHERE id = ANY ($2) AND lease_until <= $1
-       FOR UPDATE SKIP LOCKED";
+/// The ids in a column of due jobs.
+fn ids(due: &[PgRow], column: &str) -> Vec<i64> {
+    due.iter().filter_map(|row| row.get(column)).collect()
+}
 
-/// The jobs of their other records, likewise: whatever waits for one side is answered by working the pair.
-const FREE_JOBS: &str = "
+/// The jobs of the other records, as far as nobody works on them: whatever waits for one side is answered by working the pair.
+const TWIN_JOBS: &str = "
     SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told
       FROM jobs
      WHERE id = ANY ($2) AND lease_until <= $1
        FOR UPDATE SKIP LOCKED";
 
-/// Locks the rows that due jobs name in a column, as far as they are free.
-async fn lock(
+async fn twin_jobs(
     connection: &mut Transaction,
     claim: &Claim<'_>,
-    sql: &'static str,
-    due: &[PgRow],
-    column: &str,
+    ids: &[i64],
 ) -> Result<HashMap<i64, PgRow>, Error> {
-    let ids: Vec<i64> = due.iter().filter_map(|row| row.get(column)).collect();
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let query = connection.query(sql).bind(claim.now.as_millis()).bind(ids);
+    let query = connection.query(TWIN_JOBS).bind(claim.now.as_millis()).bind(ids);
     let rows = query.fetch_all(&mut **connection).await?;
     Ok(rows.into_iter().map(|row| (row.get("id"), row)).collect())
+}
+
+/// The pairs of due jobs, asked for when all their jobs are locked: whoever worked a pair before has said what came of it.
+const PAIRS: &str = "
+    SELECT id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base
+      FROM pairs
+     WHERE id = ANY ($1)";
+
+async fn pairs(connection: &mut Transaction, ids: &[i64]) -> Result<HashMap<i64, (PairId, Pair)>, Error> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = connection.query(PAIRS).bind(ids).fetch_all(&mut **connection).await?;
+    rows.iter().map(|row| Ok((row.get("id"), (PairId(row.get("id")), pair(row)?)))).collect()
 }
 
 /// Takes the leases and asks for open intents: two questions in one journey.
@@ -134,20 +140,17 @@ async fn take_leases(
 ) -> Result<Vec<Intent>, Error> {
     let claimed = || claims.claimed.iter();
     let jobs: Vec<i64> = claimed().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
-    let pairs: Vec<i64> = claimed().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| id.0)).collect();
     let keys: Vec<RecordKey> = claimed().flat_map(keys_of).collect();
-    let sql = "WITH of_jobs AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3)),
-                    of_pairs AS (UPDATE pairs SET worker = $1, lease_until = $2 WHERE id = ANY ($4))
+    let sql = "WITH leased AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3))
                SELECT a.*
-                 FROM unnest($6::text[], $7::text[]) AS wanted (kind, record_id)
-                 JOIN audit a ON a.connection = $5 AND a.kind = wanted.kind AND a.record_id = wanted.record_id
+                 FROM unnest($5::text[], $6::text[]) AS wanted (kind, record_id)
+                 JOIN audit a ON a.connection = $4 AND a.kind = wanted.kind AND a.record_id = wanted.record_id
                 WHERE a.written IS NULL";
     let rows = connection
         .query(sql)
         .bind(claim.worker)
         .bind(claim.lease_until.as_millis())
         .bind(jobs)
-        .bind(pairs)
         .bind(claim.connection.as_str())
         .bind(keys.iter().map(|key| key.kind().as_str()).collect::<Vec<_>>())
         .bind(keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>())
@@ -169,7 +172,11 @@ struct Claims {
 }
 
 impl Claims {
-    fn of(due: &[PgRow], pairs: &HashMap<i64, PgRow>, twins: &HashMap<i64, PgRow>) -> Result<Self, Error> {
+    fn of(
+        due: &[PgRow],
+        pairs: &HashMap<i64, (PairId, Pair)>,
+        twins: &HashMap<i64, PgRow>,
+    ) -> Result<Self, Error> {
         let mut claimed = Vec::with_capacity(due.len());
         for row in due {
             let mut jobs = vec![job(row)?];
@@ -178,15 +185,14 @@ impl Claims {
                 claimed.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
                 continue;
             };
-            // A pair that is not there is in other hands, or another one took its place; its other record's job, likewise.
-            let Some(of_pair) = pairs.get(&pair_id) else { continue };
+            // A pair that is not there is gone with another that took its place; a twin that is not there is in other hands.
+            let Some(pair) = pairs.get(&pair_id) else { continue };
             match twin_id.map(|id| twins.get(&id)) {
                 None => {}
                 Some(None) => continue,
                 Some(Some(twin)) => jobs.push(job(twin)?),
             }
-            let pair = Some((PairId(pair_id), pair(of_pair)?));
-            claimed.push(Claimed { pair, jobs, open_intents: Vec::new() });
+            claimed.push(Claimed { pair: Some(pair.clone()), jobs, open_intents: Vec::new() });
         }
         Ok(Self { claimed })
     }
@@ -231,7 +237,7 @@ pub(super) fn pair(row: &PgRow) -> Result<Pair, Error> {
     })
 }
 
-/// When the next job can be claimed. One that a lease on its pair or its twin holds back counts from the end of that lease.
+/// When the next job can be claimed. One that a lease on its twin holds back counts from the end of that lease.
 ///
 /// SQLite looks at every job that waits. Here that would be seconds for a long queue, and several instances ask: so the first job that
 /// nothing holds back is looked for in the order in which they are due, and beyond it nothing can come earlier.
@@ -244,14 +250,14 @@ const NEXT_DUE: &str = concat!(
                    FROM jobs j ",
     pair_and_twin!(),
     " WHERE j.connection = $1 AND j.family = families.family AND j.state <> 'parked'
-                    AND greatest(j.lease_until, p.lease_until, t.lease_until) <= j.due_at
+                    AND greatest(j.lease_until, t.lease_until) <= j.due_at
                   ORDER BY j.due_at, j.id
                   LIMIT 1) first)
      SELECT least(free.due_at, (
             SELECT min(held.until)
               FROM unnest($2::text[]) families (family)
              CROSS JOIN LATERAL (
-                   SELECT greatest(j.due_at, j.lease_until, p.lease_until, t.lease_until) AS until
+                   SELECT greatest(j.due_at, j.lease_until, t.lease_until) AS until
                      FROM jobs j ",
     pair_and_twin!(),
     " WHERE j.connection = $1 AND j.family = families.family AND j.state <> 'parked'
@@ -275,14 +281,10 @@ pub(super) async fn next_due(
 
 /// Gives back every lease of a worker.
 pub(super) async fn release_all(connection: &mut Transaction, worker: Uuid) -> Result<(), Error> {
-    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0
-                    WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE worker = $1
-                                            ORDER BY connection, kind, record_id FOR UPDATE))";
-    let of_pairs = "UPDATE pairs SET worker = NULL, lease_until = 0
-                     WHERE id = ANY (ARRAY (SELECT id FROM pairs WHERE worker = $1 ORDER BY id FOR UPDATE))";
-    for sql in [of_jobs, of_pairs] {
-        connection.query(sql).bind(worker).execute(&mut **connection).await?;
-    }
+    let sql = "UPDATE jobs SET worker = NULL, lease_until = 0
+                WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE worker = $1
+                                        ORDER BY connection, kind, record_id FOR UPDATE))";
+    connection.query(sql).bind(worker).execute(&mut **connection).await?;
     Ok(())
 }
 
@@ -341,8 +343,8 @@ mod tests {
         for told in ["of the queue as it is", "of a queue of one"] {
             for asked in [
                 (DUE_JOBS, "text, text, bigint, bigint", "'c1', 'people', 99999, 100"),
-                (FREE_PAIRS, "bigint, bigint[]", "99999, ARRAY[1, 11, 21, 31]"),
-                (FREE_JOBS, "bigint, bigint[]", "99999, ARRAY[1, 11, 21, 31]"),
+                (TWIN_JOBS, "bigint, bigint[]", "99999, ARRAY[1, 11, 21, 31]"),
+                (PAIRS, "bigint[]", "ARRAY[1, 11, 21, 31]"),
                 (NEXT_DUE, "text, text[]", "'c1', ARRAY['companies', 'people', 'deals']"),
             ] {
                 let steps = rows_of(&mut connection, asked).await;

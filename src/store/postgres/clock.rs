@@ -23,17 +23,12 @@ pub(super) async fn bring_forward(
                        WHERE id = ANY (ARRAY (SELECT id FROM jobs
                                                WHERE connection = $1 AND worker IS NOT NULL AND lease_until > $2
                                                ORDER BY connection, kind, record_id FOR UPDATE))";
-    let of_pairs = "UPDATE pairs SET lease_until = $2
-                       WHERE id = ANY (ARRAY (SELECT id FROM pairs
-                                               WHERE connection = $1 AND worker IS NOT NULL AND lease_until > $2
-                                               ORDER BY id FOR UPDATE))";
     let of_tasks = "UPDATE tasks SET due_at = $2 WHERE connection = $1 AND due_at > $2";
     let of_leased_tasks = "UPDATE tasks SET lease_until = $2 WHERE connection = $1 AND lease_until > $2";
     let later = [
         (of_due, horizon.now),
         (of_waiting, horizon.waits_until),
         (of_jobs, horizon.leased_until),
-        (of_pairs, horizon.leased_until),
         (of_tasks, horizon.now),
         (of_leased_tasks, horizon.task_leased_until),
     ];

@@ -36,8 +36,7 @@ pub(super) async fn finish(
     put_conflicts(connection, name, &finished).await?;
     count_for_resyncs(connection, &finished, &held).await?;
     close_jobs(connection, &finished, &held, now).await?;
-    mark_looks(connection, name, &looks, now).await?;
-    release_pairs(connection, name, worker, &finished).await
+    mark_looks(connection, name, &looks, now).await
 }
 
 /// Marks the other records that are to be looked at.
@@ -131,7 +130,7 @@ async fn put_pairs(
                SELECT $1, *
                  FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
                ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
-                      stopped = excluded.stopped, base = excluded.base, worker = NULL, lease_until = 0";
+                      stopped = excluded.stopped, base = excluded.base";
     let link = "INSERT INTO links (connection, kind, record_id, pair_id)
                 SELECT $1, side.kind, side.record_id,
                        (SELECT p.id FROM pairs p
@@ -168,7 +167,7 @@ async fn update_pairs(
     pairs: &Columns,
 ) -> Result<bool, Error> {
     let sql = "UPDATE pairs SET
-                      stopped = f.stopped, base = f.base, worker = NULL, lease_until = 0
+                      stopped = f.stopped, base = f.base
                  FROM (SELECT (SELECT p.id FROM pairs p
                                 WHERE p.connection = $1 AND p.hubspot_kind = w.hubspot_kind AND p.hubspot_id = w.hubspot_id
                                   AND p.salesforce_kind = w.salesforce_kind AND p.salesforce_id = w.salesforce_id) AS id,
@@ -322,21 +321,5 @@ async fn close_jobs(
     if !kept.is_empty() {
         connection.query(keep).bind(rows(&kept)?).execute(&mut **connection).await?;
     }
-    Ok(())
-}
-
-/// Gives back the pairs of claims that end without one (a pair that is put gives its lease back with that).
-async fn release_pairs(
-    connection: &mut Transaction,
-    name: &ConnectionName,
-    worker: Uuid,
-    finished: &[&Finished],
-) -> Result<(), Error> {
-    if finished.iter().all(|finished| finished.pair.is_some()) {
-        return Ok(());
-    }
-    // A round works alone on its connection, so what it still holds after its finish is held by nobody.
-    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = $2 AND connection = $1";
-    connection.query(sql).bind(name.as_str()).bind(worker).execute(&mut **connection).await?;
     Ok(())
 }

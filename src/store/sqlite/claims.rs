@@ -18,12 +18,11 @@ const ANYTHING_DUE: &str = "
     SELECT 1
       FROM jobs j
       LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
-      LEFT JOIN pairs p ON p.id = l.pair_id
      WHERE j.connection = ?1 AND j.family = ?2 AND j.state <> 'parked' AND j.due_at <= ?3
-       AND j.lease_until <= ?3 AND coalesce(p.lease_until, 0) <= ?3
+       AND j.lease_until <= ?3
        AND NOT EXISTS (SELECT 1 FROM links tl
                          CROSS JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-                        WHERE tl.pair_id = p.id AND t.lease_until > ?3)
+                        WHERE tl.pair_id = l.pair_id AND t.lease_until > ?3)
      LIMIT 1";
 
 /// Whether a claim would find anything.
@@ -59,7 +58,7 @@ pub(super) async fn claim(
     Ok(claimed.with_intents(intents))
 }
 
-/// The oldest due jobs that nobody works on. `pairs` is joined so that a pair under a lease keeps both its records.
+/// The oldest due jobs that nobody works on: a lease on either record is one on their pair.
 const DUE_JOBS: &str = "
     SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
            j.told, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
@@ -68,8 +67,7 @@ const DUE_JOBS: &str = "
       LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
       LEFT JOIN pairs p ON p.id = l.pair_id
      WHERE j.connection = ?1 AND j.family = ?2 AND j.state <> 'parked' AND j.due_at <= ?3
-       AND j.lease_until <= ?3 AND coalesce(p.lease_until, 0) <= ?3
-       -- A twin that was claimed before the two were a pair is leased by itself.
+       AND j.lease_until <= ?3
        AND NOT EXISTS (SELECT 1 FROM links tl
                          CROSS JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
                         WHERE tl.pair_id = p.id AND t.lease_until > ?3)
@@ -110,20 +108,13 @@ async fn take_leases(
 ) -> Result<(), Error> {
     let jobs: Vec<JobId> =
         claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id)).collect();
-    let pairs: Vec<PairId> =
-        claims.claimed.iter().filter_map(|claimed| claimed.pair.as_ref().map(|(id, _)| *id)).collect();
-    let of_jobs =
-        "UPDATE jobs SET worker = ?1, lease_until = ?2 WHERE id IN (SELECT value FROM json_each(?3))";
-    let of_pairs =
-        "UPDATE pairs SET worker = ?1, lease_until = ?2 WHERE id IN (SELECT value FROM json_each(?3))";
-    for (sql, ids) in [(of_jobs, to_json(&jobs)?), (of_pairs, to_json(&pairs)?)] {
-        sqlx::query(sql)
-            .bind(claim.worker.as_bytes().as_slice())
-            .bind(claim.lease_until.as_millis())
-            .bind(ids)
-            .execute(&mut *connection)
-            .await?;
-    }
+    let sql = "UPDATE jobs SET worker = ?1, lease_until = ?2 WHERE id IN (SELECT value FROM json_each(?3))";
+    sqlx::query(sql)
+        .bind(claim.worker.as_bytes().as_slice())
+        .bind(claim.lease_until.as_millis())
+        .bind(to_json(&jobs)?)
+        .execute(connection)
+        .await?;
     Ok(())
 }
 
@@ -211,15 +202,14 @@ pub(super) fn pair(row: &SqliteRow) -> Result<Pair, Error> {
     })
 }
 
-/// When the next job can be claimed. One that a lease on its pair or its twin holds back counts from the end of that lease.
+/// When the next job can be claimed. One that a lease on its twin holds back counts from the end of that lease.
 const NEXT_DUE: &str = "
-    SELECT min(max(j.due_at, j.lease_until, coalesce(p.lease_until, 0),
+    SELECT min(max(j.due_at, j.lease_until,
                    coalesce((SELECT max(t.lease_until) FROM links tl
                                CROSS JOIN jobs t ON t.connection = tl.connection AND t.kind = tl.kind AND t.record_id = tl.record_id
-                              WHERE tl.pair_id = p.id), 0)))
+                              WHERE tl.pair_id = l.pair_id), 0)))
       FROM jobs j
       LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
-      LEFT JOIN pairs p ON p.id = l.pair_id
      WHERE j.connection = ?1 AND j.state <> 'parked'";
 
 /// When the next job is or becomes due.
@@ -230,11 +220,8 @@ pub(super) async fn next_due(pool: &SqlitePool, name: &ConnectionName) -> Result
 
 /// Gives back every lease of a worker.
 pub(super) async fn release_all(connection: &mut SqliteConnection, worker: Uuid) -> Result<(), Error> {
-    let of_jobs = "UPDATE jobs SET worker = NULL, lease_until = 0 WHERE worker = ?1";
-    let of_pairs = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = ?1";
-    for sql in [of_jobs, of_pairs] {
-        sqlx::query(sql).bind(worker.as_bytes().as_slice()).execute(&mut *connection).await?;
-    }
+    let sql = "UPDATE jobs SET worker = NULL, lease_until = 0 WHERE worker = ?1";
+    sqlx::query(sql).bind(worker.as_bytes().as_slice()).execute(connection).await?;
     Ok(())
 }
 

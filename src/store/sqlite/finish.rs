@@ -33,8 +33,7 @@ pub(super) async fn finish(
     put_conflicts(connection, name, &finished).await?;
     count_for_resyncs(connection, &finished, &held).await?;
     close_jobs(connection, &finished, &held, now).await?;
-    mark_looks(connection, name, &looks, now).await?;
-    release_pairs(connection, name, worker, &finished).await
+    mark_looks(connection, name, &looks, now).await
 }
 
 /// Marks the other records that are to be looked at.
@@ -100,7 +99,7 @@ async fn put_pairs(
                  FROM json_each(?2)
                 WHERE true
                ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
-                      stopped = excluded.stopped, base = excluded.base, worker = NULL, lease_until = 0";
+                      stopped = excluded.stopped, base = excluded.base";
     let link = "INSERT INTO links (connection, kind, record_id, pair_id)
                 SELECT p.connection, p.hubspot_kind, p.hubspot_id, p.id
                   FROM json_each(?2) wanted
@@ -123,7 +122,7 @@ async fn put_pairs(
 
 /// The subquery, where a join would do, keeps the planner from walking all pairs of the connection.
 const UPDATE_PAIRS: &str = "
-    UPDATE pairs SET stopped = f.value ->> 'stopped', base = f.value ->> 'base', worker = NULL, lease_until = 0
+    UPDATE pairs SET stopped = f.value ->> 'stopped', base = f.value ->> 'base'
       FROM json_each(?2) f
      WHERE pairs.id = (SELECT p.id FROM pairs p
                         WHERE p.connection = ?1
@@ -268,22 +267,6 @@ async fn close_jobs(
                           FROM json_each(?1)) f
                  WHERE jobs.id = f.id";
     sqlx::query(keep).bind(to_json(&kept)?).execute(connection).await?;
-    Ok(())
-}
-
-/// Gives back the pairs of claims that end without one (a pair that is put gives its lease back with that).
-async fn release_pairs(
-    connection: &mut SqliteConnection,
-    name: &ConnectionName,
-    worker: Uuid,
-    finished: &[&Finished],
-) -> Result<(), Error> {
-    if finished.iter().all(|finished| finished.pair.is_some()) {
-        return Ok(());
-    }
-    // A round works alone on its connection, so what it still holds after its finish is held by nobody.
-    let sql = "UPDATE pairs SET worker = NULL, lease_until = 0 WHERE worker = ?2 AND connection = ?1";
-    sqlx::query(sql).bind(name.as_str()).bind(worker.as_bytes().as_slice()).execute(connection).await?;
     Ok(())
 }
 
