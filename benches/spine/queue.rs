@@ -202,7 +202,7 @@ async fn work_as(store: Arc<dyn Store>, name: ConnectionName, agreed: Base) -> (
 fn finished(claimed: &Claimed, agreed: &Base) -> Finished {
     let hubspot = claimed.jobs[0].key;
     let salesforce = match &claimed.pair {
-        Some((_, pair)) => pair.salesforce,
+        Some(pair) => pair.salesforce,
         None => lead_of(&hubspot),
     };
     Finished {

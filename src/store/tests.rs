@@ -125,7 +125,7 @@ fn finished(claimed: &Claimed, outcome: Outcome) -> Finished {
         jobs: claimed.jobs.iter().map(|job| (job.id, job.dirty)).collect(),
         outcome,
         states: claimed.jobs.iter().map(|job| (job.key, State::Linked)).collect(),
-        pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
+        pair: claimed.pair.clone(),
         conflicts: Vec::new(),
         conflicts_settled: Vec::new(),
         settled: Vec::new(),

@@ -7,11 +7,6 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Family, Fields, RecordKey, System, Timestamp, Value};
 use crate::plan::{Category, Pair, State};
 
-/// Names a pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
-#[serde(transparent)]
-pub struct PairId(pub i64);
-
 /// Names a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(transparent)]
@@ -120,7 +115,7 @@ pub struct Claim<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Claimed {
     /// Its pair, if it has one.
-    pub pair: Option<(PairId, Pair)>,
+    pub pair: Option<Pair>,
     /// The dirty records: one, or both sides of the pair.
     pub jobs: Vec<ClaimedJob>,
     /// Writes that were intended earlier and whose outcome is unknown, because the process ended in between.

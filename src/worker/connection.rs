@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, try_join_all};
+use futures::try_join;
 
 use crate::crm::{self, Crm, FieldsByKind, Identity};
 use crate::domain::{ConnectionName, Family, Kind, System, Timestamp};
@@ -191,33 +192,43 @@ impl Live {
             Family::Companies => sync.companies.enabled,
             Family::Deals => sync.deals.enabled || (transitions && *kind == Kind::Opportunity),
         });
-        let mut schemas: Schemas =
-            futures::future::try_join_all(wanted.map(schema)).await?.into_iter().collect();
-        let persons = schemas.get(&Kind::Contact).is_some_and(|schema| schema.contains_key(PERSON_FIELD));
-        if persons && !schemas.contains_key(&Kind::Account) {
-            schemas.extend([schema(Kind::Account).await?]);
-        }
-        let mut survey = Survey { schemas, salesforce_author, edition, trial_ends, ..Survey::default() };
         let list = sync.contacts.inclusion_list_id.trim();
-        if !list.is_empty() {
-            survey.inclusion_list = self.ask(System::Hubspot, |crm| crm.list_kind(list)).await?;
-        }
-        let has_connector = |schema: &Schema| schema.contains_key(NATIVE_CONNECTOR_PROPERTY);
-        if survey.schemas.get(&Kind::HubspotContact).is_some_and(has_connector) {
-            let wrote_at = self.ask(System::Hubspot, |crm| crm.native_connector()).await?;
-            let is_allowed = self.settings.allow_native_connector;
-            survey.native_connector = wrote_at.map(|wrote_at| NativeConnector { wrote_at, now, is_allowed });
-        }
-        if sync.owners.enabled {
-            survey.owners = self.ask(System::Hubspot, |crm| crm.owners()).await?;
-            survey.users = self.ask(System::Salesforce, |crm| crm.owners()).await?;
-        }
-        if sync.deals.enabled {
-            survey.pipelines = self.ask(System::Hubspot, |crm| crm.stages()).await?;
-            let names = self.ask(System::Salesforce, |crm| crm.stages()).await?;
-            survey.stages = names.into_iter().map(|stage| stage.label).collect();
-            survey.time_zone = self.identify(System::Hubspot).await?.time_zone;
-        }
+        let (owners, deals) = (sync.owners.enabled, sync.deals.enabled);
+        // Side by side, as a start waits for all of them.
+        let (schemas, inclusion_list, owners, users, pipelines, stages, time_zone) = try_join!(
+            try_join_all(wanted.map(schema)),
+            asked_if(!list.is_empty(), self.ask(System::Hubspot, |crm| crm.list_kind(list))),
+            asked_if(owners, self.ask(System::Hubspot, |crm| crm.owners())),
+            asked_if(owners, self.ask(System::Salesforce, |crm| crm.owners())),
+            asked_if(deals, self.ask(System::Hubspot, |crm| crm.stages())),
+            asked_if(deals, self.ask(System::Salesforce, |crm| crm.stages())),
+            asked_if(deals, async { Ok(self.identify(System::Hubspot).await?.time_zone) }),
+        )?;
+        let mut schemas: Schemas = schemas.into_iter().collect();
+        let has =
+            |kind: Kind, field: &str| schemas.get(&kind).is_some_and(|schema| schema.contains_key(field));
+        let accounts = has(Kind::Contact, PERSON_FIELD) && !schemas.contains_key(&Kind::Account);
+        let connector = has(Kind::HubspotContact, NATIVE_CONNECTOR_PROPERTY);
+        let (accounts, wrote_at) = try_join!(
+            asked_if(accounts, async { Ok(Some(schema(Kind::Account).await?)) }),
+            asked_if(connector, self.ask(System::Hubspot, |crm| crm.native_connector())),
+        )?;
+        schemas.extend(accounts);
+        let is_allowed = self.settings.allow_native_connector;
+        let native_connector = wrote_at.map(|wrote_at| NativeConnector { wrote_at, now, is_allowed });
+        let survey = Survey {
+            schemas,
+            salesforce_author,
+            edition,
+            trial_ends,
+            inclusion_list,
+            native_connector,
+            owners,
+            users,
+            pipelines,
+            stages: stages.into_iter().map(|stage| stage.label).collect(),
+            time_zone,
+        };
         Ok(resolve(sync, self.settings.external_id_field.as_deref(), &survey))
     }
 }
@@ -231,6 +242,14 @@ impl Live {
     ) -> Result<T, Error> {
         question(self.crm(system)).await.map_err(|source| Error::Crm { system, source })
     }
+}
+
+/// The answer to a question, which is asked only where something depends on it.
+async fn asked_if<T: Default>(
+    needed: bool,
+    question: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
+    if needed { question.await } else { Ok(T::default()) }
 }
 
 /// Which fields to read of each kind, by these rules.

@@ -40,11 +40,7 @@ pub(super) fn passed_over(claimed: &Claimed) -> Finished {
 
 /// A claim that needs no look at the records: every message told of our own writes only.
 pub(super) fn echoed(claimed: &Claimed) -> Finished {
-    Finished {
-        outcome: Outcome::Done,
-        pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
-        ..released(claimed)
-    }
+    Finished { outcome: Outcome::Done, pair: claimed.pair.clone(), ..released(claimed) }
 }
 
 /// A claim whose records could not be read.

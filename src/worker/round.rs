@@ -189,7 +189,7 @@ impl<'a> Planned<'a> {
 
 /// Whether every message since the last work told of our own writes, and of nothing but them.
 fn tells_only_of_us(claimed: &Claimed, rules: &Rules) -> bool {
-    let Some((_, pair)) = &claimed.pair else { return false };
+    let Some(pair) = &claimed.pair else { return false };
     claimed.open_intents.is_empty()
         && claimed.jobs.iter().all(|job| {
             let told = job.told.as_ref();
@@ -204,7 +204,7 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     };
     Subject {
         key: claimed.jobs[0].key,
-        pair: claimed.pair.as_ref().map(|(_, pair)| pair.clone()),
+        pair: claimed.pair.clone(),
         interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
         manual: claimed.jobs.iter().any(|job| matches!(job.cause, Cause::Resync(_))),
         hubspot_changed_at: changed_at(System::Hubspot),

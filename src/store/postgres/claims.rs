@@ -23,7 +23,7 @@ use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{self, at, from_json};
 use crate::store::postgres::{Transaction, audit};
-use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
+use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId};
 
 /// Claims due work.
 pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
@@ -34,7 +34,7 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
     }
     let twins = twin_jobs(connection, claim, &ids(&due, "twin_id")).await?;
     let pairs = pairs(connection, &ids(&due, "pair_id")).await?;
-    let claimed = Claims::of(&due, &pairs, &twins)?;
+    let claimed = Claims::of(&due, pairs, &twins)?;
     let intents = take_leases(connection, claim, &claimed).await?;
     Ok(claimed.with_intents(intents))
 }
@@ -124,12 +124,12 @@ const PAIRS: &str = "
       FROM pairs
      WHERE id = ANY ($1)";
 
-async fn pairs(connection: &mut Transaction, ids: &[i64]) -> Result<HashMap<i64, (PairId, Pair)>, Error> {
+async fn pairs(connection: &mut Transaction, ids: &[i64]) -> Result<HashMap<i64, Pair>, Error> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
     let rows = connection.query(PAIRS).bind(ids).fetch_all(&mut **connection).await?;
-    rows.iter().map(|row| Ok((row.get("id"), (PairId(row.get("id")), pair(row)?)))).collect()
+    rows.iter().map(|row| Ok((row.get("id"), pair(row)?))).collect()
 }
 
 /// Takes the leases and asks for open intents: two questions in one journey.
@@ -161,7 +161,7 @@ async fn take_leases(
 
 fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
     match &claimed.pair {
-        Some((_, pair)) => vec![pair.hubspot, pair.salesforce],
+        Some(pair) => vec![pair.hubspot, pair.salesforce],
         None => claimed.jobs.iter().map(|job| job.key).collect(),
     }
 }
@@ -172,11 +172,7 @@ struct Claims {
 }
 
 impl Claims {
-    fn of(
-        due: &[PgRow],
-        pairs: &HashMap<i64, (PairId, Pair)>,
-        twins: &HashMap<i64, PgRow>,
-    ) -> Result<Self, Error> {
+    fn of(due: &[PgRow], mut pairs: HashMap<i64, Pair>, twins: &HashMap<i64, PgRow>) -> Result<Self, Error> {
         let mut claimed = Vec::with_capacity(due.len());
         for row in due {
             let mut jobs = vec![job(row)?];
@@ -185,14 +181,14 @@ impl Claims {
                 claimed.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
                 continue;
             };
-            // A pair that is not there is gone with another that took its place; a twin that is not there is in other hands.
-            let Some(pair) = pairs.get(&pair_id) else { continue };
+            // A pair that is not there is gone, as another took its place; a twin that is not there is in other hands.
+            let Some(pair) = pairs.remove(&pair_id) else { continue };
             match twin_id.map(|id| twins.get(&id)) {
                 None => {}
                 Some(None) => continue,
                 Some(Some(twin)) => jobs.push(job(twin)?),
             }
-            claimed.push(Claimed { pair: Some(pair.clone()), jobs, open_intents: Vec::new() });
+            claimed.push(Claimed { pair: Some(pair), jobs, open_intents: Vec::new() });
         }
         Ok(Self { claimed })
     }
@@ -297,7 +293,7 @@ mod tests {
     use crate::store::testing::TestDatabase;
 
     /// Ten connections with their pairs.
-    const PAIRS: &str = "
+    const TEN_CONNECTIONS: &str = "
         INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, base)
         SELECT 'c' || n % 10, 'contact', n, 'Lead', n, '{}' FROM generate_series(1, 20000) n;
         INSERT INTO links SELECT connection, hubspot_kind, hubspot_id, id FROM pairs
@@ -337,7 +333,7 @@ mod tests {
         let url = database.url();
         crate::store::postgres::PostgresStore::open(&url, true).await.unwrap();
         let mut connection = PgConnection::connect(&url).await.unwrap();
-        for sql in [PAIRS, JOBS, "ANALYZE"] {
+        for sql in [TEN_CONNECTIONS, JOBS, "ANALYZE"] {
             connection.execute(sql).await.unwrap();
         }
         for told in ["of the queue as it is", "of a queue of one"] {

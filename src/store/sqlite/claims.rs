@@ -11,7 +11,7 @@ use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{self, at, from_json, key_json, to_json};
 use crate::store::sqlite::audit;
-use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, PairId};
+use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId};
 
 /// Whether a claim would find anything; it asks what [`due_jobs`] asks, or a worker would knock at the writer in vain.
 const ANYTHING_DUE: &str = "
@@ -133,7 +133,7 @@ async fn open_intents(
 
 fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
     match &claimed.pair {
-        Some((_, pair)) => vec![pair.hubspot, pair.salesforce],
+        Some(pair) => vec![pair.hubspot, pair.salesforce],
         None => claimed.jobs.iter().map(|job| job.key).collect(),
     }
 }
@@ -142,14 +142,14 @@ fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
 #[derive(Default)]
 struct Claims {
     claimed: Vec<Claimed>,
-    by_pair: HashMap<PairId, usize>,
+    by_pair: HashMap<i64, usize>,
 }
 
 impl Claims {
     fn add(&mut self, row: &SqliteRow) -> Result<(), Error> {
         let job = job(row)?;
         let pair_id: Option<i64> = row.get("pair_id");
-        let Some(pair_id) = pair_id.map(PairId) else {
+        let Some(pair_id) = pair_id else {
             self.claimed.push(Claimed { pair: None, jobs: vec![job], open_intents: Vec::new() });
             return Ok(());
         };
@@ -158,7 +158,7 @@ impl Claims {
             return Ok(());
         }
         self.by_pair.insert(pair_id, self.claimed.len());
-        let pair = Some((pair_id, pair(row)?));
+        let pair = Some(pair(row)?);
         self.claimed.push(Claimed { pair, jobs: vec![job], open_intents: Vec::new() });
         Ok(())
     }

@@ -136,11 +136,7 @@ impl Copy {
             .map(|claimed| {
                 let jobs: Vec<ClaimedJob> =
                     claimed.jobs.iter().map(|job| ClaimedJob { id: JobId(0), ..job.clone() }).collect();
-                format!(
-                    "{:?} {jobs:?} {:?}",
-                    claimed.pair.as_ref().map(|(_, pair)| pair),
-                    claimed.open_intents
-                )
+                format!("{:?} {jobs:?} {:?}", &claimed.pair, claimed.open_intents)
             })
             .collect();
         // What is claimed again was given up: no worker finishes a job twice at once.

@@ -50,7 +50,7 @@ struct Hands {
 impl Hands {
     fn keys(claimed: &Claimed) -> Vec<RecordKey> {
         match &claimed.pair {
-            Some((_, pair)) => vec![pair.hubspot, pair.salesforce],
+            Some(pair) => vec![pair.hubspot, pair.salesforce],
             None => claimed.jobs.iter().map(|job| job.key).collect(),
         }
     }

@@ -69,17 +69,6 @@ async fn a_claim_passes_over_what_another_instance_has_in_hand() {
 }
 
 #[tokio::test]
-async fn a_claim_leaves_a_pair_that_another_instance_takes_at_the_moment() {
-    let Some(mut meeting) = Meeting::new().await else { return };
-    meeting.pair_up().await;
-    meeting.memory.mark(&[contact(1)]).await;
-    meeting.meanwhile("UPDATE pairs SET lease_until = 9999, worker = gen_random_uuid()").await;
-    assert_eq!(meeting.claimed().await, []);
-    meeting.then("ROLLBACK").await;
-    assert_eq!(meeting.claimed().await, [contact(1)]);
-}
-
-#[tokio::test]
 async fn a_claim_leaves_a_pair_whose_other_record_somebody_takes_without_knowing_the_pair() {
     let Some(mut meeting) = Meeting::new().await else { return };
     meeting.pair_up().await;

@@ -96,7 +96,7 @@ async fn both_records_of_a_pair_are_claimed_together_and_by_one_worker(
 
     memory.mark(&[lead(1)]).await;
     let claimed = memory.claim_as(worker, 20).await;
-    assert_eq!(claimed[0].pair.as_ref().map(|(_, pair)| pair), Some(&pair(contact(1), lead(1))));
+    assert_eq!(claimed[0].pair, Some(pair(contact(1), lead(1))));
     memory.mark(&[contact(1)]).await;
     assert!(
         memory.claim_as(Uuid::now_v7(), 20).await.is_empty(),
