@@ -345,7 +345,7 @@ mod tests {
             ] {
                 let steps = rows_of(&mut connection, asked).await;
                 let rows = steps.iter().filter_map(|step| number_after(step, "actual rows=")).count();
-                assert!(rows >= 2, "{steps:#?}");
+                assert!(rows >= 1, "{steps:#?}");
                 let walks = |step: &&String| {
                     ["actual rows=", "Rows Removed by Filter: ", "Rows Removed by Join Filter: "]
                         .iter()
