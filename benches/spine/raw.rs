@@ -17,9 +17,11 @@ pub(crate) enum Raw {
     Postgres(PgPool),
 }
 
-/// What a batch reads and writes: jobs, their pairs with what is to be agreed on, the records of both sides.
+/// What a batch reads and writes: jobs, the contacts that they are of, their pairs with what is to be agreed on, the records of both
+/// sides.
 struct Batch {
     jobs: Vec<i64>,
+    contacts: Vec<String>,
     pairs: Vec<i64>,
     bases: Vec<String>,
     kinds: Vec<&'static str>,
@@ -90,6 +92,7 @@ fn batch(rows: &[Row]) -> Batch {
         rows.iter().flat_map(|(.., hubspot, salesforce)| [("contact", hubspot), ("Lead", salesforce)]);
     Batch {
         jobs: rows.iter().map(|(job, ..)| *job).collect(),
+        contacts: rows.iter().map(|(.., contact, _)| contact.clone()).collect(),
         pairs: rows.iter().map(|(_, pair, ..)| *pair).collect(),
         bases: rows.iter().map(|_| serde_json::to_string(&base(0)).expect("JSON")).collect(),
         kinds: sides.clone().map(|(kind, _)| kind).collect(),
@@ -99,10 +102,16 @@ fn batch(rows: &[Row]) -> Batch {
 
 async fn on_sqlite(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<()> {
     let worker = Uuid::now_v7();
-    let (jobs, pairs) = (json(&batch.jobs), json(&batch.pairs));
+    let (jobs, contacts, pairs) = (json(&batch.jobs), json(&batch.contacts), json(&batch.pairs));
+    let read_jobs = "SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?1))";
     let mut claim = pool.begin_with("BEGIN IMMEDIATE").await?;
     for (read, ids) in [
-        ("SELECT * FROM jobs WHERE id IN (SELECT value FROM json_each(?1))", &jobs),
+        (read_jobs, &jobs),
+        (
+            "SELECT * FROM links
+              WHERE connection = 'bench' AND kind = 'contact' AND record_id IN (SELECT value FROM json_each(?1))",
+            &contacts,
+        ),
         ("SELECT * FROM pairs WHERE id IN (SELECT value FROM json_each(?1))", &pairs),
     ] {
         assert_eq!(sqlx::query(read).bind(ids).fetch_all(&mut *claim).await?.len(), batch.jobs.len());
@@ -111,6 +120,7 @@ async fn on_sqlite(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<()> {
     sqlx::query(lease).bind(worker.as_bytes().as_slice()).bind(&jobs).execute(&mut *claim).await?;
     claim.commit().await?;
     let mut finish = pool.begin_with("BEGIN IMMEDIATE").await?;
+    sqlx::query(read_jobs).bind(&jobs).fetch_all(&mut *finish).await?;
     let put = "UPDATE pairs SET base = f.value ->> 1
                  FROM json_each(?1) f WHERE pairs.id = f.value ->> 0";
     let put_rows: Vec<_> = batch.pairs.iter().zip(&batch.bases).collect();
@@ -127,16 +137,18 @@ async fn on_sqlite(pool: &SqlitePool, batch: &Batch) -> sqlx::Result<()> {
 async fn on_postgres(pool: &PgPool, batch: &Batch) -> sqlx::Result<()> {
     let worker = Uuid::now_v7();
     let mut claim = pool.begin().await?;
-    for (read, ids) in [
-        ("SELECT * FROM jobs WHERE id = ANY ($1) FOR UPDATE", &batch.jobs),
-        ("SELECT * FROM pairs WHERE id = ANY ($1)", &batch.pairs),
-    ] {
-        assert_eq!(sqlx::query(read).bind(ids).fetch_all(&mut *claim).await?.len(), batch.jobs.len());
-    }
+    let lock_jobs = "SELECT * FROM jobs WHERE id = ANY ($1) FOR UPDATE";
+    let read_links =
+        "SELECT * FROM links WHERE connection = 'bench' AND kind = 'contact' AND record_id = ANY ($1)";
+    let read_pairs = "SELECT * FROM pairs WHERE id = ANY ($1)";
+    sqlx::query(lock_jobs).bind(&batch.jobs).fetch_all(&mut *claim).await?;
+    sqlx::query(read_links).bind(&batch.contacts).fetch_all(&mut *claim).await?;
+    sqlx::query(read_pairs).bind(&batch.pairs).fetch_all(&mut *claim).await?;
     let lease = "UPDATE jobs SET worker = $1, lease_until = 1 WHERE id = ANY ($2)";
     sqlx::query(lease).bind(worker).bind(&batch.jobs).execute(&mut *claim).await?;
     claim.commit().await?;
     let mut finish = pool.begin().await?;
+    sqlx::query(lock_jobs).bind(&batch.jobs).fetch_all(&mut *finish).await?;
     let put = "UPDATE pairs SET base = f.base
                  FROM unnest($1::bigint[], $2::text[]) AS f (id, base) WHERE pairs.id = f.id";
     sqlx::query(put).bind(&batch.pairs).bind(&batch.bases).execute(&mut *finish).await?;
