@@ -174,8 +174,6 @@ impl Live {
 
     async fn survey(&self, now: Timestamp) -> Result<Resolved, Error> {
         let sync = &self.settings.sync;
-        let Identity { author: salesforce_author, edition, trial_ends, .. } =
-            self.identify(System::Salesforce).await?;
         let schema = |kind: Kind| async move {
             let system = kind.system();
             // An object that is hidden from us has no fields; the planner says so, and the others go on.
@@ -194,8 +192,9 @@ impl Live {
         });
         let list = sync.contacts.inclusion_list_id.trim();
         let (owners, deals) = (sync.owners.enabled, sync.deals.enabled);
-        // Side by side, as a start waits for all of them.
-        let (schemas, inclusion_list, owners, users, pipelines, stages, time_zone) = try_join!(
+        // Side by side, as a start waits for all of them. Credentials that are refused are tried once: the first error ends all questions.
+        let (identity, schemas, inclusion_list, owners, users, pipelines, stages, time_zone) = try_join!(
+            self.identify(System::Salesforce),
             try_join_all(wanted.map(schema)),
             asked_if(!list.is_empty(), self.ask(System::Hubspot, |crm| crm.list_kind(list))),
             asked_if(owners, self.ask(System::Hubspot, |crm| crm.owners())),
@@ -209,6 +208,7 @@ impl Live {
             |kind: Kind, field: &str| schemas.get(&kind).is_some_and(|schema| schema.contains_key(field));
         let accounts = has(Kind::Contact, PERSON_FIELD) && !schemas.contains_key(&Kind::Account);
         let connector = has(Kind::HubspotContact, NATIVE_CONNECTOR_PROPERTY);
+        let Identity { author: salesforce_author, edition, trial_ends, .. } = identity;
         let (accounts, wrote_at) = try_join!(
             asked_if(accounts, async { Ok(Some(schema(Kind::Account).await?)) }),
             asked_if(connector, self.ask(System::Hubspot, |crm| crm.native_connector())),

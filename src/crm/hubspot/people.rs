@@ -1,5 +1,6 @@
 //! The portal's owners and pipelines.
 
+use futures::try_join;
 use serde::Deserialize;
 
 use crate::crm::Error;
@@ -40,20 +41,22 @@ impl OwnerAnswer {
 }
 
 impl HubspotClient {
-    /// Everybody who owns or owned records: archived owners come by a call of their own.
+    /// Everybody who owns or owned records: archived owners come by calls of their own.
     pub(super) async fn all_owners(&self) -> Result<Vec<Owner>, Error> {
-        let mut owners = Vec::new();
-        for archived in [false, true] {
-            let mut after = String::new();
-            loop {
-                let rest = format!("?limit={OWNERS_MAX}&archived={archived}{after}");
-                let page: Owners = self.get("owners", self.path("owners", &rest)).await?;
-                owners.extend(page.results.into_iter().map(OwnerAnswer::into_owner));
-                let Some(next) = page.paging.and_then(|paging| paging.next) else { break };
-                after = next.parameter();
-            }
-        }
+        let (mut owners, archived) = try_join!(self.owners_who_are(false), self.owners_who_are(true))?;
+        owners.extend(archived);
         Ok(owners)
+    }
+
+    async fn owners_who_are(&self, archived: bool) -> Result<Vec<Owner>, Error> {
+        let (mut owners, mut after) = (Vec::new(), String::new());
+        loop {
+            let rest = format!("?limit={OWNERS_MAX}&archived={archived}{after}");
+            let page: Owners = self.get("owners", self.path("owners", &rest)).await?;
+            owners.extend(page.results.into_iter().map(OwnerAnswer::into_owner));
+            let Some(next) = page.paging.and_then(|paging| paging.next) else { return Ok(owners) };
+            after = next.parameter();
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use futures::try_join;
 use serde_json::Value as Json;
 
 use crate::crm::Error;
@@ -45,8 +46,10 @@ impl SalesforceClient {
 
     /// Active users and those who left, and the queues that leads can belong to.
     pub(super) async fn users_and_queues(&self) -> Result<Vec<Owner>, Error> {
-        let users = self.rows("SELECT Id, Email, FirstName, LastName, IsActive FROM User").await?;
-        let queues = self.rows("SELECT Id, Name FROM Group WHERE Type = 'Queue'").await?;
+        let (users, queues) = try_join!(
+            self.rows("SELECT Id, Email, FirstName, LastName, IsActive FROM User"),
+            self.rows("SELECT Id, Name FROM Group WHERE Type = 'Queue'"),
+        )?;
         let text =
             |row: &Row, name: &str| row.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
         let user = |row: &Row| Owner {
