@@ -1,6 +1,7 @@
 //! What a CRM refuses is parked with its reason, and its neighbours are written.
 
-use hubforce::emulator::Fault;
+use hubforce::domain::Secret;
+use hubforce::emulator::{Caller, Fault, salesforce};
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
@@ -230,4 +231,15 @@ async fn a_day_without_a_crm_parks_nothing_and_is_made_good_once_for_each_record
     }
     assert_eq!(app.writes(), 1, "the newest state of all of them in one call");
     app.end().await;
+}
+
+#[tokio::test]
+async fn credentials_that_salesforce_refuses_are_tried_once() {
+    let client = ("integration-client".to_owned(), Secret::new("another one"));
+    let app = TestApp::in_organization("", salesforce::Options { client, ..Default::default() }).await;
+    create(&app, 0, "Fine");
+    app.deliver().await;
+    app.worker.drain().await.unwrap_err();
+    assert_eq!(app.salesforce.control().total(Caller::Unknown), 1, "a start asks many questions at once");
+    app.stop().await;
 }
