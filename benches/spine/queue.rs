@@ -222,7 +222,7 @@ fn finished(claimed: &Claimed, agreed: &Base) -> Finished {
 pub(crate) fn base(round: u32) -> Base {
     let field =
         |n: usize| (format!("property_{n}"), Agreed::new(Value::text(format!("value {n} of {round}"))));
-    Base((0..FIELDS).map(field).collect())
+    (0..FIELDS).map(field).collect()
 }
 
 fn contact(n: u32) -> RecordKey {

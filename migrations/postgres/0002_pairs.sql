@@ -32,7 +32,7 @@ CREATE TABLE records (
     category       TEXT,                        -- heading of the last error; NULL where the last attempt went well
     message        TEXT,                        -- the last error, in words
     PRIMARY KEY (connection, kind, record_id)
-) WITH (fillfactor = 70); -- as above
+) WITH (fillfactor = 70); -- likewise
 
 -- Conflicts that a person must decide.
 CREATE TABLE conflicts (

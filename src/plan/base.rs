@@ -3,15 +3,51 @@
 //! The base is what makes the merge three-way and keeps "never had a value" apart from "had a value, now cleared".
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{Timestamp, Value};
 
 /// The agreed values of one pair, by HubSpot property. A property that is absent was never agreed on.
+///
+/// Copies share their values until one of them learns something new: most of a base outlives most looks at its pair.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Base(pub BTreeMap<String, Agreed>);
+pub struct Base(Arc<BTreeMap<String, Agreed>>);
+
+impl Base {
+    /// What was agreed on for a property.
+    pub fn get(&self, property: &str) -> Option<&Agreed> {
+        self.0.get(property)
+    }
+
+    /// Whether nothing was ever agreed on.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Remembers what is agreed on for a property.
+    pub fn insert(&mut self, property: &str, agreed: Agreed) {
+        if self.get(property) != Some(&agreed) {
+            Arc::make_mut(&mut self.0).insert(property.to_owned(), agreed);
+        }
+    }
+}
+
+impl Extend<(String, Agreed)> for Base {
+    fn extend<T: IntoIterator<Item = (String, Agreed)>>(&mut self, news: T) {
+        for (property, agreed) in news {
+            self.insert(&property, agreed);
+        }
+    }
+}
+
+impl FromIterator<(String, Agreed)> for Base {
+    fn from_iter<T: IntoIterator<Item = (String, Agreed)>>(agreed: T) -> Self {
+        Self(Arc::new(agreed.into_iter().collect()))
+    }
+}
 
 /// What both sides held when they last agreed on one mapping, in the normal form of its type.
 ///

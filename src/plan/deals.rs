@@ -125,7 +125,7 @@ fn default_close_date(draft: &mut Draft<'_>, changes: &mut Vec<Change>) {
     let Ok(day) = today.checked_add(jiff::Span::new().days(i64::from(days))) else { return };
     draft.say("R-156", "the deal has no close date and gets the default one");
     let new = Value::text(day.to_string());
-    draft.base.0.insert("closedate".to_owned(), Agreed::left_apart(Value::Blank, new.clone()));
+    draft.base.insert("closedate", Agreed::left_apart(Value::Blank, new.clone()));
     changes.push(Change {
         field: "CloseDate".to_owned(),
         old: Value::Blank,
@@ -158,7 +158,7 @@ fn relate_contacts(draft: &mut Draft<'_>, deal: &Record) {
     let around = &draft.view.around;
     let Some(associated) = &around.associated else { return };
     let wanted: BTreeSet<RecordKey> = around.contacts.iter().map(|contact| contact.key).collect();
-    let brought: BTreeSet<RecordKey> = draft.base.0.get(CONTACTS).map(brought_by_roles).unwrap_or_default();
+    let brought: BTreeSet<RecordKey> = draft.base.get(CONTACTS).map(brought_by_roles).unwrap_or_default();
     let missing = wanted.iter().filter(|key| !associated.contains(key)).map(|key| (*key, true));
     let leaving = brought.difference(&wanted).filter(|key| associated.contains(key)).map(|key| (*key, false));
     for (contact, related) in missing.chain(leaving).collect::<Vec<_>>() {
@@ -177,5 +177,5 @@ fn brought_by_roles(agreed: &Agreed) -> BTreeSet<RecordKey> {
 
 fn remember(draft: &mut Draft<'_>, contacts: &BTreeSet<RecordKey>) {
     let ids: Vec<String> = contacts.iter().map(|contact| contact.id().to_string()).collect();
-    draft.base.0.insert(CONTACTS.to_owned(), Agreed::new(Value::text(ids.join(";"))));
+    draft.base.insert(CONTACTS, Agreed::new(Value::text(ids.join(";"))));
 }

@@ -179,7 +179,7 @@ impl<'a> Draft<'a> {
             } else {
                 let company = change.new.as_text().and_then(|id| RecordKey::parse(Kind::Company, &id).ok());
                 related.extend(company);
-                self.base.0.extend(change.agrees);
+                self.base.extend(change.agrees);
             }
         }
         let (key_field, mark_back) = match kind.system() {
@@ -286,7 +286,7 @@ impl<'a> Draft<'a> {
             System::Salesforce => (value, blank),
             System::Hubspot => (blank, value),
         };
-        self.base.0.insert(mapping.property.clone(), Agreed::left_apart(hubspot, salesforce));
+        self.base.insert(&mapping.property, Agreed::left_apart(hubspot, salesforce));
     }
 }
 

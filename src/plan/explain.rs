@@ -43,7 +43,7 @@ pub fn explain(view: &View, rules: &Rules, plan: &Plan) -> Vec<ExplainedField> {
             hubspot: mapping.property.clone(),
             salesforce: target.map(|target| target.field.clone()),
             base: agreed
-                .and_then(|base| base.0.get(&mapping.property))
+                .and_then(|base| base.get(&mapping.property))
                 .and_then(|agreed| agreed.value.as_text())
                 .map(String::from),
             hubspot_value: held(hubspot, &mapping.property),
@@ -74,7 +74,7 @@ pub fn is_own_echo(told: &Fields, kind: Kind, base: &Base, rules: &Rules) -> boo
     let links = Links::default();
     let words = Words { rules, links: &links };
     rules.mappings(kind.family()).iter().all(|mapping| {
-        let (Some(target), Some(agreed)) = (mapping.target(kind), base.0.get(&mapping.property)) else {
+        let (Some(target), Some(agreed)) = (mapping.target(kind), base.get(&mapping.property)) else {
             return true;
         };
         let told = told.get(&target.field).unwrap_or(&Value::Blank);
@@ -90,7 +90,7 @@ pub fn holds_what_was_agreed(record: &Record, pair: &Pair, links: &Links, rules:
     let family = record.key.kind().family();
     let agrees = |mapping: &Mapping| {
         let target = mapping.target(pair.salesforce.kind());
-        let (Some(target), Some(agreed)) = (target, pair.base.0.get(&mapping.property)) else { return true };
+        let (Some(target), Some(agreed)) = (target, pair.base.get(&mapping.property)) else { return true };
         let agreed = match record.key.system() {
             System::Hubspot => agreed.hubspot(),
             System::Salesforce => agreed.salesforce(),

@@ -128,7 +128,7 @@ pub(super) fn remember(draft: &mut Draft<'_>, record: &Record) {
     if let Some(stage) = record.fields.get(LIFECYCLE_PROPERTY)
         && !mapped(record.key.kind().family())
     {
-        draft.base.0.insert(LIFECYCLE_PROPERTY.to_owned(), Agreed::new(stage.clone()));
+        draft.base.insert(LIFECYCLE_PROPERTY, Agreed::new(stage.clone()));
     }
 }
 
@@ -144,7 +144,7 @@ fn stage_moved(view: &View, record: &Record) -> bool {
 /// Whether the stage of a paired record is another one than was seen last. One that was never seen counts as moved: the record may have
 /// been made by us, with a stage that HubSpot chose.
 pub(super) fn stage_moved_since(pair: &Pair, record: &Record) -> bool {
-    let seen = pair.base.0.get(LIFECYCLE_PROPERTY).map(Agreed::hubspot);
+    let seen = pair.base.get(LIFECYCLE_PROPERTY).map(Agreed::hubspot);
     let held = record.fields.get(LIFECYCLE_PROPERTY).filter(|held| !held.is_blank());
     held.is_some_and(|held| seen != Some(held))
 }

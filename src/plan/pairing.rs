@@ -308,7 +308,7 @@ pub fn address_to_check(view: &View, rules: &Rules) -> Option<String> {
         return None;
     }
     let there = address_of(salesforce)?;
-    let agreed = pair.base.0.get("email").and_then(|agreed| agreed.salesforce().as_text());
+    let agreed = pair.base.get("email").and_then(|agreed| agreed.salesforce().as_text());
     let moved = agreed.as_deref() != Some(there.as_str());
     (moved && address_of(hubspot).as_deref() != Some(there.as_str())).then_some(there)
 }

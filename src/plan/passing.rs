@@ -34,7 +34,7 @@ impl<'a> Draft<'a> {
             Ok(values) => values,
             Err(unfit) => return self.set_aside(mapping, &unfit),
         };
-        let known = self.base.0.get(&mapping.property).cloned();
+        let known = self.base.get(&mapping.property).cloned();
         let pending = known.as_ref().is_some_and(|base| base.pending);
         let base = known.filter(|base| !base.pending);
         let sides = Sides { mapping, target, base, pending, hubspot, salesforce };
@@ -46,7 +46,7 @@ impl<'a> Draft<'a> {
                     || Agreed::new(hubspot.clone()),
                     |base| Agreed { value: hubspot.clone(), apart: None, ..base },
                 );
-                self.base.0.insert(mapping.property.clone(), kept);
+                self.base.insert(&mapping.property, kept);
                 self.say_of(mapping, rule, decision, text);
             }
             Decision::ToHubspot | Decision::ToSalesforce => self.pass(pair, sides, (decision, rule, text)),
@@ -87,7 +87,7 @@ impl<'a> Draft<'a> {
             hubspot,
             salesforce,
             base: base.as_ref(),
-            first: newest || *pending || self.base.0.is_empty(),
+            first: newest || *pending || self.base.is_empty(),
             rule,
             conflict: mapping.conflict,
             hubspot_at: around.hubspot_changed_at.unwrap_or(pair.hubspot.modified_at),
@@ -109,7 +109,7 @@ impl<'a> Draft<'a> {
 
     /// Whether the HubSpot address is another one than both sides agreed on.
     fn address_moved(&self, pair: &Both<'_>) -> bool {
-        let agreed = self.view.pair.as_ref().and_then(|known| known.base.0.get(ADDRESS));
+        let agreed = self.view.pair.as_ref().and_then(|known| known.base.get(ADDRESS));
         agreed
             .is_some_and(|agreed| agreed.hubspot().as_text().map(Cow::into_owned) != address_in(pair.hubspot))
     }
@@ -119,13 +119,15 @@ impl<'a> Draft<'a> {
         let Sides { mapping, base, hubspot, salesforce, .. } = sides;
         if base.as_ref().is_none_or(|base| !base.holds(hubspot, salesforce)) {
             let apart = Agreed::left_apart(hubspot.clone(), salesforce.clone());
-            self.base.0.insert(mapping.property.clone(), apart);
+            self.base.insert(&mapping.property, apart);
         }
     }
 
     /// Remembers that a value is to pass, whatever becomes of it now.
     pub(super) fn remains_open(&mut self, mapping: &Mapping) {
-        self.base.0.entry(mapping.property.clone()).or_insert_with(Agreed::pending);
+        if self.base.get(&mapping.property).is_none() {
+            self.base.insert(&mapping.property, Agreed::pending());
+        }
     }
 
     pub(super) fn set_aside(&mut self, mapping: &Mapping, unfit: &Unfit) {

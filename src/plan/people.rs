@@ -87,7 +87,7 @@ pub(super) fn fill(
     draft.say("R-202", text);
     if let Some(mapping) = mapping {
         let apart = Agreed::left_apart(Value::Blank, Value::text(filling));
-        draft.base.0.insert(mapping.property.clone(), apart);
+        draft.base.insert(&mapping.property, apart);
     }
     let new = Value::text(filling);
     changes.push(Change { field: field.to_owned(), old: Value::Blank, new, rule: "R-202", agrees: None });

@@ -110,7 +110,7 @@ fn applied(view: &View, plan: &Plan) -> View {
         let side = if key.system() == System::Hubspot { &mut next.hubspot } else { &mut next.salesforce };
         let Side::Present(record) = side else { continue };
         record.fields.extend(fields_of(changes));
-        base.0.extend(changes.iter().filter_map(|change| change.agrees.clone()));
+        base.extend(changes.iter().filter_map(|change| change.agrees.clone()));
     }
     if let Some(pair) = &mut next.pair {
         pair.base = base;
@@ -266,7 +266,7 @@ fn r_212_a_formula_flows_to_hubspot_only() {
     };
     let options = PeopleOptions { mappings: vec![mapping], ..PeopleOptions::default() };
     let rules = resolved(options).rules;
-    let base = Base(BTreeMap::from([("city".to_owned(), Agreed::new(Value::text("a")))]));
+    let base = Base::from_iter([("city".to_owned(), Agreed::new(Value::text("a")))]);
     let view = pair_view(contact(&[("city", "b")]), lead(&[("Formula__c", "a"), ("Key__c", "7")]), base);
     let planned = plan(&view, &rules);
     let to_hubspot =
@@ -350,8 +350,8 @@ proptest! {
         manual in any::<bool>(),
     ) {
         let rules = rules_with(rule, policy);
-        let base = agreed.map(|value| ("city".to_owned(), Agreed::new(Value::text(value.trim())))).into_iter().collect();
-        let mut view = pair_view(contact(&[("city", hubspot)]), lead(&[("Title", salesforce)]), Base(base));
+        let base: Base = agreed.map(|value| ("city".to_owned(), Agreed::new(Value::text(value.trim())))).into_iter().collect();
+        let mut view = pair_view(contact(&[("city", hubspot)]), lead(&[("Title", salesforce)]), base);
         view.around.manual = manual;
         let first = plan(&view, &rules);
         let mut after = applied(&view, &first);

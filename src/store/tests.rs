@@ -116,7 +116,7 @@ fn lead(n: u32) -> RecordKey {
 }
 
 fn pair(hubspot: RecordKey, salesforce: RecordKey) -> Pair {
-    let base = Base(BTreeMap::from([("city".to_owned(), Agreed::new(Value::text("Köln")))]));
+    let base = Base::from_iter([("city".to_owned(), Agreed::new(Value::text("Köln")))]);
     Pair { hubspot, salesforce, stopped: None, base }
 }
 

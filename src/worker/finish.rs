@@ -151,7 +151,7 @@ fn looks_of(plan: &Plan, outcome: &Outcome) -> Vec<RecordKey> {
 fn pair_after(view: &View, plan: &Plan, applied: &Applied) -> Option<Pair> {
     let (hubspot, salesforce) = linked_by(view, plan, applied)?;
     let mut base: Base = plan.base.clone();
-    base.0.extend(applied.written.iter().filter_map(|change| change.agrees.clone()));
+    base.extend(applied.written.iter().filter_map(|change| change.agrees.clone()));
     let stopped = plan.steps.iter().find_map(|step| match step {
         Step::Stop { reason } => Some(reason.clone()),
         Step::Delete { reason, .. } if applied.deleted => Some(reason.clone()),

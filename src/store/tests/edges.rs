@@ -13,7 +13,7 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
         memory.mark(&[contact(8), contact(9)]).await;
         let claimed = memory.claim_as(worker, 10).await;
         let put = |claimed: &Claimed, (hubspot, salesforce): (u64, u32), city: &str| {
-            let base = Base(BTreeMap::from([("city".to_owned(), Agreed::new(Value::text(city)))]));
+            let base = Base::from_iter([("city".to_owned(), Agreed::new(Value::text(city)))]);
             let pair = Pair { base, ..pair(contact(hubspot), lead(salesforce)) };
             Finished { pair: Some(pair), ..finished(claimed, Outcome::Done) }
         };
@@ -38,7 +38,7 @@ async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
     for round in 0..15 {
         let mut any_pair = |place: u64| {
             let city = Agreed::new(Value::text(format!("{round} {place}")));
-            let base = Base(BTreeMap::from([("city".to_owned(), city)]));
+            let base = Base::from_iter([("city".to_owned(), city)]);
             Pair { base, ..pair(contact(chance.u64(1..=5)), lead(chance.u32(1..=5))) }
         };
         let found: Vec<Pair> = (0..4).map(&mut any_pair).collect();

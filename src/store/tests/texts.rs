@@ -46,7 +46,7 @@ async fn outcomes_with_the_zero_character_are_kept(#[values(Sqlite, Postgres)] o
         cause: claimed[0].jobs[0].cause,
     };
     memory.store.intend(&memory.name, std::slice::from_ref(&intent)).await.unwrap();
-    let base = Base(BTreeMap::from([(ZERO.to_owned(), Agreed::new(zero()))]));
+    let base = Base::from_iter([(ZERO.to_owned(), Agreed::new(zero()))]);
     let put = Pair { base, stopped: Some(ZERO.to_owned()), ..pair(contact(1), lead(1)) };
     let conflict = Conflict { key: contact(1), property: ZERO.to_owned(), text: ZERO.to_owned(), at: at(1) };
     let outcome = Outcome::Park { category: Category::Validation, message: ZERO.to_owned() };
