@@ -1,8 +1,8 @@
 //! How far a sweep has come: pure bookkeeping, kept by the store as the cursor of a task.
 //!
 //! A sweep is made of *strands*, one for each stream it follows. What a strand saw within the time that the next sweep will look at
-//! again is remembered by a fingerprint of the record's id, time and values, so that it is not looked at twice; a later edit within the
-//! same second has other values and so another fingerprint.
+//! again is remembered by a fingerprint, so that it is not looked at twice. It is one of the record's id, time and values and of the pair that
+//! they were compared with: a later edit within the same second has other values, or goes back to values that were written over meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,8 +10,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::crm::{Asked, Place, Stream, Trace};
+use crate::crm::{Asked, Deed, Place, Stream, Trace};
 use crate::domain::{System, Timestamp};
+use crate::plan::Pair;
 
 /// How far back a sweep looks in HubSpot: its search index lags behind by seconds, seldom by half a minute.
 pub(super) const OVERLAP_HUBSPOT_MS: i64 = 2 * 60 * 1_000;
@@ -238,22 +239,27 @@ impl Strand {
         self.fresh.drain(..surplus);
     }
 
-    /// The traces that neither this sweep nor the last one saw.
-    pub(super) fn unseen(&mut self, stream: &Stream, traces: Vec<Trace>, began_at: Timestamp) -> Vec<Trace> {
+    /// The traces that neither this sweep nor the last one saw, each with the pair that its record is in.
+    pub(super) fn unseen(
+        &mut self,
+        stream: &Stream,
+        traces: Vec<(Trace, Option<Pair>)>,
+        began_at: Timestamp,
+    ) -> Vec<(Trace, Option<Pair>)> {
         let again_from = whole_second(began_at.plus_millis(-overlap_ms(stream)));
         let comes_again =
             |trace: &Trace| matches!(stream, Stream::Joined(_)) || trace.record.modified_at >= again_from;
         let mut fresh: BTreeSet<u64> = self.fresh.iter().copied().collect();
         let seen: BTreeSet<u64> = self.seen.iter().copied().collect();
         let mut unseen = Vec::new();
-        for trace in traces.into_iter().filter(|trace| trace.record.modified_at >= self.floor) {
-            let fingerprint = fingerprint(&trace);
+        for (trace, pair) in traces.into_iter().filter(|(trace, _)| trace.record.modified_at >= self.floor) {
+            let fingerprint = fingerprint(&trace, pair.as_ref());
             let is_fresh = fresh.insert(fingerprint);
             if is_fresh && comes_again(&trace) {
                 self.fresh.push(fingerprint);
             }
             if is_fresh && !seen.contains(&fingerprint) {
-                unseen.push(trace);
+                unseen.push((trace, pair));
             }
         }
         self.forget_the_oldest();
@@ -278,11 +284,12 @@ const fn whole_second(at: Timestamp) -> Timestamp {
     Timestamp::from_millis(at.as_millis().div_euclid(1_000) * 1_000)
 }
 
-/// A trace in eight bytes.
-fn fingerprint(trace: &Trace) -> u64 {
+/// A trace, and what it is compared with if it is one of a change, in eight bytes.
+fn fingerprint(trace: &Trace, pair: Option<&Pair>) -> u64 {
     let record = &trace.record;
+    let pair = pair.filter(|_| trace.deed == Deed::Changed);
     let fields = serde_json::to_string(&record.fields).unwrap_or_default();
-    let text = format!("{} {} {:?} {fields}", record.key, record.modified_at, trace.deed);
+    let text = format!("{} {} {:?} {fields} {pair:?}", record.key, record.modified_at, trace.deed);
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().take(8).fold(0, |number, byte| (number << 8) | u64::from(*byte))
 }

@@ -31,19 +31,17 @@ enum Verdict {
     LookIfEdited,
 }
 
-/// Judges the traces of one stream. The inner error is the CRM's: the page is to be judged again.
+/// Judges the traces of one stream, each with the pair that its record is in. The inner error is the CRM's: the page is to be judged again.
 pub(super) async fn judge(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     window: Timestamp,
-    mut traces: Vec<Trace>,
+    traces: Vec<(Trace, Option<Pair>)>,
 ) -> Result<Result<Vec<Mark>, crm::Error>, Error> {
+    let (mut traces, pairs): (Vec<Trace>, Vec<Option<Pair>>) = traces.into_iter().unzip();
     let Some(system) = traces.first().map(|trace| trace.record.key.system()) else {
         return Ok(Ok(Vec::new()));
     };
-    let name = &sources.live.settings.name;
-    let keys: Vec<RecordKey> = traces.iter().map(|trace| trace.record.key).collect();
-    let pairs = sources.store.pairs_of(name, &keys).await?;
     if let Err(error) = complete_deals(sources, &mut traces, &pairs).await {
         return Ok(Err(error));
     }
@@ -53,11 +51,11 @@ pub(super) async fn judge(
         .zip(&pairs)
         .map(|(trace, pair)| verdict(trace, pair.as_ref(), window, (&links, sources.rules)))
         .collect();
-    let doubtful: Vec<RecordKey> = keys
+    let doubtful: Vec<RecordKey> = traces
         .iter()
         .zip(&verdicts)
         .filter(|(_, verdict)| **verdict == Verdict::LookIfEdited)
-        .map(|(key, _)| *key)
+        .map(|(trace, _)| trace.record.key)
         .collect();
     let edited = match edited(sources, system, (&doubtful, fields), window).await {
         Ok(edited) => edited,

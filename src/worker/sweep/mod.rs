@@ -314,10 +314,12 @@ async fn judge_page(
             look_at_deleted(sources, sweep, (stream, *kind), (&keys, next.is_none())).await?
         }
         Stream::Changed(_) | Stream::Joined(_) | Stream::Roles => {
+            let keys: Vec<RecordKey> = traces.iter().map(|trace| trace.record.key).collect();
+            let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
             let began_at = sweep.began_at.unwrap_or_default();
             let Some(strand) = sweep.strand(stream) else { return Ok(Ok(Vec::new())) };
             let (before, window) = (strand.clone(), strand.window);
-            let unseen = strand.unseen(stream, traces, began_at);
+            let unseen = strand.unseen(stream, traces.into_iter().zip(pairs).collect(), began_at);
             match judge::judge(sources, fields, window, unseen).await? {
                 Ok(marks) => marks,
                 Err(error) => {

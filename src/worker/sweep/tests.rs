@@ -1,7 +1,8 @@
 //! The bookkeeping of a sweep, without a CRM.
 
 use crate::crm::{Deed, Place, Stream, Trace};
-use crate::domain::{Fields, HubspotId, Kind, Record, RecordKey, Timestamp, Value};
+use crate::domain::{Fields, HubspotId, Kind, Record, RecordKey, SalesforceId, Timestamp, Value};
+use crate::plan::{Agreed, Base, Pair};
 use crate::worker::sweep::cursor::{
     DELETED_PAGES_MAX, OVERLAP_HUBSPOT_MS, OVERLAP_SALESFORCE_MS, SEEN_MAX, Sweep,
 };
@@ -32,7 +33,13 @@ fn begun(streams: &[Stream], millis: i64) -> Sweep {
 }
 
 fn unseen(sweep: &mut Sweep, traces: Vec<Trace>) -> usize {
+    unseen_of(sweep, traces, None)
+}
+
+/// The same for records of this pair.
+fn unseen_of(sweep: &mut Sweep, traces: Vec<Trace>, pair: Option<&Pair>) -> usize {
     let began_at = sweep.began_at.unwrap();
+    let traces = traces.into_iter().map(|trace| (trace, pair.cloned())).collect();
     sweep.strand(&CONTACTS).unwrap().unseen(&CONTACTS, traces, began_at).len()
 }
 
@@ -124,6 +131,21 @@ fn what_was_seen_is_known_again_and_another_value_within_the_same_second_is_not(
     sweep.go_on(&[CONTACTS], after(400_000));
     assert_eq!(unseen(&mut sweep, vec![trace(1, at, "Bonn")]), 0, "as long as it comes again");
     assert_eq!(unseen(&mut sweep, vec![trace(1, START.plus_millis(-1_000), "Bonn")]), 0, "not ours");
+}
+
+#[test]
+fn a_value_that_returns_within_the_same_second_is_known_by_what_was_agreed_meanwhile() {
+    let pair = |city: &str| Pair {
+        hubspot: RecordKey::hubspot_contact(HubspotId::new(1)),
+        salesforce: RecordKey::lead(SalesforceId::parse("00Q000000000001").unwrap()),
+        stopped: None,
+        base: Base::from_iter([("city".to_owned(), Agreed::new(Value::text(city)))]),
+    };
+    let mut sweep = begun(&[CONTACTS], 300_000);
+    let bonn = || vec![trace(1, after(290_000), "Bonn")];
+    assert_eq!(unseen_of(&mut sweep, bonn(), Some(&pair("Bonn"))), 1);
+    assert_eq!(unseen_of(&mut sweep, bonn(), Some(&pair("Bonn"))), 0);
+    assert_eq!(unseen_of(&mut sweep, bonn(), Some(&pair("Rome"))), 1, "Rome was written, and Bonn is back");
 }
 
 #[test]
