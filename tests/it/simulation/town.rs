@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 
 use axum::Router;
 use axum::body::Body;
@@ -143,6 +144,19 @@ impl Between {
     }
 }
 
+/// Wakes somebody, and remembers that it did.
+struct Woken {
+    whom: Waker,
+    again: AtomicBool,
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.again.store(true, Ordering::Relaxed);
+        self.whom.wake_by_ref();
+    }
+}
+
 fn held<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -263,9 +277,16 @@ impl Town {
             .map(|(instance, worker)| (*instance, Box::pin(async move { worker.drain().await })))
             .collect();
         std::future::poll_fn(|context| {
+            let woken = Arc::new(Woken { whom: context.waker().clone(), again: AtomicBool::new(true) });
+            let waker = Waker::from(Arc::clone(&woken));
             loop {
+                // Whoever waits for somebody of the same instance goes on before it is decided whose turn it is. Else that would happen
+                // during the next effect, which takes as long as the database's threads want.
+                if !woken.again.swap(false, Ordering::Relaxed) && !self.world.choose() {
+                    return Poll::Pending;
+                }
                 drains.retain_mut(|(instance, drain)| {
-                    let outcome = drain.as_mut().poll(context);
+                    let outcome = drain.as_mut().poll(&mut Context::from_waker(&waker));
                     if let Poll::Ready(Err(error)) = &outcome {
                         self.world.note(format!("{instance} gives up: {}", hubforce::domain::Chain(error)));
                     }
@@ -277,9 +298,6 @@ impl Town {
                 });
                 if drains.is_empty() {
                     return Poll::Ready(());
-                }
-                if !self.world.choose() {
-                    return Poll::Pending;
                 }
             }
         })
