@@ -62,8 +62,14 @@ impl TestDatabase {
 }
 
 /// A temporary directory, in memory where the machine has a file system for that: in tests only processes end, not the machine.
+///
+/// Its name was never borne before. A simulation sets the thread's generator back, which would name a directory like one just
+/// removed, and a connection of that one which is still closing would take the new database's log away.
 fn directory() -> std::io::Result<tempfile::TempDir> {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())
+    let name = format!("hubforce-{}-", Uuid::now_v7());
+    let mut directory = tempfile::Builder::new();
+    directory.prefix(&name);
+    directory.tempdir_in("/dev/shm").or_else(|_| directory.tempdir())
 }
 
 /// A database on a PostgreSQL server.
@@ -137,4 +143,19 @@ pub fn pass_over(reason: &str) {
     );
     // Straight to the stream: what is printed is shown for failing tests only.
     let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn no_name_comes_twice_where_the_threads_generator_is_set_back() {
+        let mut urls = std::collections::BTreeSet::new();
+        for database in [Database::Sqlite, Database::Sqlite, Database::Postgres, Database::Postgres] {
+            fastrand::seed(1);
+            let Some(database) = TestDatabase::new(database).await.unwrap() else { return };
+            assert!(urls.insert(database.url()), "{} comes twice", database.url());
+        }
+    }
 }
