@@ -91,6 +91,13 @@ pub struct Pair {
     pub base: Base,
 }
 
+impl Pair {
+    /// Its two records.
+    pub const fn records(&self) -> [RecordKey; 2] {
+        [self.hubspot, self.salesforce]
+    }
+}
+
 /// What bears on a decision besides the two records.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Around {

@@ -118,7 +118,7 @@ pub trait Store: Send + Sync {
         now: Timestamp,
     ) -> Result<(), Error>;
 
-    /// The pairs that the given records are in, one answer for each.
+    /// The pairs that the given records are in, one answer for each; of none, nothing is asked.
     async fn pairs_of(
         &self,
         connection: &ConnectionName,

@@ -1,6 +1,6 @@
 //! What memory holds, in terms of the domain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
@@ -120,6 +120,29 @@ pub struct Claimed {
     pub jobs: Vec<ClaimedJob>,
     /// Writes that were intended earlier and whose outcome is unknown, because the process ended in between.
     pub open_intents: Vec<Intent>,
+}
+
+impl Claimed {
+    /// The records it holds: both of its pair, dirty or not, or the one without.
+    pub fn records(&self) -> Vec<RecordKey> {
+        match &self.pair {
+            Some(pair) => pair.records().into(),
+            None => self.jobs.iter().map(|job| job.key).collect(),
+        }
+    }
+}
+
+/// Gives each intent to the claim that holds its record.
+pub(crate) fn with_intents(mut claimed: Vec<Claimed>, intents: Vec<Intent>) -> Vec<Claimed> {
+    let holders = claimed.iter().enumerate();
+    let holders = holders.flat_map(|(place, one)| one.records().into_iter().map(move |key| (key, place)));
+    let holders: HashMap<RecordKey, usize> = holders.collect();
+    for intent in intents {
+        if let Some(place) = holders.get(&intent.key) {
+            claimed[*place].open_intents.push(intent);
+        }
+    }
+    claimed
 }
 
 /// One dirty record of a claim.

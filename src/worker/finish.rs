@@ -187,7 +187,7 @@ fn states_after(
         Outcome::Retry { .. } | Outcome::Release => return Vec::new(),
         Outcome::Done => plan.state,
     };
-    let in_pair = |key: &RecordKey| pair.is_some_and(|pair| [pair.hubspot, pair.salesforce].contains(key));
+    let in_pair = |key: &RecordKey| pair.is_some_and(|pair| pair.records().contains(key));
     let of = |key: RecordKey| match pair {
         // A newcomer that lost against the present twin stays without one.
         Some(_) if !in_pair(&key) => (key, State::Unlinked),
@@ -206,7 +206,7 @@ fn states_after(
 /// The records that answer for a claim: those that were dirty and those that are now paired.
 fn concerned(claimed: &Claimed, pair: Option<&Pair>) -> Vec<RecordKey> {
     let mut keys: Vec<RecordKey> = claimed.jobs.iter().map(|job| job.key).collect();
-    keys.extend(pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]));
+    keys.extend(pair.into_iter().flat_map(Pair::records));
     keys.sort_unstable();
     keys.dedup();
     keys

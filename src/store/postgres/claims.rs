@@ -23,7 +23,7 @@ use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{self, at, from_json};
 use crate::store::postgres::{Transaction, audit};
-use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId};
+use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, with_intents};
 
 /// Claims due work.
 pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Result<Vec<Claimed>, Error> {
@@ -34,9 +34,9 @@ pub(super) async fn claim(connection: &mut Transaction, claim: &Claim<'_>) -> Re
     }
     let twins = twin_jobs(connection, claim, &ids(&due, "twin_id")).await?;
     let pairs = pairs(connection, &ids(&due, "pair_id")).await?;
-    let claimed = Claims::of(&due, pairs, &twins)?;
+    let claimed = claims(&due, pairs, &twins)?;
     let intents = take_leases(connection, claim, &claimed).await?;
-    Ok(claimed.with_intents(intents))
+    Ok(with_intents(claimed, intents))
 }
 
 /// Jobs are read in the order of their index. The planner, who knows of one job where a million came since, may think it as cheap to read
@@ -136,11 +136,10 @@ async fn pairs(connection: &mut Transaction, ids: &[i64]) -> Result<HashMap<i64,
 async fn take_leases(
     connection: &mut Transaction,
     claim: &Claim<'_>,
-    claims: &Claims,
+    claimed: &[Claimed],
 ) -> Result<Vec<Intent>, Error> {
-    let claimed = || claims.claimed.iter();
-    let jobs: Vec<i64> = claimed().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id.0)).collect();
-    let keys: Vec<RecordKey> = claimed().flat_map(keys_of).collect();
+    let jobs: Vec<i64> = claimed.iter().flat_map(|one| &one.jobs).map(|job| job.id.0).collect();
+    let keys: Vec<RecordKey> = claimed.iter().flat_map(Claimed::records).collect();
     let sql = "WITH leased AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3))
                SELECT a.*
                  FROM unnest($5::text[], $6::text[]) AS wanted (kind, record_id)
@@ -159,49 +158,30 @@ async fn take_leases(
     rows.iter().map(audit::intent).collect()
 }
 
-fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
-    match &claimed.pair {
-        Some(pair) => vec![pair.hubspot, pair.salesforce],
-        None => claimed.jobs.iter().map(|job| job.key).collect(),
-    }
-}
-
-/// Claims in the making: one for each pair, and one for each record without one.
-struct Claims {
-    claimed: Vec<Claimed>,
-}
-
-impl Claims {
-    fn of(due: &[PgRow], mut pairs: HashMap<i64, Pair>, twins: &HashMap<i64, PgRow>) -> Result<Self, Error> {
-        let mut claimed = Vec::with_capacity(due.len());
-        for row in due {
-            let mut jobs = vec![job(row)?];
-            let (pair_id, twin_id): (Option<i64>, Option<i64>) = (row.get("pair_id"), row.get("twin_id"));
-            let Some(pair_id) = pair_id else {
-                claimed.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
-                continue;
-            };
-            // A pair that is not there is gone, as another took its place; a twin that is not there is in other hands.
-            let Some(pair) = pairs.remove(&pair_id) else { continue };
-            match twin_id.map(|id| twins.get(&id)) {
-                None => {}
-                Some(None) => continue,
-                Some(Some(twin)) => jobs.push(job(twin)?),
-            }
-            claimed.push(Claimed { pair: Some(pair), jobs, open_intents: Vec::new() });
+/// The claims that come of locked jobs: one for each pair, and one for each record without one.
+fn claims(
+    due: &[PgRow],
+    mut pairs: HashMap<i64, Pair>,
+    twins: &HashMap<i64, PgRow>,
+) -> Result<Vec<Claimed>, Error> {
+    let mut claims = Vec::with_capacity(due.len());
+    for row in due {
+        let mut jobs = vec![job(row)?];
+        let (pair_id, twin_id): (Option<i64>, Option<i64>) = (row.get("pair_id"), row.get("twin_id"));
+        let Some(pair_id) = pair_id else {
+            claims.push(Claimed { pair: None, jobs, open_intents: Vec::new() });
+            continue;
+        };
+        // A pair that is not there is gone, as another took its place; a twin that is not there is in other hands.
+        let Some(pair) = pairs.remove(&pair_id) else { continue };
+        match twin_id.map(|id| twins.get(&id)) {
+            None => {}
+            Some(None) => continue,
+            Some(Some(twin)) => jobs.push(job(twin)?),
         }
-        Ok(Self { claimed })
+        claims.push(Claimed { pair: Some(pair), jobs, open_intents: Vec::new() });
     }
-
-    fn with_intents(mut self, intents: Vec<Intent>) -> Vec<Claimed> {
-        for intent in intents {
-            let of_record = self.claimed.iter_mut().find(|claimed| keys_of(claimed).contains(&intent.key));
-            if let Some(claimed) = of_record {
-                claimed.open_intents.push(intent);
-            }
-        }
-        self.claimed
-    }
+    Ok(claims)
 }
 
 fn job(row: &PgRow) -> Result<ClaimedJob, Error> {

@@ -324,6 +324,9 @@ impl Store for PostgresStore {
         connection: &ConnectionName,
         keys: &[RecordKey],
     ) -> Result<Vec<Option<Pair>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         transact!(self, transaction => pairs::pairs_of(transaction, connection, keys).await)
     }
 

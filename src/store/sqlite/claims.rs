@@ -6,12 +6,12 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::domain::{ConnectionName, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{self, at, from_json, key_json, to_json};
 use crate::store::sqlite::audit;
-use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId};
+use crate::store::types::{Claim, Claimed, ClaimedJob, Intent, JobId, with_intents};
 
 /// Whether a claim would find anything; it asks what [`due_jobs`] asks, or a worker would knock at the writer in vain.
 const ANYTHING_DUE: &str = "
@@ -49,13 +49,10 @@ pub(super) async fn claim(
         let due_ids: Vec<i64> = due.iter().map(|row| row.get("id")).collect();
         twin_jobs(connection, &pair_ids, &due_ids).await?
     };
-    let mut claimed = Claims::default();
-    for row in due.iter().chain(&twins) {
-        claimed.add(row)?;
-    }
+    let claimed = claims(due.iter().chain(&twins))?;
     take_leases(connection, claim, &claimed).await?;
     let intents = open_intents(connection, claim.connection, &claimed).await?;
-    Ok(claimed.with_intents(intents))
+    Ok(with_intents(claimed, intents))
 }
 
 /// The oldest due jobs that nobody works on: a lease on either record is one on their pair.
@@ -104,10 +101,9 @@ async fn twin_jobs(
 async fn take_leases(
     connection: &mut SqliteConnection,
     claim: &Claim<'_>,
-    claims: &Claims,
+    claimed: &[Claimed],
 ) -> Result<(), Error> {
-    let jobs: Vec<JobId> =
-        claims.claimed.iter().flat_map(|claimed| claimed.jobs.iter().map(|job| job.id)).collect();
+    let jobs: Vec<JobId> = claimed.iter().flat_map(|one| &one.jobs).map(|job| job.id).collect();
     let sql = "UPDATE jobs SET worker = ?1, lease_until = ?2 WHERE id IN (SELECT value FROM json_each(?3))";
     sqlx::query(sql)
         .bind(claim.worker.as_bytes().as_slice())
@@ -121,9 +117,9 @@ async fn take_leases(
 async fn open_intents(
     connection: &mut SqliteConnection,
     name: &ConnectionName,
-    claims: &Claims,
+    claimed: &[Claimed],
 ) -> Result<Vec<Intent>, Error> {
-    let keys: Vec<_> = claims.claimed.iter().flat_map(keys_of).map(|key| key_json(&key)).collect();
+    let keys: Vec<_> = claimed.iter().flat_map(Claimed::records).map(|key| key_json(&key)).collect();
     let sql = "SELECT a.* FROM json_each(?2) wanted
                  CROSS JOIN audit a ON a.connection = ?1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
                 WHERE a.written IS NULL";
@@ -131,47 +127,21 @@ async fn open_intents(
     rows.iter().map(audit::intent).collect()
 }
 
-fn keys_of(claimed: &Claimed) -> Vec<RecordKey> {
-    match &claimed.pair {
-        Some(pair) => vec![pair.hubspot, pair.salesforce],
-        None => claimed.jobs.iter().map(|job| job.key).collect(),
-    }
-}
-
-/// Claims in the making: one for each pair, and one for each record without one.
-#[derive(Default)]
-struct Claims {
-    claimed: Vec<Claimed>,
-    by_pair: HashMap<i64, usize>,
-}
-
-impl Claims {
-    fn add(&mut self, row: &SqliteRow) -> Result<(), Error> {
-        let job = job(row)?;
+/// The claims that come of due jobs and of what else waits for their pairs: one for each pair, and one for each record without one.
+fn claims<'r>(rows: impl Iterator<Item = &'r SqliteRow>) -> Result<Vec<Claimed>, Error> {
+    let mut claims: Vec<Claimed> = Vec::new();
+    let mut by_pair: HashMap<i64, usize> = HashMap::new();
+    for row in rows {
         let pair_id: Option<i64> = row.get("pair_id");
-        let Some(pair_id) = pair_id else {
-            self.claimed.push(Claimed { pair: None, jobs: vec![job], open_intents: Vec::new() });
-            return Ok(());
-        };
-        if let Some(place) = self.by_pair.get(&pair_id) {
-            self.claimed[*place].jobs.push(job);
-            return Ok(());
+        if let Some(place) = pair_id.and_then(|id| by_pair.get(&id)) {
+            claims[*place].jobs.push(job(row)?);
+            continue;
         }
-        self.by_pair.insert(pair_id, self.claimed.len());
-        let pair = Some(pair(row)?);
-        self.claimed.push(Claimed { pair, jobs: vec![job], open_intents: Vec::new() });
-        Ok(())
+        by_pair.extend(pair_id.map(|id| (id, claims.len())));
+        let pair = pair_id.map(|_| pair(row)).transpose()?;
+        claims.push(Claimed { pair, jobs: vec![job(row)?], open_intents: Vec::new() });
     }
-
-    fn with_intents(mut self, intents: Vec<Intent>) -> Vec<Claimed> {
-        for intent in intents {
-            let of_record = self.claimed.iter_mut().find(|claimed| keys_of(claimed).contains(&intent.key));
-            if let Some(claimed) = of_record {
-                claimed.open_intents.push(intent);
-            }
-        }
-        self.claimed
-    }
+    Ok(claims)
 }
 
 fn job(row: &SqliteRow) -> Result<ClaimedJob, Error> {

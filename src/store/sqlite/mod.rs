@@ -218,6 +218,9 @@ impl Store for SqliteStore {
         connection: &ConnectionName,
         keys: &[RecordKey],
     ) -> Result<Vec<Option<Pair>>, Error> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         pairs::pairs_of(&self.readers, connection, keys).await
     }
 

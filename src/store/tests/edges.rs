@@ -22,8 +22,7 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
         let keys = [contact(1), contact(2), lead(1), lead(2)];
         let pairs = memory.store.pairs_of(&memory.name, &keys).await.unwrap();
         let stays = both[1].pair.as_ref().unwrap();
-        let expected =
-            keys.map(|key| [stays.hubspot, stays.salesforce].contains(&key).then(|| stays.clone()));
+        let expected = keys.map(|key| stays.records().contains(&key).then(|| stays.clone()));
         assert_eq!(pairs, expected, "{earlier:?} then {later:?}");
     }
 }

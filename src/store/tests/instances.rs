@@ -48,17 +48,10 @@ struct Hands {
 }
 
 impl Hands {
-    fn keys(claimed: &Claimed) -> Vec<RecordKey> {
-        match &claimed.pair {
-            Some(pair) => vec![pair.hubspot, pair.salesforce],
-            None => claimed.jobs.iter().map(|job| job.key).collect(),
-        }
-    }
-
     fn take(&self, claimed: &[Claimed]) {
         let mut records = self.records.lock().unwrap();
         for claimed in claimed {
-            for key in Self::keys(claimed) {
+            for key in claimed.records() {
                 assert!(records.insert(key), "{key} is in two hands");
             }
             self.n_pairs.fetch_add(usize::from(claimed.pair.is_some()), Ordering::Relaxed);
@@ -67,7 +60,7 @@ impl Hands {
 
     fn give_back(&self, claimed: &[Claimed]) {
         let mut records = self.records.lock().unwrap();
-        for key in claimed.iter().flat_map(Self::keys) {
+        for key in claimed.iter().flat_map(Claimed::records) {
             assert!(records.remove(&key));
         }
     }
@@ -140,7 +133,7 @@ async fn claims_of_several_instances_never_overlap_on_a_pair(#[values(Sqlite, Po
     assert_eq!(memory.store.next_due(&memory.name).await.unwrap(), None);
     let keys: Vec<RecordKey> = (1..=RECORDS).flat_map(|n| [contact(n.into()), lead(n)]).collect();
     for pair in memory.store.pairs_of(&memory.name, &keys).await.unwrap().into_iter().flatten() {
-        let both = memory.store.pairs_of(&memory.name, &[pair.hubspot, pair.salesforce]).await.unwrap();
+        let both = memory.store.pairs_of(&memory.name, &pair.records()).await.unwrap();
         assert_eq!(both, [Some(pair.clone()), Some(pair)], "both records know their pair");
     }
 }

@@ -24,6 +24,15 @@ async fn a_new_pair_ends_the_pairs_its_records_were_in(#[values(Sqlite, Postgres
 
 #[rstest]
 #[tokio::test]
+async fn the_pairs_of_no_records_are_not_asked_for(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    memory.store.close().await;
+    assert!(memory.store.pairs_of(&memory.name, &[contact(1)]).await.is_err());
+    assert_eq!(memory.store.pairs_of(&memory.name, &[]).await.unwrap(), []);
+}
+
+#[rstest]
+#[tokio::test]
 async fn a_repeated_notification_marks_nothing(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     let worker = Uuid::now_v7();

@@ -32,8 +32,7 @@ pub(super) async fn link_companies(
     links.retain(|(_, pair)| pair.stopped.is_none());
     // Where the sides name different ones, something is about to be written: it must not name a record that is gone.
     let differ = |(place, pair): &&(usize, Pair)| !agrees(&drafts[*place].view, pair);
-    let doubtful: Vec<RecordKey> =
-        links.iter().filter(differ).flat_map(|(_, pair)| [pair.hubspot, pair.salesforce]).collect();
+    let doubtful: Vec<RecordKey> = links.iter().filter(differ).flat_map(|(_, pair)| pair.records()).collect();
     known.read(sources, fields, doubtful.into_iter()).await;
     for (place, pair) in links {
         let gone = |key: RecordKey| known.was_read(key) && known.present(key).is_none();

@@ -38,7 +38,7 @@ pub(super) async fn meet_neighbours(
     meet_dependants(sources, drafts, &seekers).await;
     let members = members_of(sources, drafts, &seekers).await?;
     let both = members.iter().flat_map(|member| {
-        let pair = member.pair.iter().flat_map(|pair| [pair.hubspot, pair.salesforce]);
+        let pair = member.pair.iter().flat_map(Pair::records);
         std::iter::once(member.own).chain(pair)
     });
     known.read(sources, fields, both.collect::<Vec<_>>().into_iter()).await;

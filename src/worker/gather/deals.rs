@@ -43,11 +43,7 @@ pub(super) async fn read_people(
         }
     }
     let keys: Vec<RecordKey> = members.iter().map(|(_, key)| *key).collect();
-    let pairs = if keys.is_empty() {
-        Vec::new()
-    } else {
-        sources.store.pairs_of(&sources.live.settings.name, &keys).await?
-    };
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
     let twins = members.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?.hubspot)));
     let twins: Vec<(usize, RecordKey)> = twins.collect();
     read_contacts(sources, fields, known, (drafts, twins)).await;

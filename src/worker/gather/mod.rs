@@ -109,7 +109,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
 
 fn own_keys(subject: &Subject) -> Vec<RecordKey> {
     match &subject.pair {
-        Some(pair) => vec![pair.hubspot, pair.salesforce],
+        Some(pair) => pair.records().into(),
         None => vec![subject.key],
     }
 }
