@@ -80,13 +80,15 @@ pub(crate) fn closed(finished: &[&Finished], held: &HeldJobs, now: Timestamp) ->
 }
 
 /// The other records that are to be looked at; in the order of the causes, so that what is done does not depend on chance. Where a lease
-/// was lost, that is what was made meanwhile: whoever holds the lease may have made another one, and nobody else knows of it.
+/// was lost, that is what was made and the pair that was worked: whoever has the lease now may have made another record, or may have read
+/// before we wrote, and nobody else knows of it, as our own writes are not told.
 pub(crate) fn looks(finished: &[Finished], held: &HeldJobs) -> BTreeMap<Uuid, Vec<Mark>> {
     let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
     for finished in finished {
         let made = || finished.settled.iter().filter_map(|(_, settled)| settled.record());
+        let paired = || finished.pair.iter().flat_map(Pair::records);
         let keys: Vec<RecordKey> =
-            if is_held(finished, held) { finished.looks.clone() } else { made().collect() };
+            if is_held(finished, held) { finished.looks.clone() } else { made().chain(paired()).collect() };
         let mark = |key| Mark { key, occurred_at: Timestamp::default(), notification: None, told: None };
         if !keys.is_empty() {
             by_cause.entry(finished.cause).or_default().extend(keys.into_iter().map(mark));

@@ -84,6 +84,28 @@ async fn i_5_what_was_made_under_a_lost_lease_is_looked_at(#[values(Sqlite, Post
 
 #[rstest]
 #[tokio::test]
+async fn i_3_a_pair_that_was_worked_under_a_lost_lease_is_looked_at(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
+    memory.mark(&[contact(1)]).await;
+    let (slow, quick) = (Uuid::now_v7(), Uuid::now_v7());
+    let first = memory.claim_as(slow, 10).await;
+    let stolen = memory.claim_as(quick, 10 + LEASE).await;
+    let wrote = |claimed: &Claimed| {
+        let settled = vec![(Uuid::now_v7(), Settled::Written(None))];
+        Finished { settled, pair: Some(pair(contact(1), lead(1))), ..finished(claimed, Outcome::Done) }
+    };
+    memory.finish_as(quick, &[wrote(&stolen[0])]).await;
+    assert_eq!(memory.claim_as(quick, 60 + LEASE).await, []);
+    memory.finish_as(slow, &[wrote(&first[0])]).await;
+    let due = memory.claim_as(quick, 60 + LEASE).await;
+    assert_eq!(due.len(), 1, "what was written last may not be what was agreed on");
+    assert_eq!(due[0].records(), [contact(1), lead(1)]);
+}
+
+#[rstest]
+#[tokio::test]
 async fn both_records_of_a_pair_are_claimed_together_and_by_one_worker(
     #[values(Sqlite, Postgres)] on: Database,
 ) {
