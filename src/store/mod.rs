@@ -132,6 +132,9 @@ pub trait Store: Send + Sync {
         keys: &[RecordKey],
     ) -> Result<Vec<RecordKey>, Error>;
 
+    /// Extends the leases on those of the jobs that are still this worker's, and says which these are.
+    async fn renew(&self, worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Result<Vec<JobId>, Error>;
+
     /// Gives back every lease this worker holds.
     async fn release_all(&self, worker: Uuid) -> Result<(), Error>;
 

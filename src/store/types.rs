@@ -123,6 +123,11 @@ pub struct Claimed {
 }
 
 impl Claimed {
+    /// What it is worked for, as the audit names it: the cause of its first job.
+    pub fn cause(&self) -> Cause {
+        self.jobs[0].cause
+    }
+
     /// The records it holds: both of its pair, dirty or not, or the one without.
     pub fn records(&self) -> Vec<RecordKey> {
         match &self.pair {

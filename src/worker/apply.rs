@@ -12,10 +12,11 @@ use crate::crm::{self, Refusal, Write, Written};
 use crate::domain::{Kind, RecordKey, System, Timestamp, Value};
 use crate::plan::{Category, Change, Plan, Rules, Step, fields_of};
 use crate::store::Store;
-use crate::store::types::{Cause, Intent, Settled};
+use crate::store::types::{Cause, Claimed, Intent, Settled};
 use crate::worker::Error;
 use crate::worker::connection::Live;
 use crate::worker::gather::key_of;
+use crate::worker::leases::Leases;
 
 /// The fields by which people are known, in both CRMs.
 const ADDRESS_FIELDS: [&str; 2] = ["email", "Email"];
@@ -43,36 +44,46 @@ pub(super) struct Applied {
     pub(super) settled: Vec<(Uuid, Settled)>,
 }
 
-/// Carries out the plans, one outcome for each.
+/// A plan, and the claim it is for.
+pub(super) type Planned<'a> = (&'a Plan, &'a Claimed);
+
+/// Carries out the plans, one outcome for each. Of a claim whose lease was lost, nothing more is written.
 pub(super) async fn apply(
     live: &Live,
-    store: &dyn Store,
+    (store, leases): (&dyn Store, &Leases<'_>),
     rules: &Rules,
-    plans: &[(&Plan, Cause)],
+    plans: &[Planned<'_>],
     now: Timestamp,
 ) -> Result<Vec<Applied>, Error> {
     let mut applied: Vec<Applied> = plans.iter().map(|_| Applied::default()).collect();
-    let mut orders = first_orders(rules, plans, now);
-    if orders.is_empty() {
-        return Ok(applied);
-    }
-    let mut wave = 0;
-    while !orders.is_empty() {
-        record_intents(live, store, &orders).await?;
-        let answers = send(live, &orders).await;
-        orders = settle(orders, answers, &mut applied);
-        wave += 1;
-        if wave == 2 {
-            break;
-        }
-    }
-    let marks = mark_backs(plans, &applied, now);
-    if !marks.is_empty() {
-        record_intents(live, store, &marks).await?;
-        let answers = send(live, &marks).await;
-        settle(marks, answers, &mut applied);
-    }
+    let waves = Waves { live, store, leases, plans };
+    let refused = waves.send(first_orders(rules, plans, now), &mut applied).await?;
+    waves.send(refused, &mut applied).await?;
+    waves.send(mark_backs(plans, &applied, now), &mut applied).await?;
     Ok(applied)
+}
+
+/// What every wave of writes needs.
+struct Waves<'a> {
+    live: &'a Live,
+    store: &'a dyn Store,
+    leases: &'a Leases<'a>,
+    plans: &'a [Planned<'a>],
+}
+
+impl Waves<'_> {
+    /// Records the writes, sends them and notes the answers; returns those to try once more without the fields a CRM named.
+    async fn send(&self, mut orders: Vec<Order>, applied: &mut [Applied]) -> Result<Vec<Order>, Error> {
+        if orders.is_empty() {
+            return Ok(orders);
+        }
+        // Whoever took a lease over has read the records anew, and plans by what they are now.
+        self.leases.insist().await?;
+        orders.retain(|order| self.leases.hold(self.plans[order.place].1));
+        record_intents(self.live, self.store, &orders).await?;
+        let answers = send(self.live, &orders).await;
+        Ok(settle(orders, answers, applied))
+    }
 }
 
 /// One write, for the plan at `place`.
@@ -120,9 +131,10 @@ impl Origin {
     }
 }
 
-fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<Order> {
+fn first_orders(rules: &Rules, plans: &[Planned<'_>], now: Timestamp) -> Vec<Order> {
     let mut orders = Vec::new();
-    for (place, (plan, cause)) in plans.iter().enumerate() {
+    for (place, (plan, claimed)) in plans.iter().enumerate() {
+        let cause = claimed.cause();
         for step in &plan.steps {
             match step {
                 Step::Create { twin, kind, changes, related, .. } => {
@@ -130,28 +142,28 @@ fn first_orders(rules: &Rules, plans: &[(&Plan, Cause)], now: Timestamp) -> Vec<
                         .filter(|unique| changes.iter().any(|change| change.field == *unique));
                     let (fields, related) = (fields_of(changes), related.clone());
                     let write = Write::Create { kind: *kind, fields, unique, related };
-                    let origin = Origin { at: now, key: *twin, creates: Some(*kind), cause: *cause };
+                    let origin = Origin { at: now, key: *twin, creates: Some(*kind), cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
                 Step::Update { key, through, changes } => {
                     let write = Write::Update { key: *key, through: *through, fields: fields_of(changes) };
-                    let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
+                    let origin = Origin { at: now, key: *key, creates: None, cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
                 Step::Delete { key, rule, .. } => {
                     let (old, new) = (Value::Flag(false), Value::Flag(true));
                     let change = Change { field: DELETED.to_owned(), old, new, rule, agrees: None };
-                    let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
+                    let origin = Origin { at: now, key: *key, creates: None, cause };
                     orders.push(Order::new(place, Write::Delete { key: *key }, vec![change], &origin));
                 }
                 Step::Relate { from, to, related, change } => {
                     let write = Write::Relate { from: *from, to: *to, related: *related };
-                    let origin = Origin { at: now, key: *from, creates: None, cause: *cause };
+                    let origin = Origin { at: now, key: *from, creates: None, cause };
                     orders.push(Order::new(place, write, vec![change.clone()], &origin));
                 }
                 Step::OptOut { key, address, change } => {
                     let write = Write::OptOut { key: *key, address: address.clone() };
-                    let origin = Origin { at: now, key: *key, creates: None, cause: *cause };
+                    let origin = Origin { at: now, key: *key, creates: None, cause };
                     orders.push(Order::new(place, write, vec![change.clone()], &origin));
                 }
                 Step::Link { .. }
@@ -297,9 +309,9 @@ impl Order {
 }
 
 /// The ids of new records, to be written to the records they were made for.
-fn mark_backs(plans: &[(&Plan, Cause)], applied: &[Applied], now: Timestamp) -> Vec<Order> {
+fn mark_backs(plans: &[Planned<'_>], applied: &[Applied], now: Timestamp) -> Vec<Order> {
     let mut orders = Vec::new();
-    for (place, ((plan, cause), outcome)) in plans.iter().zip(applied).enumerate() {
+    for (place, ((plan, claimed), outcome)) in plans.iter().zip(applied).enumerate() {
         let Some(created) = outcome.created else { continue };
         for step in &plan.steps {
             let Step::Create { twin, mark_back: Some(field), through, .. } = step else { continue };
@@ -307,7 +319,7 @@ fn mark_backs(plans: &[(&Plan, Cause)], applied: &[Applied], now: Timestamp) -> 
             let change = Change { field: field.clone(), old: Value::Blank, new, rule: ID_RULE, agrees: None };
             let fields = fields_of(std::slice::from_ref(&change));
             let write = Write::Update { key: *twin, through: *through, fields };
-            let origin = Origin { at: now, key: *twin, creates: None, cause: *cause };
+            let origin = Origin { at: now, key: *twin, creates: None, cause: claimed.cause() };
             orders.push(Order::new(place, write, vec![change], &origin));
         }
     }

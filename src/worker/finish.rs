@@ -25,7 +25,7 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
         looks: Vec::new(),
-        cause: claimed.jobs[0].cause.id(),
+        cause: claimed.cause().id(),
     }
 }
 

@@ -16,6 +16,7 @@ mod error;
 mod explain;
 mod finish;
 mod gather;
+mod leases;
 mod purse;
 mod resync;
 mod round;

@@ -1,6 +1,7 @@
 //! One round: claim, gather, plan, apply, finish.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
@@ -12,6 +13,7 @@ use crate::worker::apply::{Applied, apply};
 use crate::worker::connection::{Live, Mode};
 use crate::worker::finish::{self, Conclusion};
 use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::worker::leases::Leases;
 use crate::worker::{Error, Worker};
 
 impl Worker {
@@ -34,7 +36,13 @@ impl Worker {
         let claimed = self.store.claim(&claim).await?;
         let n_claimed = claimed.len();
         if n_claimed > 0 {
-            self.work(live, &resolved, claimed, now).await?;
+            let leases = Leases::new(
+                (&*self.store, &*self.clock),
+                (self.id, self.options.lease_ms),
+                (&claimed, claim.lease_until),
+            );
+            let tick = || tokio::time::sleep(Duration::from_millis(self.options.lease_ms.unsigned_abs() / 3));
+            leases.kept(tick, self.work(live, &resolved, (claimed, &leases), now)).await?;
         }
         Ok(n_claimed)
     }
@@ -43,7 +51,7 @@ impl Worker {
         &self,
         live: &Live,
         resolved: &Arc<Resolved>,
-        claimed: Vec<Claimed>,
+        (claimed, leases): (Vec<Claimed>, &Leases<'_>),
         now: Timestamp,
     ) -> Result<(), Error> {
         let rules = &resolved.rules;
@@ -55,7 +63,7 @@ impl Worker {
         finished.extend(passed_over.iter().map(finish::passed_over));
         count_echoes(&live.settings.name, echoes.len());
         if !claimed.is_empty() {
-            let conclusions = self.conclude(live, resolved, &claimed, now).await?;
+            let conclusions = self.conclude(live, resolved, (&claimed, leases), now).await?;
             self.pause_where_unauthorized(live, &conclusions, now).await?;
             for (claimed, conclusion) in claimed.iter().zip(&conclusions) {
                 log_job(&live.settings.name, claimed, &conclusion.finished, now);
@@ -73,7 +81,7 @@ impl Worker {
         &self,
         live: &Live,
         resolved: &Arc<Resolved>,
-        claimed: &[Claimed],
+        (claimed, leases): (&[Claimed], &Leases<'_>),
         now: Timestamp,
     ) -> Result<Vec<Conclusion>, Error> {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
@@ -90,7 +98,7 @@ impl Worker {
         let rules = &resolved.rules;
         let planned: Vec<Option<Planned<'_>>> =
             gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
-        let mut outcomes = self.carry_out(live, claimed, &planned, rules).await?.into_iter();
+        let mut outcomes = self.carry_out(live, (claimed, leases), &planned, rules).await?.into_iter();
         let mut conclusions = Vec::with_capacity(claimed.len());
         for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
             conclusions.push(match (gathered, planned) {
@@ -130,24 +138,22 @@ impl Worker {
     async fn carry_out(
         &self,
         live: &Live,
-        claimed: &[Claimed],
+        (claimed, leases): (&[Claimed], &Leases<'_>),
         planned: &[Option<Planned<'_>>],
         rules: &Rules,
     ) -> Result<Vec<Applied>, Error> {
-        let plans: Vec<(&Plan, Cause)> = claimed
+        let plans: Vec<(&Plan, &Claimed)> = claimed
             .iter()
             .zip(planned)
-            .filter_map(|(claimed, planned)| {
-                planned.as_ref().map(|planned| (&planned.plan, cause_of(claimed)))
-            })
+            .filter_map(|(claimed, planned)| planned.as_ref().map(|planned| (&planned.plan, claimed)))
             .collect();
-        for (plan, cause) in &plans {
-            log_plan(&live.settings.name, plan, *cause);
+        for (plan, claimed) in &plans {
+            log_plan(&live.settings.name, plan, claimed.cause());
         }
         match live.settings.mode {
             Mode::Shadow => Ok(plans.iter().map(|_| Applied::default()).collect()),
             Mode::Live => {
-                let applied = apply(live, &*self.store, rules, &plans, self.clock.now()).await?;
+                let applied = apply(live, (&*self.store, leases), rules, &plans, self.clock.now()).await?;
                 count_writes(&live.settings.name, &plans, &applied);
                 if applied.iter().any(Applied::lacks_a_field) {
                     live.forget_rules();
@@ -212,11 +218,6 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     }
 }
 
-/// The cause that the audit names: the first job's.
-fn cause_of(claimed: &Claimed) -> Cause {
-    claimed.jobs[0].cause
-}
-
 fn log_plan(connection: &ConnectionName, plan: &Plan, cause: Cause) {
     let rules: Vec<&str> = plan.why.iter().map(|why| why.rule).collect();
     let delivery = cause.id();
@@ -253,7 +254,7 @@ fn count_echoes(connection: &ConnectionName, n: usize) {
     metrics::counter!("hubforce_echoes_total", "connection" => connection.to_string()).increment(n as u64);
 }
 
-fn count_writes(connection: &ConnectionName, plans: &[(&Plan, Cause)], applied: &[Applied]) {
+fn count_writes(connection: &ConnectionName, plans: &[(&Plan, &Claimed)], applied: &[Applied]) {
     for ((plan, _), applied) in plans.iter().zip(applied).filter(|(_, applied)| !applied.written.is_empty()) {
         for (kind, operation) in plan.steps.iter().filter_map(Applied::operation_of) {
             if operation == "create" && applied.created.is_none() {

@@ -255,6 +255,27 @@ pub(super) async fn next_due(
     Ok(row.get::<Option<i64>, _>(0).map(at))
 }
 
+/// Extends the leases that are still the worker's.
+pub(super) async fn renew(
+    connection: &mut Transaction,
+    worker: Uuid,
+    jobs: &[JobId],
+    lease_until: Timestamp,
+) -> Result<Vec<JobId>, Error> {
+    let sql = "UPDATE jobs SET lease_until = $2
+                WHERE id = ANY (ARRAY (SELECT id FROM jobs WHERE id = ANY ($3) AND worker = $1
+                                        ORDER BY connection, kind, record_id FOR UPDATE))
+            RETURNING id";
+    let rows = connection
+        .query(sql)
+        .bind(worker)
+        .bind(lease_until.as_millis())
+        .bind(jobs.iter().map(|job| job.0).collect::<Vec<_>>())
+        .fetch_all(&mut **connection)
+        .await?;
+    Ok(rows.iter().map(|row| JobId(row.get("id"))).collect())
+}
+
 /// Gives back every lease of a worker.
 pub(super) async fn release_all(connection: &mut Transaction, worker: Uuid) -> Result<(), Error> {
     let sql = "UPDATE jobs SET worker = NULL, lease_until = 0

@@ -338,6 +338,10 @@ impl Store for PostgresStore {
         transact!(self, transaction => audit::with_open_creates(transaction, connection, keys).await)
     }
 
+    async fn renew(&self, worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Result<Vec<JobId>, Error> {
+        transact!(self, transaction => claims::renew(transaction, worker, jobs, lease_until).await)
+    }
+
     async fn release_all(&self, worker: Uuid) -> Result<(), Error> {
         transact!(self, transaction => claims::release_all(transaction, worker).await)
     }

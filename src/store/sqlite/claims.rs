@@ -188,6 +188,25 @@ pub(super) async fn next_due(pool: &SqlitePool, name: &ConnectionName) -> Result
     Ok(due.map(at))
 }
 
+/// Extends the leases that are still the worker's.
+pub(super) async fn renew(
+    connection: &mut SqliteConnection,
+    worker: Uuid,
+    jobs: &[JobId],
+    lease_until: Timestamp,
+) -> Result<Vec<JobId>, Error> {
+    let sql = "UPDATE jobs SET lease_until = ?2
+                WHERE id IN (SELECT value FROM json_each(?3)) AND worker = ?1
+            RETURNING id";
+    let held: Vec<i64> = sqlx::query_scalar(sql)
+        .bind(worker.as_bytes().as_slice())
+        .bind(lease_until.as_millis())
+        .bind(to_json(&jobs)?)
+        .fetch_all(connection)
+        .await?;
+    Ok(held.into_iter().map(JobId).collect())
+}
+
 /// Gives back every lease of a worker.
 pub(super) async fn release_all(connection: &mut SqliteConnection, worker: Uuid) -> Result<(), Error> {
     let sql = "UPDATE jobs SET worker = NULL, lease_until = 0 WHERE worker = ?1";

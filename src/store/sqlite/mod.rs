@@ -232,6 +232,13 @@ impl Store for SqliteStore {
         audit::with_open_creates(&self.readers, connection, keys).await
     }
 
+    async fn renew(&self, worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Result<Vec<JobId>, Error> {
+        let mut transaction = self.begin().await?;
+        let held = claims::renew(&mut transaction, worker, jobs, lease_until).await?;
+        transaction.commit().await?;
+        Ok(held)
+    }
+
     async fn release_all(&self, worker: Uuid) -> Result<(), Error> {
         let mut transaction = self.begin().await?;
         claims::release_all(&mut transaction, worker).await?;

@@ -65,6 +65,24 @@ async fn a_stolen_lease_makes_the_first_workers_results_void(#[values(Sqlite, Po
 
 #[rstest]
 #[tokio::test]
+async fn a_lease_is_renewed_unless_somebody_took_it(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    memory.mark(&[contact(1), contact(2), contact(3)]).await;
+    let (slow, quick) = (Uuid::now_v7(), Uuid::now_v7());
+    let claimed = memory.claim_as(slow, 10).await;
+    let jobs: Vec<JobId> = claimed.iter().map(|claimed| claimed.jobs[0].id).collect();
+    memory.finish_as(slow, &[finished(&claimed[0], Outcome::Done)]).await;
+    assert_eq!(memory.store.renew(slow, &jobs[1..2], at(20 + LEASE)).await.unwrap(), jobs[1..2]);
+    let taken = memory.claim_as(quick, 10 + LEASE).await;
+    assert_eq!(taken.iter().map(|claimed| claimed.jobs[0].id).collect::<Vec<_>>(), jobs[2..]);
+    // One is done, one is ours, though its end is near, and one is somebody else's.
+    assert_eq!(memory.store.renew(slow, &jobs, at(40 + LEASE)).await.unwrap(), jobs[1..2]);
+    assert_eq!(memory.claim_as(quick, 39 + LEASE).await, []);
+    assert_eq!(memory.claim_as(quick, 40 + LEASE).await.len(), 1, "it ends as it was renewed last");
+}
+
+#[rstest]
+#[tokio::test]
 async fn i_5_what_was_made_under_a_lost_lease_is_looked_at(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     memory.mark(&[lead(1)]).await;
