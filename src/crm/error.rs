@@ -44,6 +44,21 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// What is refused to somebody whom the CRM knows all the same: a permission is missing, and what needs it waits for a person
+    ///
+    #[must_use]
+    pub fn as_missing_permission(reason: &str) -> Self {
+        Self::Refused(Refusal {
+            category: Category::FieldPermission,
+            code: "MISSING_PERMISSION".to_owned(),
+            message: reason.to_owned(),
+            fields: Vec::new(),
+            existing: None,
+        })
+    }
+}
+
 /// A record refused by its CRM.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]

@@ -30,7 +30,7 @@ use room::Room;
 use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    Task, TaskClaim, TaskProgress,
+    SaidBy, Task, TaskClaim, TaskProgress,
 };
 
 /// How memory is opened.
@@ -170,11 +170,12 @@ pub trait Store: Send + Sync {
     /// How a connection stands; `Running` for one that was never spoken of.
     async fn connection_state(&self, connection: &ConnectionName) -> Result<ConnectionState, Error>;
 
-    /// Records how a connection stands.
+    /// Records how a connection stands. A pause is for a person to end: what a worker says meanwhile is not recorded.
     async fn set_connection_state(
         &self,
         connection: &ConnectionName,
         state: &ConnectionState,
+        said_by: SaidBy,
         now: Timestamp,
     ) -> Result<(), Error>;
 

@@ -406,6 +406,15 @@ pub enum ConnectionState {
     Refused(String),
 }
 
+/// Who says how a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaidBy {
+    /// Somebody who pauses it or lets it go on.
+    Person,
+    /// A worker, of what it found.
+    Worker,
+}
+
 /// The figures of one connection's queue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueFigures {

@@ -327,6 +327,11 @@ fn mark_backs(plans: &[Planned<'_>], applied: &[Applied], now: Timestamp) -> Vec
 }
 
 impl Applied {
+    /// The first failure.
+    pub(super) fn error(&mut self) -> Option<(System, &mut crm::Error)> {
+        self.failed.as_mut().map(|(system, error)| (*system, error))
+    }
+
     /// Whether a CRM said that a field is not there (any more): the schemas must be read again.
     pub(super) fn lacks_a_field(&self) -> bool {
         let lacks = |refusal: &Refusal| refusal.category == Category::FieldPermission;

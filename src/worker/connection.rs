@@ -64,6 +64,8 @@ pub(super) struct Live {
     salesforce_author: Mutex<Option<String>>,
     /// Milliseconds since 1970; 0 where it never rested.
     rests_until: AtomicI64,
+    /// When a connection without access is tried again, in milliseconds since 1970; 0 for at once.
+    tries_at: AtomicI64,
     /// Rounds in a row in which a CRM answered nothing.
     silent_rounds: AtomicU32,
     pub(super) sweep_due: Due,
@@ -78,6 +80,7 @@ impl Live {
             resolved: Mutex::default(),
             salesforce_author: Mutex::default(),
             rests_until: AtomicI64::new(0),
+            tries_at: AtomicI64::new(0),
             silent_rounds: AtomicU32::new(0),
             sweep_due: Due::default(),
             // What an earlier process wrote may lie ahead of this one's clock.
@@ -107,6 +110,7 @@ impl Live {
         let went_back = seen_at.saturating_sub(now.as_millis()) > CLOCK_STEP_MS;
         if went_back {
             self.rests_until.store(0, Ordering::Relaxed);
+            self.is_accepted();
             self.sweep_due.forget();
             self.forget_rules();
         }
@@ -117,6 +121,21 @@ impl Live {
     pub(super) fn rest_ms(&self, now: Timestamp) -> u64 {
         let until = Timestamp::from_millis(self.rests_until.load(Ordering::Relaxed));
         until.millis_since(now).max(0).unsigned_abs()
+    }
+
+    /// The credentials or the settings do not fit: they are tried again later, however often somebody wakes the worker.
+    pub(super) fn try_at(&self, at: Timestamp) {
+        self.tries_at.store(at.as_millis(), Ordering::Relaxed);
+    }
+
+    /// Credentials and settings fit, as far as anybody knows.
+    pub(super) fn is_accepted(&self) {
+        self.tries_at.store(0, Ordering::Relaxed);
+    }
+
+    /// Whether a connection without access is to be tried again by now.
+    pub(super) fn is_to_be_tried(&self, now: Timestamp) -> bool {
+        now.as_millis() >= self.tries_at.load(Ordering::Relaxed)
     }
 
     pub(super) fn crm(&self, system: System) -> &dyn Crm {

@@ -29,6 +29,11 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
     }
 }
 
+/// A claim to be worked once more.
+pub(super) fn given_back(claimed: &Claimed) -> Conclusion {
+    Conclusion { finished: released(claimed), unauthorized: None }
+}
+
 /// A claim of records that by the settings nobody looks at.
 pub(super) fn passed_over(claimed: &Claimed) -> Finished {
     Finished {

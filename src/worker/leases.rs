@@ -126,7 +126,11 @@ mod tests {
                 told: None,
             };
             let cause = Cause::Delivery(Uuid::now_v7());
-            memory.store.mark(&memory.name, &[mark("1"), mark("2")], cause, memory.clock.now()).await.unwrap();
+            memory
+                .store
+                .mark(&memory.name, &[mark("1"), mark("2")], cause, memory.clock.now())
+                .await
+                .unwrap();
             memory
         }
 

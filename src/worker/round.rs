@@ -1,19 +1,22 @@
 //! One round: claim, gather, plan, apply, finish.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
+use crate::crm;
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
 use crate::plan::{Category, Plan, Rules, View, is_own_echo, names_stranger, plan};
-use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome};
+use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome, SaidBy};
 use crate::worker::apply::{Applied, apply};
 use crate::worker::connection::{Live, Mode};
 use crate::worker::finish::{self, Conclusion};
 use crate::worker::gather::{Gathered, Sources, Subject, gather};
 use crate::worker::leases::Leases;
+use crate::worker::run::REST_WITHOUT_ACCESS_MS;
 use crate::worker::{Error, Worker};
 
 impl Worker {
@@ -86,7 +89,8 @@ impl Worker {
     ) -> Result<Vec<Conclusion>, Error> {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
-        let gathered = gather(&sources, &subjects).await?;
+        let mut gathered = gather(&sources, &subjects).await?;
+        tell_permission_from_access(live, gathered.iter_mut().filter_map(Gathered::error)).await;
         let silent = gathered.iter().all(Gathered::is_silent);
         if silent {
             live.rest_in_silence(now);
@@ -96,20 +100,23 @@ impl Worker {
         // An owner who is new to us may well be known to both CRMs by now.
         let resolved = &self.resolved_for(live, resolved, &gathered, now).await?;
         let rules = &resolved.rules;
+        // A question that is refused asks for what is not there any more, as a rule: the schemas tell.
+        let looks_anew = gathered.iter().any(Gathered::is_refused) && live.forget_older_rules(now);
         let planned: Vec<Option<Planned<'_>>> =
             gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
-        let mut outcomes = self.carry_out(live, (claimed, leases), &planned, rules).await?.into_iter();
+        let mut outcomes = self.carry_out(live, (claimed, leases), &planned, rules).await?;
+        tell_permission_from_access(live, outcomes.iter_mut().filter_map(Applied::error)).await;
+        let mut outcomes = outcomes.into_iter();
         let mut conclusions = Vec::with_capacity(claimed.len());
         for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
             conclusions.push(match (gathered, planned) {
-                (Gathered::Failed(..), _) if silent => {
-                    Conclusion { finished: finish::released(claimed), unauthorized: None }
-                }
+                (Gathered::Failed(..), _) if silent => finish::given_back(claimed),
+                (Gathered::Failed(_, crm::Error::Refused(_)), _) if looks_anew => finish::given_back(claimed),
                 (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
                 (_, Some(Planned { view, plan })) => {
                     finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)
                 }
-                (_, None) => Conclusion { finished: finish::released(claimed), unauthorized: None },
+                (_, None) => finish::given_back(claimed),
             });
         }
         Ok(conclusions)
@@ -173,8 +180,28 @@ impl Worker {
             return Ok(());
         };
         warn!(connection = %live.settings.name, "A CRM refuses our credentials; work rests until that is mended");
+        live.try_at(now.plus_millis(REST_WITHOUT_ACCESS_MS));
         let state = ConnectionState::Unauthorized(reason);
-        Ok(self.store.set_connection_state(&live.settings.name, &state, now).await?)
+        Ok(self.store.set_connection_state(&live.settings.name, &state, SaidBy::Worker, now).await?)
+    }
+}
+
+/// Where a CRM refuses something and knows us all the same, it is not the connection that has to rest.
+async fn tell_permission_from_access<'e>(
+    live: &Live,
+    errors: impl Iterator<Item = (System, &'e mut crm::Error)>,
+) {
+    let mut knows_us: BTreeMap<System, bool> = BTreeMap::new();
+    for (system, error) in errors {
+        let crm::Error::Unauthorized { reason } = &*error else { continue };
+        let known = match knows_us.get(&system) {
+            Some(known) => *known,
+            None => live.identify(system).await.is_ok(),
+        };
+        knows_us.insert(system, known);
+        if known {
+            *error = crm::Error::as_missing_permission(reason);
+        }
     }
 }
 

@@ -10,17 +10,17 @@ use tracing::{error, warn};
 use crate::crm;
 use crate::domain::{Chain, Family, System};
 use crate::plan::retry::WAIT_MAX_MS;
-use crate::store::types::{ConnectionState, Horizon};
+use crate::store::types::{ConnectionState, Horizon, SaidBy};
 use crate::worker::connection::Live;
 use crate::worker::sweep::STEP_LEASE_MS;
 use crate::worker::{Error, Worker};
 
 /// How long a connection rests after a CRM or the database could not be reached outside a record's own work.
-const REST_AFTER_FAILURE_MS: u64 = 5_000;
+const REST_AFTER_FAILURE_MS: i64 = 5_000;
 
 /// How long a connection without access, or with settings that do not fit, rests before it tries again; long enough not to lock the user
 /// out.
-const REST_WITHOUT_ACCESS_MS: u64 = 3 * 60 * 1_000;
+pub(super) const REST_WITHOUT_ACCESS_MS: i64 = 3 * 60 * 1_000;
 
 /// The most rounds one [`Worker::drain`] makes before it reports that work does not end; a bound for tests and the demo.
 const DRAIN_ROUNDS_MAX: usize = 10_000;
@@ -51,7 +51,7 @@ impl Worker {
                 Ok(Turn::Idle { rest_ms }) => rest_ms,
                 Err(error) => {
                     self.note_failure(live, &error).await;
-                    REST_AFTER_FAILURE_MS
+                    REST_AFTER_FAILURE_MS.unsigned_abs()
                 }
             };
             tokio::select! {
@@ -66,10 +66,15 @@ impl Worker {
     async fn turn(&self, live: &Live) -> Result<Turn, Error> {
         self.begin_turn(live).await?;
         match self.store.connection_state(&live.settings.name).await? {
-            ConnectionState::Running => {}
-            ConnectionState::Paused => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
-            ConnectionState::Unauthorized(_) | ConnectionState::Refused(_) => {
+            ConnectionState::Running => live.is_accepted(),
+            ConnectionState::Unauthorized(_) | ConnectionState::Refused(_)
+                if live.is_to_be_tried(self.clock.now()) =>
+            {
                 return self.try_again(live).await;
+            }
+            // A person may let it go on by another instance.
+            ConnectionState::Paused | ConnectionState::Unauthorized(_) | ConnectionState::Refused(_) => {
+                return Ok(Turn::Idle { rest_ms: self.options.poll_ms });
             }
         }
         let rest_ms = live.rest_ms(self.clock.now());
@@ -113,28 +118,32 @@ impl Worker {
 
     /// A connection without access, or with settings that do not fit, comes back by itself when both are mended.
     async fn try_again(&self, live: &Live) -> Result<Turn, Error> {
+        let now = self.clock.now();
+        live.try_at(now.plus_millis(REST_WITHOUT_ACCESS_MS));
         for system in [System::Hubspot, System::Salesforce] {
             match live.identify(system).await {
                 Ok(_) => {}
-                Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: REST_WITHOUT_ACCESS_MS }),
+                Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
                 Err(error) => return Err(error),
             }
         }
         live.forget_rules();
-        match live.resolve(self.clock.now()).await {
+        match live.resolve(now).await {
             Ok(resolved) if resolved.refusal().is_none() => {}
-            Ok(_) | Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: REST_WITHOUT_ACCESS_MS }),
+            Ok(_) | Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
             Err(error) => return Err(error),
         }
-        self.store
-            .set_connection_state(&live.settings.name, &ConnectionState::Running, self.clock.now())
-            .await?;
+        let (name, running) = (&live.settings.name, ConnectionState::Running);
+        self.store.set_connection_state(name, &running, SaidBy::Worker, self.clock.now()).await?;
         Ok(Turn::Worked)
     }
 
     async fn note_failure(&self, live: &Live, error: &Error) {
         let connection = &live.settings.name;
         error!(%connection, error = %Chain(error), "Work rests for {REST_AFTER_FAILURE_MS} ms");
+        let now = self.clock.now();
+        // Being woken does not end the rest.
+        live.rest_until(now.plus_millis(REST_AFTER_FAILURE_MS));
         let state = match error {
             Error::Crm { source: crm::Error::Unauthorized { reason }, system } => {
                 ConnectionState::Unauthorized(format!("{system}: {reason}"))
@@ -142,7 +151,8 @@ impl Worker {
             Error::Settings(reason) => ConnectionState::Refused(reason.clone()),
             Error::Crm { .. } | Error::Store(_) | Error::UnknownConnection | Error::UnknownList => return,
         };
-        if let Err(error) = self.store.set_connection_state(connection, &state, self.clock.now()).await {
+        live.try_at(now.plus_millis(REST_WITHOUT_ACCESS_MS));
+        if let Err(error) = self.store.set_connection_state(connection, &state, SaidBy::Worker, now).await {
             error!(%connection, error = %Chain(&error), "Could not record how the connection stands");
         }
     }

@@ -1,6 +1,7 @@
 //! Stories through the doors: a signed webhook in, the emulators' state and call count out.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
+mod access;
 mod agreement;
 mod cli;
 mod clock;

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::http::api::{List, connection_of};
 use crate::http::{AppState, Problem};
-use crate::store::types::ConnectionState;
+use crate::store::types::{ConnectionState, SaidBy};
 
 #[derive(Serialize)]
 pub(in crate::http) struct Shown {
@@ -66,7 +66,7 @@ async fn change(
     word: &'static str,
 ) -> Result<Json<Changed>, Problem> {
     let connection = connection_of(state, name)?;
-    state.store().set_connection_state(&connection, &to, state.clock().now()).await?;
+    state.store().set_connection_state(&connection, &to, SaidBy::Person, state.clock().now()).await?;
     state.worker().wake();
     Ok(Json(Changed { name: connection.to_string(), state: word }))
 }

@@ -6,7 +6,7 @@ use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
 use crate::store::codec::corrupt;
 use crate::store::postgres::{Transaction, text};
-use crate::store::types::{ConnectionState, Reserve, Reserved};
+use crate::store::types::{ConnectionState, Reserve, Reserved, SaidBy};
 
 /// The row under which `check` writes; no connection can have this name.
 const CHECK_ROW: &str = "(check)";
@@ -34,7 +34,7 @@ pub(super) async fn connection_state(
 pub(super) async fn set_connection_state(
     connection: &mut Transaction,
     name: &ConnectionName,
-    state: &ConnectionState,
+    (state, said_by): (&ConnectionState, SaidBy),
     now: Timestamp,
 ) -> Result<(), Error> {
     let (state, reason) = match state {
@@ -45,13 +45,15 @@ pub(super) async fn set_connection_state(
     };
     let sql = "INSERT INTO connections (name, state, reason, changed_at) VALUES ($1, $2, $3, $4)
                ON CONFLICT (name) DO UPDATE SET
-                      state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at";
+                      state = excluded.state, reason = excluded.reason, changed_at = excluded.changed_at
+                WHERE $5 OR connections.state <> 'paused'";
     connection
         .query(sql)
         .bind(name.as_str())
         .bind(state)
         .bind(text(reason))
         .bind(now.as_millis())
+        .bind(said_by == SaidBy::Person)
         .execute(&mut **connection)
         .await?;
     Ok(())

@@ -43,7 +43,7 @@ use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    Task, TaskClaim, TaskProgress,
+    SaidBy, Task, TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 
@@ -390,10 +390,11 @@ impl Store for PostgresStore {
         &self,
         connection: &ConnectionName,
         state: &ConnectionState,
+        said_by: SaidBy,
         now: Timestamp,
     ) -> Result<(), Error> {
         transact!(self, transaction => {
-            connections::set_connection_state(transaction, connection, state, now).await
+            connections::set_connection_state(transaction, connection, (state, said_by), now).await
         })
     }
 

@@ -38,7 +38,7 @@ use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    Task, TaskClaim, TaskProgress,
+    SaidBy, Task, TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 use intake::Intake;
@@ -293,10 +293,11 @@ impl Store for SqliteStore {
         &self,
         connection: &ConnectionName,
         state: &ConnectionState,
+        said_by: SaidBy,
         now: Timestamp,
     ) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
-        connections::set_connection_state(&self.writer, connection, state, now).await
+        connections::set_connection_state(&self.writer, connection, (state, said_by), now).await
     }
 
     async fn queue_figures(

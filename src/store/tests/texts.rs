@@ -69,7 +69,7 @@ async fn outcomes_with_the_zero_character_are_kept(#[values(Sqlite, Postgres)] o
 async fn states_and_places_with_the_zero_character_are_kept(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     let state = ConnectionState::Unauthorized(ZERO.to_owned());
-    memory.store.set_connection_state(&memory.name, &state, at(1)).await.unwrap();
+    memory.store.set_connection_state(&memory.name, &state, SaidBy::Worker, at(1)).await.unwrap();
     let kept = memory.store.connection_state(&memory.name).await.unwrap();
     assert_eq!(kept, ConnectionState::Unauthorized(shown(on)));
     let worker = Uuid::now_v7();

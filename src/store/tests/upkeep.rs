@@ -4,12 +4,34 @@ use super::*;
 
 #[rstest]
 #[tokio::test]
+async fn a_pause_is_for_a_person_to_end(#[values(Sqlite, Postgres)] on: Database) {
+    use ConnectionState::{Paused, Running};
+    use SaidBy::{Person, Worker};
+    let Some(memory) = Memory::new(on).await else { return };
+    let unauthorized = ConnectionState::Unauthorized("token expired".to_owned());
+    let said = [
+        (Worker, &unauthorized, &unauthorized),
+        (Worker, &Running, &Running),
+        (Person, &Paused, &Paused),
+        (Worker, &unauthorized, &Paused),
+        (Worker, &Running, &Paused),
+        (Person, &Running, &Running),
+        (Worker, &unauthorized, &unauthorized),
+    ];
+    for (place, (said_by, state, stands)) in said.into_iter().enumerate() {
+        memory.store.set_connection_state(&memory.name, state, said_by, at(1)).await.unwrap();
+        assert_eq!(memory.store.connection_state(&memory.name).await.unwrap(), *stands, "{place}");
+    }
+}
+
+#[rstest]
+#[tokio::test]
 async fn connections_figures_and_retention(#[values(Sqlite, Postgres)] on: Database) {
     let Some(memory) = Memory::new(on).await else { return };
     let name = &memory.name;
     assert_eq!(memory.store.connection_state(name).await.unwrap(), ConnectionState::Running);
     let state = ConnectionState::Unauthorized("token expired".to_owned());
-    memory.store.set_connection_state(name, &state, at(1)).await.unwrap();
+    memory.store.set_connection_state(name, &state, SaidBy::Worker, at(1)).await.unwrap();
     assert_eq!(memory.store.connection_state(name).await.unwrap(), state);
     memory.mark(&[contact(1)]).await;
     let figures = memory.store.queue_figures(name, at(9)).await.unwrap();

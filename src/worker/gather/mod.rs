@@ -67,6 +67,19 @@ pub(super) enum Gathered {
 }
 
 impl Gathered {
+    /// The failed call's error.
+    pub(super) const fn error(&mut self) -> Option<(System, &mut crm::Error)> {
+        match self {
+            Self::Failed(system, error) => Some((*system, error)),
+            Self::View(_) | Self::PutOff => None,
+        }
+    }
+
+    /// Whether the CRM refused to answer.
+    pub(super) const fn is_refused(&self) -> bool {
+        matches!(self, Self::Failed(_, crm::Error::Refused(_)))
+    }
+
     /// Whether the CRM did not answer at all.
     pub(super) const fn is_silent(&self) -> bool {
         matches!(self, Self::Failed(_, crm::Error::Unavailable { .. }))

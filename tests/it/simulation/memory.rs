@@ -9,7 +9,7 @@ use hubforce::store::room::Room;
 use hubforce::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    Task, TaskClaim, TaskProgress,
+    SaidBy, Task, TaskClaim, TaskProgress,
 };
 use hubforce::store::{Error, Store};
 use uuid::Uuid;
@@ -99,7 +99,7 @@ effects! {
     discard_job(id: JobId, now: Timestamp) -> bool;
     audit(query: &AuditQuery<'_>) -> Vec<AuditRow>;
     connection_state(connection: &ConnectionName) -> ConnectionState;
-    set_connection_state(connection: &ConnectionName, state: &ConnectionState, now: Timestamp) -> ();
+    set_connection_state(connection: &ConnectionName, state: &ConnectionState, said_by: SaidBy, now: Timestamp) -> ();
     queue_figures(connection: &ConnectionName, now: Timestamp) -> QueueFigures;
     bring_forward(connection: &ConnectionName, horizon: &Horizon) -> ();
     room(backlog_max: u64) -> Room;

@@ -1,0 +1,79 @@
+//! Credentials that are refused, permissions that are missing, and fields that go while the service works.
+
+use hubforce::emulator::Fault;
+use hubforce::plan::Category;
+use hubforce::store::types::JobState;
+
+use crate::harness::TestApp;
+
+/// A contact in Bonn and its lead.
+async fn linked(app: &TestApp) -> (u64, String) {
+    let contact =
+        app.hubspot.create(&[("email", "p@example.com"), ("lastname", "P"), ("city", "Bonn")]).unwrap();
+    app.settle().await;
+    (contact, app.lead())
+}
+
+fn refused(path: &str, status: u16) -> Fault {
+    Fault {
+        method: None,
+        path: path.to_owned(),
+        skip: 0,
+        times: 1_000,
+        status: Some(status),
+        body: None,
+        delay_ms: 0,
+        applied_but_unanswered: false,
+    }
+}
+
+async fn state(app: &TestApp) -> String {
+    let (_, connections) = app.ask("GET", "/v1/connections", "").await;
+    connections["items"][0]["state"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn r_294_a_missing_scope_parks_what_needs_it_and_the_connection_works_on() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.hubspot.control().add_fault(refused("/contacts/batch/update", 403));
+    app.salesforce.update("Lead", &lead, &[("City", "Kiel")]).unwrap();
+    app.settle().await;
+    let parked = app.jobs(Some(JobState::Parked)).await;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].error.as_ref().unwrap().0, Category::FieldPermission);
+    assert_eq!(state(&app).await, "running");
+    app.hubspot.update(contact, &[("phone", "7")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "Phone").as_deref(), Some("7"), "what is granted is done");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn revoked_credentials_stop_the_connection_until_they_work_again() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.hubspot.control().add_fault(refused("/", 401));
+    app.salesforce.update("Lead", &lead, &[("City", "Kiel")]).unwrap();
+    app.settle().await;
+    assert_eq!(state(&app).await, "unauthorized");
+    assert_eq!(app.jobs(Some(JobState::Parked)).await, []);
+    app.hubspot.control().reset();
+    let (status, _) = app.ask("POST", "/v1/connections/acme/resume", "").await;
+    assert_eq!(status, 200);
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "city").as_deref(), Some("Kiel"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_field_that_is_hidden_while_the_service_works_parks_nothing() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(60_000);
+    app.salesforce.hide_field("Lead", "Fax");
+    app.hubspot.update(contact, &[("city", "Kiel")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Kiel"));
+    app.end().await;
+}
