@@ -112,6 +112,8 @@ pub struct Around {
     /// Records on the other side that could be the twin, in the order in which the CRM returned them. For a view with a pair:
     /// Salesforce records that bear the HubSpot side's address and became dirty themselves.
     pub candidates: Vec<Candidate>,
+    /// What an interrupted create made of a record that has gone since. No decision depends on it; the audit has to tell of it.
+    pub made: Option<Record>,
     /// Whether the HubSpot contact is in the inclusion list; `None` where there is no list, or no contact.
     pub included: Option<bool>,
     /// The HubSpot contact that already holds the address which the Salesforce side moved to.

@@ -256,12 +256,12 @@ fn side_of(key: RecordKey, view: &View) -> Option<&Record> {
     })
 }
 
-/// The record that an interrupted create made, if it is in sight: the other side, or a candidate.
+/// The record that an interrupted create made, if it is in sight: the other side, a candidate, or what was looked for on purpose.
 fn made_of(kind: Kind, view: &View) -> Option<&Record> {
     let sides = [&view.hubspot, &view.salesforce].into_iter().filter_map(|side| match side {
         Side::Present(record) => Some(record),
         Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
     });
     let candidates = view.around.candidates.iter().map(|candidate| &candidate.record);
-    sides.chain(candidates).find(|record| record.key.kind() == kind)
+    sides.chain(candidates).chain(&view.around.made).find(|record| record.key.kind() == kind)
 }

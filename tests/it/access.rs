@@ -1,10 +1,9 @@
 //! Credentials that are refused, permissions that are missing, and fields that go while the service works.
 
-use hubforce::emulator::Fault;
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, failing};
 
 /// A contact in Bonn and its lead.
 async fn linked(app: &TestApp) -> (u64, String) {
@@ -12,19 +11,6 @@ async fn linked(app: &TestApp) -> (u64, String) {
         app.hubspot.create(&[("email", "p@example.com"), ("lastname", "P"), ("city", "Bonn")]).unwrap();
     app.settle().await;
     (contact, app.lead())
-}
-
-fn refused(path: &str, status: u16) -> Fault {
-    Fault {
-        method: None,
-        path: path.to_owned(),
-        skip: 0,
-        times: 1_000,
-        status: Some(status),
-        body: None,
-        delay_ms: 0,
-        applied_but_unanswered: false,
-    }
 }
 
 async fn state(app: &TestApp) -> String {
@@ -36,7 +22,7 @@ async fn state(app: &TestApp) -> String {
 async fn r_294_a_missing_scope_parks_what_needs_it_and_the_connection_works_on() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;
-    app.hubspot.control().add_fault(refused("/contacts/batch/update", 403));
+    app.hubspot.control().add_fault(failing("/contacts/batch/update", 403, 1_000));
     app.salesforce.update("Lead", &lead, &[("City", "Kiel")]).unwrap();
     app.settle().await;
     let parked = app.jobs(Some(JobState::Parked)).await;
@@ -53,7 +39,7 @@ async fn r_294_a_missing_scope_parks_what_needs_it_and_the_connection_works_on()
 async fn revoked_credentials_stop_the_connection_until_they_work_again() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;
-    app.hubspot.control().add_fault(refused("/", 401));
+    app.hubspot.control().add_fault(failing("/", 401, 1_000));
     app.salesforce.update("Lead", &lead, &[("City", "Kiel")]).unwrap();
     app.settle().await;
     assert_eq!(state(&app).await, "unauthorized");

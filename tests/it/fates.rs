@@ -4,7 +4,7 @@ use hubforce::domain::Clock;
 use hubforce::emulator::Vendor;
 use hubforce::emulator::hubspot::Options;
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, unanswered};
 use crate::people::linked;
 
 #[tokio::test]
@@ -298,5 +298,24 @@ async fn r_080_the_contact_of_a_converted_lead_is_known_whatever_address_its_twi
     app.settle().await;
     assert_eq!(app.hubspot.ids(), [contact], "nobody is made a second time");
     assert_eq!(app.salesforce.field("Contact", &heir, "Email").as_deref(), Some("countess@example.com"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn i_7_what_was_made_of_a_contact_is_in_the_audit_though_it_was_merged_before_anybody_knew() {
+    let app = TestApp::start().await;
+    let one = app.hubspot.create(&[("email", "one@example.com"), ("lastname", "One")]).unwrap();
+    app.settle().await;
+    let twin = app.lead();
+    app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects/Lead"));
+    let other = app.hubspot.create(&[("email", "other@example.com"), ("lastname", "Other")]).unwrap();
+    app.settle().await;
+    app.hubspot.merge(one, other).unwrap();
+    app.settle_after(3_000).await;
+    let leads = app.salesforce.ids("Lead");
+    let made = leads.iter().find(|lead| **lead != twin).unwrap();
+    let (_, audit) = app.ask("GET", &format!("/v1/connections/acme/audit?kind=Lead&id={made}"), "").await;
+    let name = audit["items"].as_array().unwrap().iter().find(|row| row["field"] == "LastName").unwrap();
+    assert_eq!((&name["new"], &name["outcome"]), (&"Other".into(), &"written".into()), "{audit}");
     app.end().await;
 }

@@ -5,7 +5,7 @@ use hubforce::emulator::Fault;
 use hubforce::store::types::TaskClaim;
 use uuid::Uuid;
 
-use crate::harness::{Setup, TestApp};
+use crate::harness::{Setup, TestApp, failing};
 use crate::people::{ADA, linked};
 
 /// Everything that is swept.
@@ -50,19 +50,6 @@ fn say(text: &str) {
 
 fn searches(app: &TestApp) -> u64 {
     app.hubspot.control().calls_to("search")
-}
-
-fn failing(path: &str, status: u16, times: u32) -> Fault {
-    Fault {
-        method: None,
-        path: path.to_owned(),
-        skip: 0,
-        times,
-        status: Some(status),
-        body: None,
-        delay_ms: 0,
-        applied_but_unanswered: false,
-    }
 }
 
 #[tokio::test]

@@ -104,6 +104,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
     fates::tell_merged_from_deleted(sources, &mut drafts).await;
     twins::search(sources, &fields, &mut drafts).await;
+    twins::look_for_made(sources, &fields, &mut drafts).await;
     twins::follow_own_ids(sources, &fields, &mut known, &mut drafts).await?;
     fates::adopt_converted(sources, &fields, &mut known, &mut drafts).await?;
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
@@ -228,6 +229,14 @@ impl Draft {
             }
             _ => None,
         }
+    }
+
+    /// The record that is gone since a create of its twin was interrupted, if so.
+    fn cut_short(&self) -> Option<RecordKey> {
+        let gone = ![&self.view.hubspot, &self.view.salesforce]
+            .into_iter()
+            .any(|side| matches!(side, Side::Present(_)));
+        (self.interrupted && gone && self.view.pair.is_none()).then_some(self.subject)
     }
 
     /// The record that became dirty, or those of its pair.

@@ -11,14 +11,35 @@ use crate::worker::gather::{Draft, Known, Sources};
 
 /// Looks for the twins of the records that have none.
 pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
+    let wanted = |draft: &Draft| search_for(draft.seeker()?, draft.interrupted, sources.rules);
+    let note = |draft: &mut Draft, found| draft.view.around.candidates = found;
+    find(sources, fields, drafts, (wanted, note)).await;
+}
+
+/// Looks for what interrupted creates made of records that are gone since, merged or deleted before anybody looked again.
+pub(super) async fn look_for_made(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
+    let wanted = |draft: &Draft| {
+        let of = draft.cut_short()?;
+        let key = our_key(of, sources.rules)?;
+        Some(Search { kinds: kinds_opposite(of.kind()), address: None, key: Some(key) })
+    };
+    let note = |draft: &mut Draft, found: Vec<Candidate>| {
+        draft.view.around.made = found.into_iter().map(|candidate| candidate.record).next();
+    };
+    find(sources, fields, drafts, (wanted, note)).await;
+}
+
+/// Asks both CRMs for what is wanted, all of each at once.
+async fn find(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    drafts: &mut [Draft],
+    (wanted, note): (impl Fn(&Draft) -> Option<Search>, impl Fn(&mut Draft, Vec<Candidate>)),
+) {
     for system in [System::Hubspot, System::Salesforce] {
         let (mut places, mut searches) = (Vec::new(), Vec::new());
         for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
-            if let Some(search) = draft
-                .seeker()
-                .filter(|record| record.key.system() != system)
-                .and_then(|record| search_for(record, draft.interrupted, sources.rules))
-            {
+            if let Some(search) = wanted(draft).filter(|search| search.kinds[0].system() == system) {
                 places.push(place);
                 searches.push(search);
             }
@@ -29,7 +50,7 @@ pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts:
         let found = sources.live.crm(system).find(&searches, fields).await;
         for ((place, search), found) in places.into_iter().zip(&searches).zip(found) {
             match found {
-                Ok(records) => drafts[place].view.around.candidates = candidates(records, search),
+                Ok(records) => note(&mut drafts[place], candidates(records, search)),
                 Err(error) => drafts[place].failed = Some((system, error)),
             }
         }
@@ -198,19 +219,26 @@ fn search_for(record: &Record, interrupted: bool, rules: &Rules) -> Option<Searc
         return None;
     }
     let address = address_of(record);
-    let id = record.key.id().to_string();
     let kind = record.key.kind();
-    let kinds = kind.family().kinds_in(kind.system().other()).to_vec();
-    let key = match kind.system() {
+    // A contact's address is unique in HubSpot, so our key, which costs a call, is asked for only where there is no address, or where
+    // a contact may have been made of the one that the record had before.
+    let asks_for_key = kind.system() == System::Hubspot || address.is_none() || interrupted;
+    let key = our_key(record.key, rules).filter(|_| asks_for_key);
+    (address.is_some() || key.is_some()).then_some(Search { kinds: kinds_opposite(kind), address, key })
+}
+
+/// The kinds among which the twin of a record is.
+fn kinds_opposite(kind: Kind) -> Vec<Kind> {
+    kind.family().kinds_in(kind.system().other()).to_vec()
+}
+
+/// What our key is in a record that we made of this one: the field and what it holds.
+fn our_key(of: RecordKey, rules: &Rules) -> Option<(String, String)> {
+    let field = match of.system() {
         System::Hubspot => rules.external_id_field.clone(),
-        // A contact's address is unique in HubSpot, so our key, which costs a call, is asked for only where there is no address, or where
-        // a contact may have been made of the one that the record had before.
-        System::Salesforce => {
-            rules.id_properties(kind).0.cloned().filter(|_| address.is_none() || interrupted)
-        }
+        System::Salesforce => rules.id_properties(of.kind()).0.cloned(),
     };
-    let key = key.map(|field| (field, id));
-    (address.is_some() || key.is_some()).then_some(Search { kinds, address, key })
+    Some((field?, of.id().to_string()))
 }
 
 fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {

@@ -14,7 +14,7 @@ use hubforce::config::Config;
 use hubforce::domain::{Clock, ConnectionName, TestClock, Timestamp};
 use hubforce::emulator::hubspot::{self, HubspotEmulator};
 use hubforce::emulator::salesforce::{self, SalesforceEmulator};
-use hubforce::emulator::{Answer, Caller, EmulatorClock, Outgoing, Vendor, router};
+use hubforce::emulator::{Answer, Caller, EmulatorClock, Fault, Outgoing, Vendor, router};
 use hubforce::http;
 use hubforce::shutdown::Shutdown;
 use hubforce::store::testing::TestDatabase;
@@ -205,6 +205,26 @@ pub(crate) async fn serve(
         axum::serve(listener, router(vendor)).with_graceful_shutdown(stop.cancelled_owned()).await.unwrap();
     });
     url
+}
+
+/// So many calls to a path are answered with a status and not carried out.
+pub(crate) fn failing(path: &str, status: u16, times: u32) -> Fault {
+    Fault {
+        method: None,
+        path: path.to_owned(),
+        skip: 0,
+        times,
+        status: Some(status),
+        body: None,
+        delay_ms: 0,
+        applied_but_unanswered: false,
+    }
+}
+
+/// The next call of this kind to a path is carried out, and its answer lost.
+pub(crate) fn unanswered(method: &str, path: &str) -> Fault {
+    let method = Some(method.to_owned());
+    Fault { method, status: None, applied_but_unanswered: true, ..failing(path, 0, 1) }
 }
 
 impl TestApp {
