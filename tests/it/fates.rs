@@ -319,3 +319,32 @@ async fn i_7_what_was_made_of_a_contact_is_in_the_audit_though_it_was_merged_bef
     assert_eq!((&name["new"], &name["outcome"]), (&"Other".into(), &"written".into()), "{audit}");
     app.end().await;
 }
+
+#[tokio::test]
+async fn i_5_a_lead_that_is_converted_before_its_create_is_known_to_have_happened_has_one_twin() {
+    for lead_first in [false, true] {
+        let app = TestApp::start().await;
+        app.hubspot.control().add_fault(unanswered("POST", "/contacts/batch/create"));
+        let person = [("LastName", "Ada"), ("Company", "C"), ("Email", "ada@example.com")];
+        let lead = app.salesforce.create("Lead", &person).unwrap();
+        app.settle().await;
+        app.salesforce.update("Lead", &lead, &[("Email", "countess@example.com")]).unwrap();
+        let contact = app.salesforce.convert(&lead).unwrap();
+        if lead_first {
+            app.lose_messages();
+            app.settle_after(3_000).await;
+            app.tell_messages();
+            app.salesforce.update("Contact", &contact, &[("Phone", "7")]).unwrap();
+        }
+        app.settle_after(3_000).await;
+        let ids = app.hubspot.ids();
+        assert_eq!(ids.len(), 1, "{lead_first}: {ids:?}");
+        assert_eq!(
+            app.hubspot.property(ids[0], "hubforce_salesforce_contact_id").as_ref(),
+            Some(&contact),
+            "{lead_first}"
+        );
+        assert_eq!(app.hubspot.property(ids[0], "email").as_deref(), Some("countess@example.com"));
+        app.end().await;
+    }
+}

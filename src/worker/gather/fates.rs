@@ -1,12 +1,14 @@
 //! What became of records that are gone: merged or deleted contacts of HubSpot, converted leads of Salesforce.
 
+use std::collections::HashMap;
+
 use futures::future::join_all;
 
 use crate::crm::FieldsByKind;
 use crate::domain::{Family, Kind, RecordKey, System};
 use crate::plan::{Candidate, Side};
 use crate::worker::Error;
-use crate::worker::gather::{Draft, Known, Sources};
+use crate::worker::gather::{Draft, Known, Sources, twins};
 
 /// Asks once more about each contact whose deletion would delete its Salesforce record: a contact that was merged is gone under
 /// its old id as well, and nothing is deleted for that. What a batched read says of such ids is not documented.
@@ -70,8 +72,16 @@ pub(super) async fn adopt_converted(
     }
     let keys: Vec<RecordKey> = leads.iter().map(|(_, lead)| *lead).collect();
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let adopted: Vec<_> =
-        leads.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?))).collect();
+    let (mut adopted, mut unpaired) = (Vec::new(), HashMap::new());
+    for ((place, lead), pair) in leads.into_iter().zip(pairs) {
+        match pair {
+            Some(pair) => adopted.push((place, pair)),
+            None => {
+                unpaired.insert(place, lead);
+            }
+        }
+    }
+    twins::look_for_made_of_leads(sources, fields, drafts, &unpaired).await;
     known.read(sources, fields, adopted.iter().map(|(_, pair)| pair.hubspot)).await;
     for (place, pair) in adopted {
         let draft = &mut drafts[place];

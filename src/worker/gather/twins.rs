@@ -11,35 +11,43 @@ use crate::worker::gather::{Draft, Known, Sources};
 
 /// Looks for the twins of the records that have none.
 pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
-    let wanted = |draft: &Draft| search_for(draft.seeker()?, draft.interrupted, sources.rules);
+    let wanted = |_, draft: &Draft| search_for(draft.seeker()?, draft.interrupted, sources.rules);
     let note = |draft: &mut Draft, found| draft.view.around.candidates = found;
     find(sources, fields, drafts, (wanted, note)).await;
 }
 
 /// Looks for what interrupted creates made of records that are gone since, merged or deleted before anybody looked again.
 pub(super) async fn look_for_made(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
-    let wanted = |draft: &Draft| {
-        let of = draft.cut_short()?;
-        let key = our_key(of, sources.rules)?;
-        Some(Search { kinds: kinds_opposite(of.kind()), address: None, key: Some(key) })
-    };
+    let wanted = |_, draft: &Draft| made_of(draft.cut_short()?, sources.rules);
     let note = |draft: &mut Draft, found: Vec<Candidate>| {
         draft.view.around.made = found.into_iter().map(|candidate| candidate.record).next();
     };
     find(sources, fields, drafts, (wanted, note)).await;
 }
 
-/// Asks both CRMs for what is wanted, all of each at once.
+/// Looks for what was made of the leads that contacts came of: with the lead went the only record that would have told us of it.
+pub(super) async fn look_for_made_of_leads(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    drafts: &mut [Draft],
+    leads: &HashMap<usize, RecordKey>,
+) {
+    let wanted = |place, _: &Draft| made_of(*leads.get(&place)?, sources.rules);
+    let note = |draft: &mut Draft, found| draft.view.around.candidates = found;
+    find(sources, fields, drafts, (wanted, note)).await;
+}
+
+/// Asks both CRMs for what is wanted for the drafts, all of each at once.
 async fn find(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     drafts: &mut [Draft],
-    (wanted, note): (impl Fn(&Draft) -> Option<Search>, impl Fn(&mut Draft, Vec<Candidate>)),
+    (wanted, note): (impl Fn(usize, &Draft) -> Option<Search>, impl Fn(&mut Draft, Vec<Candidate>)),
 ) {
     for system in [System::Hubspot, System::Salesforce] {
         let (mut places, mut searches) = (Vec::new(), Vec::new());
         for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
-            if let Some(search) = wanted(draft).filter(|search| search.kinds[0].system() == system) {
+            if let Some(search) = wanted(place, draft).filter(|search| search.kinds[0].system() == system) {
                 places.push(place);
                 searches.push(search);
             }
@@ -225,6 +233,12 @@ fn search_for(record: &Record, interrupted: bool, rules: &Rules) -> Option<Searc
     let asks_for_key = kind.system() == System::Hubspot || address.is_none() || interrupted;
     let key = our_key(record.key, rules).filter(|_| asks_for_key);
     (address.is_some() || key.is_some()).then_some(Search { kinds: kinds_opposite(kind), address, key })
+}
+
+/// How to look for what we made of a record, by our key alone.
+fn made_of(record: RecordKey, rules: &Rules) -> Option<Search> {
+    let key = our_key(record, rules)?;
+    Some(Search { kinds: kinds_opposite(record.kind()), address: None, key: Some(key) })
 }
 
 /// The kinds among which the twin of a record is.
