@@ -25,7 +25,7 @@ fn transport() -> Transport {
     Transport::new(Arc::new(NoObserver)).unwrap()
 }
 
-fn portal(app: &TestApp) -> HubspotClient {
+pub(crate) fn portal(app: &TestApp) -> HubspotClient {
     let options = hubspot::Options {
         api_url: app.hubspot_url.clone(),
         api_version: "2026-09".to_owned(),
