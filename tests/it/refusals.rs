@@ -1,7 +1,7 @@
 //! What a CRM refuses is parked with its reason, and its neighbours are written.
 
 use hubforce::domain::Secret;
-use hubforce::emulator::{Caller, Fault, salesforce};
+use hubforce::emulator::{Caller, Fault, hubspot, salesforce};
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
@@ -286,5 +286,20 @@ async fn credentials_that_salesforce_refuses_are_tried_once() {
     app.deliver().await;
     app.worker.drain().await.unwrap_err();
     assert_eq!(app.salesforce.control().total(Caller::Unknown), 1, "a start asks many questions at once");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_portal_is_found_out_before_anything_is_written() {
+    let portal = hubspot::Options { portal_id: 7_654_321, ..Default::default() };
+    let app = TestApp::in_portal("", portal).await;
+    app.salesforce
+        .create("Lead", &[("LastName", "P"), ("Company", "C"), ("Email", "p@example.com")])
+        .unwrap();
+    app.deliver().await;
+    let refused = app.worker.drain().await.unwrap_err();
+    let reason = hubforce::domain::Chain(&refused).to_string();
+    assert!(reason.contains("belongs to portal 7654321"), "{reason}");
+    assert!(app.hubspot.ids().is_empty());
     app.stop().await;
 }
