@@ -82,6 +82,12 @@ impl<'a> Draft<'a> {
                 text: "an address is never cleared: it is written back",
             };
         }
+        if let Some(decision) = mapping.stage_decision(hubspot, salesforce, base.as_ref())
+            && rule == Rule::TwoWay
+        {
+            let text = "the stage was cleared on its way back to Salesforce's: it is set";
+            return Answer { decision, rule: "R-205", text };
+        }
         let newest = mapping.meaning == Meaning::Company || pair.first_sight || around.manual;
         merge(&Question {
             hubspot,

@@ -6,6 +6,7 @@
 //! | the CRM is busy, locked or unreachable for one record | again after 2 s, 4 s, 8 s ... at most 15 min, jittered, or when the CRM asks; parked after 12 attempts |
 //! | the allowance is used up | again when it is there; does not count as an attempt |
 //! | the answer is not what the documentation promises | as unreachable, parked after 5 attempts: it may be a bug of ours |
+//! | the record is refused for what changed after our look | again at once; parked after 2 attempts: then it did not change, it stands in the way |
 //! | the record is refused | parked: trying again would be refused again |
 //! | our credentials are refused | the connection rests; the job is given back |
 
@@ -27,6 +28,9 @@ pub const ATTEMPTS_MAX: u32 = 12;
 /// Attempts before a job is parked whose answers make no sense.
 pub const ATTEMPTS_UNEXPECTED_MAX: u32 = 5;
 
+/// Attempts before a job is parked that something came in the way of. One of them is for what came between our look and our write.
+pub const ATTEMPTS_OVERTAKEN_MAX: u32 = 2;
+
 /// How long to wait for an allowance when the CRM does not say: HubSpot's short window.
 pub const QUOTA_WAIT_MS: i64 = 10_000;
 
@@ -45,6 +49,8 @@ pub enum Failure {
     },
     /// Our credentials are refused.
     Unauthorized,
+    /// The record is refused, for something that another look would have found if it is new.
+    Overtaken(Category),
     /// The record is refused.
     Refused(Category),
     /// The answer is not what the documentation promises.
@@ -89,6 +95,7 @@ pub fn next(failure: &Failure, attempts: u32, now: Timestamp, jitter: f64) -> Ne
             let at = until.filter(|until| *until > now).unwrap_or_else(|| now.plus_millis(QUOTA_WAIT_MS));
             Next::RetryAt { at, category: Category::Quota, counts: false }
         }
+        Failure::Overtaken(category) => again(attempts, ATTEMPTS_OVERTAKEN_MAX, *category, now),
         Failure::Refused(category) => Next::Park(*category),
         Failure::Unauthorized => Next::PauseConnection,
     }
@@ -186,6 +193,16 @@ mod tests {
             next(&unknown, 0, NOW, 0.0),
             Next::RetryAt { at, category: Category::Quota, counts: false }
         );
+    }
+
+    #[test]
+    fn what_came_in_the_way_is_looked_at_once_more() {
+        let overtaken = Failure::Overtaken(Category::Duplicate);
+        assert_eq!(
+            next(&overtaken, 0, NOW, 0.5),
+            Next::RetryAt { at: NOW, category: Category::Duplicate, counts: true }
+        );
+        assert_eq!(next(&overtaken, 1, NOW, 0.5), Next::Park(Category::Duplicate));
     }
 
     #[test]

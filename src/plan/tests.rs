@@ -254,6 +254,51 @@ fn r_203_companies_have_default_mappings_too() {
 }
 
 #[test]
+fn r_205_a_stage_that_was_cleared_on_its_way_back_clears_nothing_in_salesforce() {
+    use ConflictPolicy::{Hold, Hubspot, Newest, Salesforce};
+    let mut schemas = schemas();
+    for (kind, field) in [(Kind::HubspotContact, "lifecyclestage"), (Kind::Lead, "Stage__c")] {
+        schemas.entry(kind).or_default().insert(field.to_owned(), text_field());
+    }
+    // What was agreed on, what HubSpot holds of late, what Salesforce holds, and what HubSpot and Salesforce are to hold.
+    for (policies, base, hubspot, salesforce, expected) in [
+        (&[Newest, Hubspot, Hold, Salesforce][..], "customer", "", "opportunity", ["opportunity"; 2]),
+        (&[Newest, Hubspot], "customer", "", "customer", ["", ""]),
+        (&[Newest, Hubspot], "customer", "lead", "opportunity", ["lead"; 2]),
+        (&[Newest, Hubspot], "customer", "lead", "", ["lead"; 2]),
+        (&[Newest], "", "", "opportunity", ["opportunity"; 2]),
+    ] {
+        for conflict in policies {
+            let mapping = MappingOptions {
+                hubspot: "lifecyclestage".to_owned(),
+                salesforce: None,
+                lead: Some("Stage__c".to_owned()),
+                contact: None,
+                rule: None,
+                conflict: *conflict,
+                values: BTreeMap::new(),
+            };
+            let options = PeopleOptions { mappings: vec![mapping], ..PeopleOptions::default() };
+            let rules = resolved_with(options, schemas.clone()).rules;
+            let known = ("lifecyclestage".to_owned(), Agreed::new(Value::text(base)));
+            let sides = (contact(&[("lifecyclestage", hubspot)]), lead(&[("Stage__c", salesforce)]));
+            let mut view = pair_view(sides.0, sides.1, Base::from_iter([known]));
+            view.around.hubspot_changed_at = Some(Timestamp::from_millis(2));
+            let after = applied(&view, &plan(&view, &rules));
+            let held = |side: &Side, field: &str| match side {
+                Side::Present(record) => record.fields[field].as_text().unwrap_or_default().into_owned(),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(
+                [held(&after.hubspot, "lifecyclestage"), held(&after.salesforce, "Stage__c")],
+                expected,
+                "{conflict:?} base {base} hubspot {hubspot} salesforce {salesforce}"
+            );
+        }
+    }
+}
+
+#[test]
 fn r_212_a_formula_flows_to_hubspot_only() {
     let mapping = MappingOptions {
         hubspot: "city".to_owned(),

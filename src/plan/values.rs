@@ -8,8 +8,8 @@ use crate::domain::{Kind, Record, System, Value};
 use crate::plan::links::Links;
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
 use crate::plan::normal::{Unfit, common_type, day_in, for_target, normal};
-use crate::plan::rules::PIPELINE_PROPERTY;
-use crate::plan::{Decision, FieldSchema, FieldType, Rules};
+use crate::plan::rules::{LIFECYCLE_PROPERTY, PIPELINE_PROPERTY};
+use crate::plan::{Agreed, Decision, FieldSchema, FieldType, Rules};
 
 /// Marks a reference that only HubSpot knows.
 const ONLY_IN_HUBSPOT: &str = "hubspot:";
@@ -58,6 +58,19 @@ impl Mapping {
             (true, true, false) => Some(Decision::ToHubspot),
             _ => None,
         }
+    }
+
+    /// A stage goes back in HubSpot by being cleared and then set. Where only the first was done, the blank is no word of anybody's: it
+    /// does not outdo the stage that Salesforce moved to.
+    pub(super) fn stage_decision(
+        &self,
+        hubspot: &Value,
+        salesforce: &Value,
+        base: Option<&Agreed>,
+    ) -> Option<Decision> {
+        let was_cleared = hubspot.is_blank() && base.is_some_and(|base| !base.hubspot().is_blank());
+        let moved = !salesforce.is_blank() && base.is_some_and(|base| salesforce != base.salesforce());
+        (self.property == LIFECYCLE_PROPERTY && was_cleared && moved).then_some(Decision::ToHubspot)
     }
 
     pub(super) fn values_of(

@@ -212,7 +212,9 @@ impl Live {
         let list = sync.contacts.inclusion_list_id.trim();
         let (owners, deals) = (sync.owners.enabled, sync.deals.enabled);
         // Side by side, as a start waits for all of them. Credentials that are refused are tried once: the first error ends all questions.
-        let (identity, schemas, inclusion_list, owners, users, pipelines, stages, time_zone) = try_join!(
+        // Who both CRMs take us for is always asked: what is created with the token of another account is created there.
+        let (portal, identity, schemas, inclusion_list, owners, users, pipelines, stages) = try_join!(
+            self.identify(System::Hubspot),
             self.identify(System::Salesforce),
             try_join_all(wanted.map(schema)),
             asked_if(!list.is_empty(), self.ask(System::Hubspot, |crm| crm.list_kind(list))),
@@ -220,7 +222,6 @@ impl Live {
             asked_if(owners, self.ask(System::Salesforce, |crm| crm.owners())),
             asked_if(deals, self.ask(System::Hubspot, |crm| crm.stages())),
             asked_if(deals, self.ask(System::Salesforce, |crm| crm.stages())),
-            asked_if(deals, async { Ok(self.identify(System::Hubspot).await?.time_zone) }),
         )?;
         let mut schemas: Schemas = schemas.into_iter().collect();
         let has =
@@ -246,7 +247,7 @@ impl Live {
             users,
             pipelines,
             stages: stages.into_iter().map(|stage| stage.label).collect(),
-            time_zone,
+            time_zone: portal.time_zone,
         };
         Ok(resolve(sync, self.settings.external_id_field.as_deref(), &survey))
     }

@@ -116,17 +116,17 @@ fn failure_of(error: &crm::Error) -> Failure {
         }
         crm::Error::Quota { until, .. } => Failure::Quota { until: *until },
         crm::Error::Unauthorized { .. } => Failure::Unauthorized,
-        // The record that holds the unique value is there for the next search to find.
-        crm::Error::Refused(Refusal { existing: Some(_), category: Category::Duplicate, .. }) => {
-            Failure::Unavailable { retry_after_ms: Some(0) }
-        }
-        // It was converted between our look and our write; the next look finds its contact.
-        crm::Error::Refused(refusal) if refusal.code == "CANNOT_UPDATE_CONVERTED_LEAD" => {
-            Failure::Unavailable { retry_after_ms: Some(0) }
-        }
+        crm::Error::Refused(refusal) if may_be_new(refusal) => Failure::Overtaken(refusal.category),
         crm::Error::Refused(refusal) => Failure::Refused(refusal.category),
         crm::Error::Unexpected { .. } => Failure::Unexpected,
     }
+}
+
+/// Whether what a refusal is about may have happened between our look and our write: the next look finds the record that took the
+/// unique value, or the contact that the lead was converted to.
+fn may_be_new(refusal: &Refusal) -> bool {
+    (refusal.category == Category::Duplicate && refusal.existing.is_some())
+        || refusal.code == "CANNOT_UPDATE_CONVERTED_LEAD"
 }
 
 fn parked_by(refusal: &Refusal) -> Outcome {

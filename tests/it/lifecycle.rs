@@ -199,3 +199,26 @@ async fn r_205_a_field_of_the_organizations_own_carries_the_stage_back_as_well()
     );
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_205_a_step_back_that_breaks_off_after_the_clearing_is_made_later() {
+    let field = |object: &str| (object.to_owned(), "Stage__c".to_owned(), "string");
+    let custom_fields = ["Lead", "Contact"].map(field).to_vec();
+    let organization = hubforce::emulator::salesforce::Options { custom_fields, ..Default::default() };
+    let setting = "[connections.sync.lifecycle]\nsalesforce_field = \"Stage__c\"";
+    let app = TestApp::in_organization(setting, organization).await;
+    let ada = app.hubspot.create(&[&ADA[..], &[("lifecyclestage", "customer")]].concat()).unwrap();
+    app.settle().await;
+    let lead = app.lead();
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Stage__c", "opportunity")]).unwrap();
+    app.clock.advance_millis(1_000);
+    let fault = r#"{ "path": "/contacts/batch/update", "skip": 2, "status": 503 }"#;
+    app.hubspot.control().add_fault(serde_json::from_str(fault).unwrap());
+    app.settle().await;
+    assert_eq!(stage(&app, "contacts", ada), "", "cleared, and not set yet");
+    app.settle_after(60_000).await;
+    assert_eq!(stage(&app, "contacts", ada), "opportunity");
+    assert_eq!(app.lead_field(&lead, "Stage__c").as_deref(), Some("opportunity"));
+    app.end().await;
+}

@@ -3,6 +3,7 @@
 
 mod access;
 mod agreement;
+mod associations;
 mod cli;
 mod clock;
 mod companies;

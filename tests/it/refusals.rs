@@ -1,11 +1,12 @@
 //! What a CRM refuses is parked with its reason, and its neighbours are written.
 
 use hubforce::domain::Secret;
-use hubforce::emulator::{Caller, Fault, salesforce};
+use hubforce::emulator::{Caller, Fault, hubspot, salesforce};
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
 use crate::harness::TestApp;
+use crate::people::linked;
 
 fn create(app: &TestApp, n: usize, last_name: &str) -> u64 {
     app.hubspot
@@ -28,6 +29,50 @@ async fn r_292_a_validation_rule_parks_one_of_a_hundred() {
     assert_eq!(parked[0].error.as_ref().unwrap().0, Category::Validation);
     let (_, jobs) = app.ask("GET", "/v1/connections/acme/jobs?state=parked", "").await;
     assert_eq!(jobs["items"][0]["category"], "validation");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn r_293_a_value_that_another_record_holds_is_parked_with_its_holder_after_two_attempts() {
+    let mapping = r#"mappings = [{ hubspot = "salutation", salesforce = "Badge__c" }]"#;
+    let badges = vec!["Badge__c".to_owned()];
+    let organization = salesforce::Options { more_external_id_fields: badges, ..Default::default() };
+    let app = TestApp::in_organization(mapping, organization).await;
+    let fields = [("LastName", "P"), ("Company", "C"), ("Badge__c", "7")];
+    let holder = app.salesforce.create("Lead", &fields).unwrap();
+    app.settle().await;
+    let contact = create(&app, 0, "Fine");
+    app.settle().await;
+    app.forget_calls();
+    app.clock.advance_millis(1_000);
+    app.hubspot.update(contact, &[("salutation", "7")]).unwrap();
+    app.settle().await;
+    let parked = app.jobs(Some(JobState::Parked)).await;
+    assert_eq!(parked.len(), 1);
+    let (category, message) = parked[0].error.as_ref().unwrap();
+    assert_eq!(*category, Category::Duplicate);
+    assert!(message.contains(&holder), "{message}");
+    assert_eq!(app.writes(), 2, "once more, for the holder may just have come");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_key_that_a_converted_lead_still_holds_is_tried_twice() {
+    let app = TestApp::with(r#"create_in_hubspot = "leads""#).await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    let heir = app.salesforce.convert(&lead).unwrap();
+    app.settle().await;
+    app.salesforce.delete("Contact", &heir);
+    app.settle().await;
+    app.forget_calls();
+    let body = format!(r#"{{"system":"hubspot","kind":"contact","ids":["{contact}"]}}"#);
+    assert_eq!(app.ask("POST", "/v1/connections/acme/resync", &body).await.0, 202);
+    app.settle().await;
+    let parked = app.jobs(Some(JobState::Parked)).await;
+    assert_eq!(parked.len(), 1);
+    assert_eq!(parked[0].error.as_ref().unwrap().0, Category::RecordUnavailable);
+    assert_eq!(app.writes(), 2);
     app.stop().await;
 }
 
@@ -241,5 +286,20 @@ async fn credentials_that_salesforce_refuses_are_tried_once() {
     app.deliver().await;
     app.worker.drain().await.unwrap_err();
     assert_eq!(app.salesforce.control().total(Caller::Unknown), 1, "a start asks many questions at once");
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_of_another_portal_is_found_out_before_anything_is_written() {
+    let portal = hubspot::Options { portal_id: 7_654_321, ..Default::default() };
+    let app = TestApp::in_portal("", portal).await;
+    app.salesforce
+        .create("Lead", &[("LastName", "P"), ("Company", "C"), ("Email", "p@example.com")])
+        .unwrap();
+    app.deliver().await;
+    let refused = app.worker.drain().await.unwrap_err();
+    let reason = hubforce::domain::Chain(&refused).to_string();
+    assert!(reason.contains("belongs to portal 7654321"), "{reason}");
+    assert!(app.hubspot.ids().is_empty());
     app.stop().await;
 }

@@ -9,7 +9,7 @@ use hubforce::crm::limiter::Allowance;
 use hubforce::crm::salesforce::{self, ClientCredentials, SalesforceClient};
 use hubforce::crm::transport::{NoObserver, Transport};
 use hubforce::crm::{Asked, Crm, Error, FieldsByKind, Place, Stream};
-use hubforce::domain::{Clock, Kind, RecordKey, SalesforceId, Secret, Timestamp};
+use hubforce::domain::{Clock, Kind, RecordKey, SalesforceId, Secret, Timestamp, Value};
 
 use hubforce::worker::SharedPurse;
 
@@ -25,7 +25,7 @@ fn transport() -> Transport {
     Transport::new(Arc::new(NoObserver)).unwrap()
 }
 
-fn portal(app: &TestApp) -> HubspotClient {
+pub(crate) fn portal(app: &TestApp) -> HubspotClient {
     let options = hubspot::Options {
         api_url: app.hubspot_url.clone(),
         api_version: "2026-09".to_owned(),
@@ -160,5 +160,24 @@ async fn a_search_with_more_properties_than_it_can_carry_goes_without() {
     };
     let page = portal(&app).changes(&[asked], &fields).await.remove(0).unwrap();
     assert_eq!(page.traces.len(), 1);
+    app.stop().await;
+}
+
+#[tokio::test]
+async fn r_070_it_still_tells_of_records_that_were_merged() {
+    let app = TestApp::start().await;
+    let both = ["Ada", "Augusta"].map(|name| app.hubspot.create(&[("firstname", name)]).unwrap());
+    let survivor = app.hubspot.merge(both[0], both[1]).unwrap();
+    let many = (0..200).map(|n| format!("a_property_of_their_own_{n}"));
+    let many: Vec<String> = many.chain(["hs_merged_object_ids".to_owned()]).collect();
+    let fields = FieldsByKind::from([(Kind::HubspotContact, many)]);
+    let asked = Asked {
+        stream: Stream::Changed(Kind::HubspotContact),
+        place: Place::since(app.clock.now().plus_millis(-1)),
+    };
+    let page = portal(&app).changes(&[asked], &fields).await.remove(0).unwrap();
+    let record = &page.traces.iter().find(|trace| trace.record.key.id().to_string() == survivor.to_string());
+    let merged = record.unwrap().record.fields.get("hs_merged_object_ids").and_then(Value::as_text);
+    assert_eq!(merged.as_deref(), Some(format!("{};{}", both[0], both[1]).as_str()));
     app.stop().await;
 }

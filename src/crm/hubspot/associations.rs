@@ -1,6 +1,11 @@
 //! Associations between HubSpot's records, and the opting out of addresses: what is written by calls of its own.
+//!
+//! A writing of associations carries out what it can. Its answer names what was made, and seldom what was not: what it does not tell
+//! of is written again in halves, which does no harm, until every culprit stands alone.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::future::{BoxFuture, FutureExt};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -9,6 +14,7 @@ use serde_json::{Value as Json, json};
 
 use crate::crm::hubspot::client::{HubspotClient, type_of};
 use crate::crm::hubspot::wire::{AssociationType, Id, NewAssociation};
+use crate::crm::hubspot::write::{CULPRIT_CALLS_MAX, in_smaller_company};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Error, Refusal, Write, Written};
 use crate::domain::{Fields, Kind, RecordKey};
@@ -84,12 +90,40 @@ struct ReadType {
     type_id: u32,
 }
 
+/// The answer to a writing.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Answered {
+    results: Vec<Made>,
+    errors: Vec<AssociationError>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Made {
+    from_object_id: Json,
+    to_object_id: Json,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
 struct AssociationError {
     sub_category: Json,
     message: String,
+    context: Json,
+}
+
+impl AssociationError {
+    /// Whether it says that it is about this pair.
+    fn concerns(&self, pair: &Pair) -> bool {
+        let names = |field: &str, key: RecordKey| {
+            let named = self.context.get(field)?.as_array()?;
+            Some(named.iter().any(|id| id_text(id) == key.id().to_string()))
+        };
+        let told = (names("fromObjectId", pair.from), names("toObjectId", pair.to));
+        matches!(told, (Some(true), Some(true) | None) | (None, Some(true)))
+    }
 }
 
 /// Ids come as numbers or as text.
@@ -106,6 +140,9 @@ type Outcome = (usize, Result<Written, Error>);
 
 /// The associated records, by the id of the one asked about.
 type Found = HashMap<String, Vec<RecordKey>>;
+
+/// What is written together: from which kind to which, and whether it is made or taken away.
+type Lane = (Kind, Kind, bool);
 
 /// One association to write.
 #[derive(Clone, Copy)]
@@ -164,7 +201,7 @@ impl HubspotClient {
 
     /// Makes and takes away associations, and opts addresses out; what else is among the writes is left alone.
     pub(super) async fn write_relations(&self, writes: &[Write]) -> Vec<Outcome> {
-        let mut lanes: BTreeMap<(Kind, Kind, bool), Vec<Pair>> = BTreeMap::new();
+        let mut lanes: BTreeMap<Lane, Vec<Pair>> = BTreeMap::new();
         let mut calls: Vec<BoxFuture<'_, Vec<Outcome>>> = Vec::new();
         for (place, write) in writes.iter().enumerate() {
             match write {
@@ -176,20 +213,42 @@ impl HubspotClient {
                 Write::Create { .. } | Write::Update { .. } | Write::Delete { .. } => {}
             }
         }
-        for ((from, to, related), pairs) in lanes {
+        for (lane, pairs) in lanes {
             for chunk in pairs.chunks(WRITE_MAX) {
-                calls.push(self.write_associations((from, to), related, chunk.to_vec()).boxed());
+                calls.push(self.write_pairs(lane, chunk.to_vec(), Arc::default()).boxed());
             }
         }
         side_by_side(calls, self.calls_in_flight()).await.into_iter().flatten().collect()
     }
 
-    async fn write_associations(
+    fn write_pairs(
         &self,
-        (from, to): (Kind, Kind),
-        related: bool,
+        lane: Lane,
         pairs: Vec<Pair>,
-    ) -> Vec<Outcome> {
+        calls: Arc<AtomicUsize>,
+    ) -> BoxFuture<'_, Vec<Outcome>> {
+        async move {
+            if pairs.is_empty() {
+                return Vec::new();
+            }
+            if calls.fetch_add(1, Ordering::Relaxed) >= CULPRIT_CALLS_MAX {
+                return all_failed(&pairs, &in_smaller_company());
+            }
+            let (mut outcomes, unclear) = match self.call_associations(lane, &pairs).await {
+                Ok(answer) => sort_out(&pairs, &answer),
+                Err(Error::Refused(_)) if pairs.len() > 1 => (Vec::new(), pairs),
+                Err(error) => return all_failed(&pairs, &error),
+            };
+            let (first, second) = unclear.split_at(unclear.len() / 2);
+            for half in [first, second] {
+                outcomes.extend(self.write_pairs(lane, half.to_vec(), Arc::clone(&calls)).await);
+            }
+            outcomes
+        }
+        .boxed()
+    }
+
+    async fn call_associations(&self, (from, to, related): Lane, pairs: &[Pair]) -> Result<Answered, Error> {
         let types = written_type(from, to);
         let id = |key: RecordKey| json!({ "id": key.id().to_string() });
         let input = |pair: &Pair| {
@@ -200,34 +259,12 @@ impl HubspotClient {
             }
         };
         let batch = Batch { inputs: pairs.iter().map(input).collect() };
-        let (endpoint, rest) = if related {
-            ("associations/create", "/batch/create")
-        } else {
-            ("associations/archive", "/batch/archive")
-        };
-        let url = self.associations(from, to, rest);
-        let told = if related {
-            let answer: Result<Answer, Error> = self.post_unread(endpoint, url, &batch).await;
-            answer.and_then(|answer| refused(answer.errors))
-        } else {
-            self.tell(endpoint, url, &batch).await
-        };
-        let outcome = |pair: Pair| {
-            let written = Written { id: pair.from.id(), created: false, stored: Fields::new() };
-            (pair.place, told.clone().map(|()| written))
-        };
-        pairs.into_iter().map(outcome).collect()
-    }
-
-    /// Only the errors of an answer matter; its results have no use.
-    async fn post_unread(&self, endpoint: &'static str, url: String, batch: &Batch) -> Result<Answer, Error> {
-        #[derive(Deserialize)]
-        struct Errors {
-            #[serde(default)]
-            errors: Vec<AssociationError>,
+        if related {
+            let url = self.associations(from, to, "/batch/create");
+            return self.post("associations/create", url, &batch).await;
         }
-        let answer: Errors = self.post(endpoint, url, batch).await?;
-        Ok(Answer { results: Vec::new(), errors: answer.errors })
+        let url = self.associations(from, to, "/batch/archive");
+        self.tell("associations/archive", url, &batch).await.map(|()| Answered::default())
     }
 
     async fn opt_out(&self, place: usize, key: RecordKey, address: &str) -> Vec<Outcome> {
@@ -244,14 +281,49 @@ fn read(one: &To, kind: Kind) -> Option<(bool, RecordKey)> {
     Some((one.association_types.iter().any(|known| PRIMARY.contains(&known.type_id)), key))
 }
 
-fn refused(errors: Vec<AssociationError>) -> Result<(), Error> {
-    let Some(error) = errors.into_iter().next() else { return Ok(()) };
-    let refusal = Refusal {
+/// What became of each pair, and the pairs of which the answer tells nothing.
+fn sort_out(pairs: &[Pair], answer: &Answered) -> (Vec<Outcome>, Vec<Pair>) {
+    if answer.errors.is_empty() {
+        return (pairs.iter().map(written).collect(), Vec::new());
+    }
+    let made: HashSet<(String, String)> = answer
+        .results
+        .iter()
+        .map(|made| (id_text(&made.from_object_id), id_text(&made.to_object_id)))
+        .collect();
+    let (mut outcomes, mut unclear) = (Vec::new(), Vec::new());
+    for pair in pairs {
+        let error = || answer.errors.iter().find(|error| error.concerns(pair));
+        if made.contains(&(pair.from.id().to_string(), pair.to.id().to_string())) {
+            outcomes.push(written(pair));
+        } else if let Some(error) = error() {
+            outcomes.push((pair.place, Err(refusal_of(error).into())));
+        } else {
+            unclear.push(*pair);
+        }
+    }
+    let nameless = answer.errors.iter().find(|error| !pairs.iter().any(|pair| error.concerns(pair)));
+    if let (Some(error), [pair]) = (nameless, unclear.as_slice()) {
+        outcomes.push((pair.place, Err(refusal_of(error).into())));
+        unclear.clear();
+    }
+    (outcomes, unclear)
+}
+
+fn written(pair: &Pair) -> Outcome {
+    (pair.place, Ok(Written { id: pair.from.id(), created: false, stored: Fields::new() }))
+}
+
+fn all_failed(pairs: &[Pair], error: &Error) -> Vec<Outcome> {
+    pairs.iter().map(|pair| (pair.place, Err(error.clone()))).collect()
+}
+
+fn refusal_of(error: &AssociationError) -> Refusal {
+    Refusal {
         category: Category::RecordUnavailable,
         code: "INVALID_ASSOCIATION".to_owned(),
-        message: error.message,
+        message: error.message.clone(),
         fields: Vec::new(),
         existing: None,
-    };
-    Err(refusal.into())
+    }
 }

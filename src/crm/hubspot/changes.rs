@@ -16,7 +16,7 @@ use crate::crm::hubspot::wire::{Id, ListAnswer, NextPage, Object, Paging};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Asked, Deed, Error, FieldsByKind, Place, Stream, Trace, Traces};
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
-use crate::plan::rules::NATIVE_CONNECTOR_PROPERTY;
+use crate::plan::rules::{MERGED_IDS_PROPERTY, NATIVE_CONNECTOR_PROPERTY};
 
 /// The most records on one page of a search.
 const SEARCH_PAGE_MAX: usize = 200;
@@ -221,8 +221,9 @@ impl HubspotClient {
         };
         let length = serde_json::to_string(&search).map_or(0, |body| body.chars().count());
         if length > SEARCH_CHARACTERS_MAX {
-            // Without its fields a record cannot be told from one that moved, and is read like one.
-            search.properties = vec![modified, CREATED];
+            // Without its fields a paired record cannot be told from one that moved, and is read like one. One without a pair
+            // would not be, so that what it was merged of is asked for as ever.
+            search.properties.retain(|name| [MERGED_IDS_PROPERTY, modified, CREATED].contains(name));
         }
         let answer: ListAnswer = self.post("search", self.objects(kind, "/search"), &search).await?;
         let full = answer.results.len() >= SEARCH_PAGE_MAX

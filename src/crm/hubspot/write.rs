@@ -23,7 +23,7 @@ use crate::plan::Category;
 use crate::plan::rules::{LIFECYCLE_PROPERTY, id_property};
 
 /// The most calls spent on finding the culprits of one batch. What is not found by then is tried again later, in smaller company.
-const CULPRIT_CALLS_MAX: usize = 64;
+pub(super) const CULPRIT_CALLS_MAX: usize = 64;
 
 /// One write with its place among all.
 #[derive(Clone, Copy)]
@@ -111,12 +111,7 @@ impl HubspotClient {
                 return Vec::new();
             }
             if calls.fetch_add(1, Ordering::Relaxed) >= CULPRIT_CALLS_MAX {
-                let later = Error::Unavailable {
-                    status: "batch refused".to_owned(),
-                    retry_after_ms: None,
-                    source: None,
-                };
-                return all_failed(rows, &later);
+                return all_failed(rows, &in_smaller_company());
             }
             match self.call_batch(rows).await {
                 Ok(answer) => outcomes_of(rows, answer),
@@ -165,6 +160,11 @@ fn chunks_of_distinct(rows: Vec<Row<'_>>) -> Vec<Vec<Row<'_>>> {
         chunks[place].1.push(row);
     }
     chunks.into_iter().map(|(_, rows)| rows).collect()
+}
+
+/// What becomes of those among whom the culprits were not found.
+pub(super) fn in_smaller_company() -> Error {
+    Error::Unavailable { status: "batch refused".to_owned(), retry_after_ms: None, source: None }
 }
 
 fn all_failed(rows: &[Row<'_>], error: &Error) -> Vec<Outcome> {

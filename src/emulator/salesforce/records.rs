@@ -316,10 +316,8 @@ impl Table {
             if let Some(holder) = holder {
                 let message =
                     format!("duplicate value found: {name} duplicates value on record with id: {holder}");
-                return Err(RowError {
-                    fields: vec![name.clone()],
-                    ..RowError::new("DUPLICATE_VALUE", message)
-                });
+                // The field is named in the message only.
+                return Err(RowError::new("DUPLICATE_VALUE", message));
             }
         }
         Ok(())
