@@ -17,6 +17,8 @@ mod intake;
 mod jobs;
 mod migrations;
 mod pairs;
+#[cfg(test)]
+mod plans;
 mod resyncs;
 mod tasks;
 
