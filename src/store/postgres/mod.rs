@@ -443,12 +443,22 @@ impl Store for PostgresStore {
         transact!(self, transaction => resyncs::create_resync(transaction, resync).await)
     }
 
-    async fn advance_resync(&self, resync: &Resync, marks: &[Mark], now: Timestamp) -> Result<(), Error> {
+    async fn advance_resync(
+        &self,
+        resync: &Resync,
+        from: Option<&str>,
+        marks: &[Mark],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let cause = Cause::Resync(resync.id);
         transact!(self, transaction => {
+            if !resyncs::stands_at(transaction, resync.id, from).await? {
+                return Ok(false);
+            }
             // Jobs before resyncs, which is the order in which a finish locks them.
             deliveries::mark(transaction, &resync.connection, marks, cause, now).await?;
-            resyncs::advance_resync(transaction, resync).await
+            resyncs::advance_resync(transaction, resync).await?;
+            Ok(true)
         })
     }
 

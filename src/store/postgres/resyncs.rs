@@ -36,6 +36,21 @@ pub(super) async fn create_resync(connection: &mut Transaction, resync: &Resync)
     Ok(())
 }
 
+/// Whether a resync still stands where it was read, its next page not taken by another instance. A complete one stands nowhere: its
+/// cursor is what it was at the beginning.
+pub(super) async fn stands_at(
+    connection: &mut Transaction,
+    id: Uuid,
+    from: Option<&str>,
+) -> Result<bool, Error> {
+    // Instances take turns, until they commit. The row itself is locked later, after the jobs of the page.
+    let turn = "SELECT pg_advisory_xact_lock(hashtextextended('resync ' || $1::text, 0))";
+    connection.query(turn).bind(id).execute(&mut **connection).await?;
+    let sql = "SELECT 1 FROM resyncs WHERE id = $1 AND NOT complete AND cursor IS NOT DISTINCT FROM $2";
+    let row = connection.query(sql).bind(id).bind(from.map(text)).fetch_optional(&mut **connection).await?;
+    Ok(row.is_some())
+}
+
 /// Records progress. A dry run counts by itself; otherwise `done` and `failed` move when jobs are finished.
 pub(super) async fn advance_resync(connection: &mut Transaction, resync: &Resync) -> Result<(), Error> {
     let sql = "UPDATE resyncs SET

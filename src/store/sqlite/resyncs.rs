@@ -34,6 +34,18 @@ pub(super) async fn create_resync(pool: &SqlitePool, resync: &Resync) -> Result<
     Ok(())
 }
 
+/// Whether a resync still stands where it was read, its next page not taken by another instance. A complete one stands nowhere: its
+/// cursor is what it was at the beginning.
+pub(super) async fn stands_at(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    from: Option<&str>,
+) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM resyncs WHERE id = ?1 AND NOT complete AND cursor IS ?2";
+    let row = sqlx::query(sql).bind(id.as_bytes().as_slice()).bind(from).fetch_optional(connection).await?;
+    Ok(row.is_some())
+}
+
 /// Records progress. A dry run counts by itself; otherwise `done` and `failed` move when jobs are finished.
 pub(super) async fn advance_resync(connection: &mut SqliteConnection, resync: &Resync) -> Result<(), Error> {
     let sql = "UPDATE resyncs SET
