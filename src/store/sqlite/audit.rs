@@ -105,7 +105,8 @@ pub(super) fn intent(row: &SqliteRow) -> Result<Intent, Error> {
 /// Lists audit rows, oldest first.
 pub(super) async fn audit(pool: &SqlitePool, query: &AuditQuery<'_>) -> Result<Vec<AuditRow>, Error> {
     // A question about one record uses its index; the others walk the connection's rows in the order of their ids.
-    let sql = "SELECT * FROM audit
+    let sql = "SELECT id, at, kind, record_id, creates, field, old, new, rule, cause_kind, cause, written, created_kind, created_id
+                 FROM audit
                 WHERE connection = ?1
                   AND (?2 IS NULL
                        OR (coalesce(created_kind, kind) IN ('contact', 'company', 'deal')) = (?2 = 'hubspot'))
