@@ -1,10 +1,11 @@
 //! Memory on PostgreSQL: several instances share one database, and everything acknowledged is on disk.
 //!
 //! The mirror of `sqlite/`: the same files, the same functions in the same order; comments say where they differ, and
-//! `dirty` is the one file that SQLite does not need. Instances meet in the rows. So rows are locked in one order everywhere (jobs by
-//! connection, kind and record; then pairs, links, records, conflicts, resyncs), a claim never waits for a lock, and what loses a
-//! race all the same is done again. No session state is relied on, so that a pooler may stand in between
-//! (`docs/decisions/0011-postgresql.md`).
+//! `dirty` is the one file that SQLite does not need. Instances meet in the rows. So rows are locked in one order (jobs by connection, kind
+//! and record; then pairs, links, records, conflicts, resyncs), and a claim never waits for a lock. One thing leaves that order: a
+//! finish marks the records that are to be looked at when it holds all the rest, so that it and whoever marks or finishes those may wait
+//! for each other in a ring. The server finds that and ends one of them, which is done again, as is all that loses a race. No session state is relied on, so that a
+//! pooler may stand in between (`docs/decisions/0011-postgresql.md`).
 
 mod audit;
 mod claims;
