@@ -30,7 +30,7 @@ CREATE INDEX jobs_due ON jobs (connection, family, due_at, id) WHERE state <> 'p
 CREATE TABLE resyncs (
     id         UUID    NOT NULL PRIMARY KEY,    -- UUID version 7
     connection TEXT    NOT NULL,
-    all_of     TEXT,                            -- the kind, for a resync of all of one kind
+    all_of     TEXT,                            -- what to go through: a kind, or 'list:' and a list's id; NULL where records were named
     keys       TEXT    NOT NULL,                -- JSON: the records named and not marked yet
     dry_run    BOOLEAN NOT NULL,
     complete   BOOLEAN NOT NULL,                -- whether every record was marked or looked at

@@ -17,3 +17,6 @@ CREATE TABLE notifications (
     seen_at      INTEGER NOT NULL,            -- milliseconds since 1970
     PRIMARY KEY (connection, notification)
 ) WITHOUT ROWID;
+
+-- Which of them were kept long enough.
+CREATE INDEX notifications_seen ON notifications (seen_at);

@@ -19,5 +19,8 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_by_record ON audit (connection, kind, record_id, id);
 
+-- Rows of the create that a record came of; few rows are of creates.
+CREATE INDEX audit_by_created ON audit (connection, created_kind, created_id, id) WHERE created_id IS NOT NULL;
+
 -- Rows left open by a process that ended between a call and its answer.
 CREATE INDEX audit_open ON audit (connection, kind, record_id) WHERE written IS NULL;

@@ -2,7 +2,8 @@
 
 use crate::store::{postgres, sqlite};
 
-/// A failed transaction: nothing of it happened.
+/// A failed transaction: nothing of it happened. Only where the answer to COMMIT was lost does nobody know, and all of it may have; so
+/// whatever is [`Error::Unavailable`] must bear to be done again.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Try again soon: the database is busy, full or unreachable.

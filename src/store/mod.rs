@@ -192,8 +192,15 @@ pub trait Store: Send + Sync {
     /// Records a new resync.
     async fn create_resync(&self, resync: &Resync) -> Result<(), Error>;
 
-    /// Records the progress of a resync and, in the same transaction, marks records for it (manually asked for).
-    async fn advance_resync(&self, resync: &Resync, marks: &[Mark], now: Timestamp) -> Result<(), Error>;
+    /// Records the progress of a resync that was read when its cursor was `from` and, in the same transaction, marks records for it
+    /// (manually asked for). Returns whether it still stood there: if not, somebody else took that page, and nothing is recorded.
+    async fn advance_resync(
+        &self,
+        resync: &Resync,
+        from: Option<&str>,
+        marks: &[Mark],
+        now: Timestamp,
+    ) -> Result<bool, Error>;
 
     /// One resync. Its `done` and `failed` count finished jobs.
     async fn resync(&self, id: Uuid) -> Result<Option<Resync>, Error>;

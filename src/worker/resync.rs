@@ -56,15 +56,16 @@ impl Worker {
         let Some(mut resync) = self.store.open_resyncs(&live.settings.name).await?.into_iter().next() else {
             return Ok(false);
         };
+        let from = resync.cursor.clone();
         let page = next_page(live, &mut resync).await?;
         let now = self.clock.now();
         if resync.dry_run {
             self.preview(live, &mut resync, &page, now).await?;
-            self.store.advance_resync(&resync, &[], now).await?;
+            self.store.advance_resync(&resync, from.as_deref(), &[], now).await?;
         } else {
             let mark = |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told: None };
             let marks: Vec<Mark> = page.iter().map(mark).collect();
-            self.store.advance_resync(&resync, &marks, now).await?;
+            self.store.advance_resync(&resync, from.as_deref(), &marks, now).await?;
         }
         Ok(true)
     }

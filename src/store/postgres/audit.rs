@@ -106,31 +106,48 @@ pub(super) fn intent(row: &PgRow) -> Result<Intent, Error> {
     })
 }
 
+/// Rows of a connection in the order of their ids, with one more condition.
+macro_rules! audit_rows {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, at, kind, record_id, creates, field, old, new, rule, cause_kind, cause, written, created_kind, created_id
+               FROM audit
+              WHERE connection = $1
+                AND ($2 IS NULL OR (coalesce(created_kind, kind) IN ('contact', 'company', 'deal')) = ($2 = 'hubspot'))
+                AND at >= $3 AND id > $4 ",
+            $condition,
+            " ORDER BY id
+              LIMIT $5"
+        )
+    };
+}
+
+/// All rows, which are walked in the order of their ids.
+const OF_CONNECTION: &str = audit_rows!("");
+
+/// Rows of one record: of its own changes, and of the create that it came of; each by its index.
+const OF_RECORD: &str = audit_rows!(
+    "AND id = ANY (ARRAY (SELECT id FROM audit WHERE connection = $1 AND kind = $6 AND record_id = $7 AND id > $4
+         UNION ALL SELECT id FROM audit WHERE connection = $1 AND created_kind = $6 AND created_id = $7 AND id > $4))"
+);
+
 /// Lists audit rows, oldest first.
 pub(super) async fn audit(
     connection: &mut Transaction,
     query: &AuditQuery<'_>,
 ) -> Result<Vec<AuditRow>, Error> {
-    // A question about one record uses its index; the others walk the connection's rows in the order of their ids.
-    let sql = "SELECT * FROM audit
-                WHERE connection = $1
-                  AND ($2 IS NULL
-                       OR (coalesce(created_kind, kind) IN ('contact', 'company', 'deal')) = ($2 = 'hubspot'))
-                  AND ($3 IS NULL OR (kind = $3 AND record_id = $4) OR (created_kind = $3 AND created_id = $4))
-                  AND at >= $5 AND id > $6
-                ORDER BY id
-                LIMIT $7";
-    let rows = connection
+    let sql = if query.key.is_some() { OF_RECORD } else { OF_CONNECTION };
+    let mut asked = connection
         .query(sql)
         .bind(query.connection.as_str())
         .bind(query.system.map(System::as_str))
-        .bind(query.key.map(|key| key.kind().as_str()))
-        .bind(query.key.map(|key| key.id().to_string()))
         .bind(query.since.map_or(i64::MIN, crate::domain::Timestamp::as_millis))
         .bind(query.after.unwrap_or(Uuid::nil()))
-        .bind(i64::from(query.limit))
-        .fetch_all(&mut **connection)
-        .await?;
+        .bind(i64::from(query.limit));
+    if let Some(key) = query.key {
+        asked = asked.bind(key.kind().as_str()).bind(key.id().to_string());
+    }
+    let rows = asked.fetch_all(&mut **connection).await?;
     rows.iter().map(audit_row).collect()
 }
 
@@ -156,4 +173,36 @@ pub(super) async fn retain(connection: &mut Transaction, retention: &Retention) 
         .execute(&mut **connection)
         .await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::postgres::plans::Plans;
+
+    /// Nine rows for each contact, one of them of the create that a lead came of.
+    const ROWS: &str = "
+        INSERT INTO audit (id, connection, at, kind, record_id, creates, field, old, new, rule, cause_kind, cause, written,
+                           created_kind, created_id)
+        SELECT gen_random_uuid(), 'acme', n, 'contact', n / 9, CASE n % 9 WHEN 0 THEN 'Lead' END, 'City', '', '', '', 'sweep',
+               gen_random_uuid(), true, CASE n % 9 WHEN 0 THEN 'Lead' END, CASE n % 9 WHEN 0 THEN n END
+          FROM generate_series(1, 20000) n";
+
+    #[tokio::test]
+    async fn the_audit_of_one_record_walks_no_table() {
+        let Some(mut plans) = Plans::of(ROWS).await else { return };
+        let types = "text, text, bigint, uuid, bigint, text, text";
+        for (kind, id) in [("contact", "1000"), ("Lead", "9000"), ("contact", "no such")] {
+            let values = format!("'acme', 'salesforce', 0, '{}', 50, '{kind}', '{id}'", Uuid::nil());
+            assert_eq!(plans.walks((OF_RECORD, types, &*values)).await, None, "{kind} {id}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_audit_of_a_connection_is_read_in_its_order() {
+        let Some(mut plans) = Plans::of(ROWS).await else { return };
+        let values = format!("'acme', NULL, 0, '{}', 50", Uuid::nil());
+        let asked = (OF_CONNECTION, "text, text, bigint, uuid, bigint", &*values);
+        assert_eq!(plans.walks(asked).await, None);
+    }
 }

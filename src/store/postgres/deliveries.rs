@@ -97,6 +97,12 @@ pub(super) async fn mark(
     }
 }
 
+/// Forgets notifications, those seen first before others; what another instance deletes at the same time is left to it.
+const FORGET_NOTIFICATIONS: &str = "
+    DELETE FROM notifications
+     WHERE ctid = ANY (ARRAY (SELECT ctid FROM notifications WHERE seen_at < $1 ORDER BY seen_at LIMIT $2
+                                 FOR UPDATE SKIP LOCKED))";
+
 /// Deletes deliveries and notification ids that were kept long enough.
 pub(super) async fn retain(connection: &mut Transaction, retention: &Retention) -> Result<u64, Error> {
     // Ids are in the order of arrival, so only the first rows need a look: a search for old ones would walk every body kept.
@@ -105,12 +111,9 @@ pub(super) async fn retain(connection: &mut Transaction, retention: &Retention) 
                        WHERE id = ANY (ARRAY (SELECT id FROM (SELECT id, received_at FROM deliveries ORDER BY id LIMIT $2
                                                                  FOR UPDATE SKIP LOCKED) oldest
                                                WHERE received_at < $1))";
-    let notifications = "DELETE FROM notifications
-                          WHERE ctid = ANY (ARRAY (SELECT ctid FROM notifications WHERE seen_at < $1 LIMIT $2
-                                                      FOR UPDATE SKIP LOCKED))";
     let mut gone = 0;
     for (sql, before) in
-        [(deliveries, retention.deliveries_before), (notifications, retention.notifications_before)]
+        [(deliveries, retention.deliveries_before), (FORGET_NOTIFICATIONS, retention.notifications_before)]
     {
         let done = connection
             .query(sql)
@@ -121,4 +124,23 @@ pub(super) async fn retain(connection: &mut Transaction, retention: &Retention) 
         gone += done.rows_affected();
     }
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::postgres::plans::Plans;
+
+    /// Notifications, one a millisecond.
+    const NOTIFICATIONS: &str =
+        "INSERT INTO notifications SELECT 'acme', '04l' || n, n FROM generate_series(1, 20000) n";
+
+    #[tokio::test]
+    async fn what_forgets_notifications_walks_no_table() {
+        let Some(mut plans) = Plans::of(NOTIFICATIONS).await else { return };
+        for old in ["9", "19000"] {
+            let asked = (FORGET_NOTIFICATIONS, "bigint, bigint", &*format!("{old}, 100"));
+            assert_eq!(plans.walks(asked).await, None, "{old} are old");
+        }
+    }
 }

@@ -39,7 +39,8 @@ pub(super) async fn finish(
     mark_looks(connection, name, &looks, now).await
 }
 
-/// Marks the other records that are to be looked at.
+/// Marks the other records that are to be looked at. Their jobs are locked out of order, after all else: of transactions that so wait for
+/// each other, the server ends one, and it is done again.
 async fn mark_looks(
     connection: &mut Transaction,
     name: &ConnectionName,

@@ -9,14 +9,25 @@ use crate::store::codec::{self, at, corrupt, error};
 use crate::store::postgres::{Transaction, resyncs};
 use crate::store::types::{Job, JobId, JobQuery, JobState, QueueFigures};
 
+/// What is told of a job; the second parameter is the time. Columns are named here and elsewhere, because a later version may add some
+/// while this one runs, and a prepared statement that took all would take more than it did.
+macro_rules! job_columns {
+    () => {
+        "id, connection, kind, record_id, attempts, due_at, dirty_since, category, message,
+         CASE WHEN lease_until > $2 THEN 'running' ELSE state END AS shown"
+    };
+}
+
 /// Lists jobs in the order of their ids.
 pub(super) async fn jobs(connection: &mut Transaction, query: &JobQuery<'_>) -> Result<Vec<Job>, Error> {
-    let sql = "SELECT * FROM (
-                   SELECT *, CASE WHEN lease_until > $2 THEN 'running' ELSE state END AS shown FROM jobs
-                    WHERE connection = $1 AND id > $4) listed
-                WHERE $3 IS NULL OR shown = $3
-                ORDER BY id
-                LIMIT $5";
+    let sql = concat!(
+        "SELECT * FROM (SELECT ",
+        job_columns!(),
+        " FROM jobs WHERE connection = $1 AND id > $4) listed
+           WHERE $3 IS NULL OR shown = $3
+           ORDER BY id
+           LIMIT $5"
+    );
     let rows = connection
         .query(sql)
         .bind(query.connection.as_str())
@@ -35,8 +46,7 @@ pub(super) async fn job(
     id: JobId,
     now: Timestamp,
 ) -> Result<Option<Job>, Error> {
-    let sql =
-        "SELECT *, CASE WHEN lease_until > $2 THEN 'running' ELSE state END AS shown FROM jobs WHERE id = $1";
+    let sql = concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = $1");
     let row =
         connection.query(sql).bind(id.0).bind(now.as_millis()).fetch_optional(&mut **connection).await?;
     row.as_ref().map(row_to_job).transpose()

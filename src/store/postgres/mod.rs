@@ -1,10 +1,11 @@
 //! Memory on PostgreSQL: several instances share one database, and everything acknowledged is on disk.
 //!
 //! The mirror of `sqlite/`: the same files, the same functions in the same order; comments say where they differ, and
-//! `dirty` is the one file that SQLite does not need. Instances meet in the rows. So rows are locked in one order everywhere (jobs by
-//! connection, kind and record; then pairs, links, records, conflicts, resyncs), a claim never waits for a lock, and what loses a
-//! race all the same is done again. No session state is relied on, so that a pooler may stand in between
-//! (`docs/decisions/0011-postgresql.md`).
+//! `dirty` is the one file that SQLite does not need. Instances meet in the rows. So rows are locked in one order (jobs by connection, kind
+//! and record; then pairs, links, records, conflicts, resyncs), and a claim never waits for a lock. One thing leaves that order: a
+//! finish marks the records that are to be looked at when it holds all the rest, so that it and whoever marks or finishes those may wait
+//! for each other in a ring. The server finds that and ends one of them, which is done again, as is all that loses a race. No session state is relied on, so that a
+//! pooler may stand in between (`docs/decisions/0011-postgresql.md`).
 
 mod audit;
 mod claims;
@@ -17,6 +18,8 @@ mod intake;
 mod jobs;
 mod migrations;
 mod pairs;
+#[cfg(test)]
+mod plans;
 mod resyncs;
 mod tasks;
 
@@ -84,7 +87,8 @@ pub struct PostgresStore {
     named: bool,
 }
 
-/// A transaction on a connection of its own. One that is neither committed nor rolled back closes its connection.
+/// A transaction on a connection of its own. One that is neither committed nor rolled back closes its connection, and so does one that
+/// met a server that only reads.
 struct Transaction {
     connection: PoolConnection<Postgres>,
     named: bool,
@@ -102,6 +106,9 @@ impl Transaction {
         let sql = if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" };
         let ended = self.execute(sql).await;
         self.open = ended.is_err();
+        if outcome.as_ref().is_err_and(only_reads) {
+            self.connection.close_on_drop();
+        }
         // Why the work failed says more than why it could not be rolled back.
         let value = outcome?;
         ended?;
@@ -146,6 +153,11 @@ macro_rules! transact {
             });
             match outcome.await {
                 Err(error) if attempt < ATTEMPTS_MAX && lost_a_race(&error) => attempt += 1,
+                // Once: a new connection leads to whatever server writes now, if one does.
+                Err(error) if attempt == 1 && only_reads(&error) => {
+                    $store.close_rested();
+                    attempt += 1;
+                }
                 outcome => break outcome,
             }
         }
@@ -197,6 +209,14 @@ impl PostgresStore {
         Err(Error::Url { text: format!("its database is encoded in {encoding}; create one in UTF8") })
     }
 
+    /// Closes the connections that rest. They were made when that one was whose server only reads now, and lead where it leads: to what a
+    /// switchover made a standby, which would begin every transaction and refuse every write.
+    fn close_rested(&self) {
+        while let Some(mut rested) = self.pool.try_acquire() {
+            rested.close_on_drop();
+        }
+    }
+
     /// Begins a transaction. A connection that died while it rested is replaced: nothing happened on it yet.
     async fn begin(&self) -> Result<Transaction, Error> {
         let mut tries = 0;
@@ -236,9 +256,18 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
 /// Whether another instance was quicker (<https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>):
 /// serialization_failure, deadlock_detected. Nothing of the transaction happened, and it may be tried again at once.
 fn lost_a_race(error: &Error) -> bool {
-    let Error::Unavailable(source) = error else { return false };
-    let Some(sqlx::Error::Database(database)) = source.downcast_ref() else { return false };
-    matches!(database.code().as_deref(), Some("40001" | "40P01"))
+    matches!(condition(error).as_deref(), Some("40001" | "40P01"))
+}
+
+/// Whether the session's server takes no writes, as a standby does: read_only_sql_transaction. Nothing of the transaction happened.
+fn only_reads(error: &Error) -> bool {
+    condition(error).as_deref() == Some("25006")
+}
+
+/// What the server calls its condition, if that is what failed the transaction.
+fn condition(error: &Error) -> Option<Cow<'_, str>> {
+    let Error::Unavailable(source) = error else { return None };
+    source.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
 }
 
 /// The classes of SQLSTATE that blame the statement or its values: no later attempt can succeed. From the list at
@@ -420,12 +449,22 @@ impl Store for PostgresStore {
         transact!(self, transaction => resyncs::create_resync(transaction, resync).await)
     }
 
-    async fn advance_resync(&self, resync: &Resync, marks: &[Mark], now: Timestamp) -> Result<(), Error> {
+    async fn advance_resync(
+        &self,
+        resync: &Resync,
+        from: Option<&str>,
+        marks: &[Mark],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let cause = Cause::Resync(resync.id);
         transact!(self, transaction => {
+            if !resyncs::stands_at(transaction, resync.id, from).await? {
+                return Ok(false);
+            }
             // Jobs before resyncs, which is the order in which a finish locks them.
             deliveries::mark(transaction, &resync.connection, marks, cause, now).await?;
-            resyncs::advance_resync(transaction, resync).await
+            resyncs::advance_resync(transaction, resync).await?;
+            Ok(true)
         })
     }
 

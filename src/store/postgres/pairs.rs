@@ -18,7 +18,7 @@ pub(super) async fn pairs_of(
 ) -> Result<Vec<Option<Pair>>, Error> {
     let wanted: Vec<_> = keys.iter().map(key_json).collect();
     // Places count from 1 here.
-    let sql = "SELECT wanted.place - 1 AS place, p.*
+    let sql = "SELECT wanted.place - 1 AS place, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id, p.stopped, p.base
                  FROM (SELECT place, (SELECT l.pair_id FROM links l
                                        WHERE l.connection = $1 AND l.kind = value ->> 0 AND l.record_id = value ->> 1) AS pair_id
                          FROM jsonb_array_elements($2::jsonb) WITH ORDINALITY listed (value, place)) wanted

@@ -11,11 +11,20 @@ use crate::store::codec::{self, at, from_json, key_json, to_json};
 use crate::store::postgres::{Transaction, rows, text};
 use crate::store::types::{JobId, Mark, Resync};
 
+/// What is known of a resync.
+macro_rules! resync_columns {
+    () => {
+        "id, connection, all_of, keys, dry_run, complete, cursor, total, done, failed, preview, created_at"
+    };
+}
+
 /// Records a new resync.
 pub(super) async fn create_resync(connection: &mut Transaction, resync: &Resync) -> Result<(), Error> {
-    let sql = "INSERT INTO resyncs (id, connection, all_of, keys, dry_run, complete, cursor, total, done, failed, preview,
-                                    created_at)
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+    let sql = concat!(
+        "INSERT INTO resyncs (",
+        resync_columns!(),
+        ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
     let keys: Vec<Json> = resync.keys.iter().map(key_json).collect();
     connection
         .query(sql)
@@ -34,6 +43,21 @@ pub(super) async fn create_resync(connection: &mut Transaction, resync: &Resync)
         .execute(&mut **connection)
         .await?;
     Ok(())
+}
+
+/// Whether a resync still stands where it was read, its next page not taken by another instance. A complete one stands nowhere: its
+/// cursor is what it was at the beginning.
+pub(super) async fn stands_at(
+    connection: &mut Transaction,
+    id: Uuid,
+    from: Option<&str>,
+) -> Result<bool, Error> {
+    // Instances take turns, until they commit. The row itself is locked later, after the jobs of the page.
+    let turn = "SELECT pg_advisory_xact_lock(hashtextextended('resync ' || $1::text, 0))";
+    connection.query(turn).bind(id).execute(&mut **connection).await?;
+    let sql = "SELECT 1 FROM resyncs WHERE id = $1 AND NOT complete AND cursor IS NOT DISTINCT FROM $2";
+    let row = connection.query(sql).bind(id).bind(from.map(text)).fetch_optional(&mut **connection).await?;
+    Ok(row.is_some())
 }
 
 /// Records progress. A dry run counts by itself; otherwise `done` and `failed` move when jobs are finished.
@@ -109,7 +133,7 @@ pub(super) async fn count_ended(
 
 /// One resync.
 pub(super) async fn resync(connection: &mut Transaction, id: Uuid) -> Result<Option<Resync>, Error> {
-    let sql = "SELECT * FROM resyncs WHERE id = $1";
+    let sql = concat!("SELECT ", resync_columns!(), " FROM resyncs WHERE id = $1");
     let row = connection.query(sql).bind(id).fetch_optional(&mut **connection).await?;
     row.as_ref().map(read).transpose()
 }
@@ -119,7 +143,11 @@ pub(super) async fn open_resyncs(
     connection: &mut Transaction,
     name: &ConnectionName,
 ) -> Result<Vec<Resync>, Error> {
-    let sql = "SELECT * FROM resyncs WHERE connection = $1 AND NOT complete ORDER BY id";
+    let sql = concat!(
+        "SELECT ",
+        resync_columns!(),
+        " FROM resyncs WHERE connection = $1 AND NOT complete ORDER BY id"
+    );
     let rows = connection.query(sql).bind(name.as_str()).fetch_all(&mut **connection).await?;
     rows.iter().map(read).collect()
 }

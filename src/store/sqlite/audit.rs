@@ -102,27 +102,45 @@ pub(super) fn intent(row: &SqliteRow) -> Result<Intent, Error> {
     })
 }
 
+/// Rows of a connection in the order of their ids, with one more condition. The plus sign keeps the connection from being looked up in the
+/// index of records, where its rows are in another order.
+macro_rules! audit_rows {
+    ($condition:literal) => {
+        concat!(
+            "SELECT id, at, kind, record_id, creates, field, old, new, rule, cause_kind, cause, written, created_kind, created_id
+               FROM audit
+              WHERE +connection = ?1
+                AND (?2 IS NULL OR (coalesce(created_kind, kind) IN ('contact', 'company', 'deal')) = (?2 = 'hubspot'))
+                AND at >= ?3 AND id > ?4 ",
+            $condition,
+            " ORDER BY id
+              LIMIT ?5"
+        )
+    };
+}
+
+/// All rows, which are walked in the order of their ids.
+const OF_CONNECTION: &str = audit_rows!("");
+
+/// Rows of one record: of its own changes, and of the create that it came of; each by its index.
+const OF_RECORD: &str = audit_rows!(
+    "AND id IN (SELECT id FROM audit WHERE connection = ?1 AND kind = ?6 AND record_id = ?7 AND id > ?4
+         UNION ALL SELECT id FROM audit WHERE connection = ?1 AND created_kind = ?6 AND created_id = ?7 AND id > ?4)"
+);
+
 /// Lists audit rows, oldest first.
 pub(super) async fn audit(pool: &SqlitePool, query: &AuditQuery<'_>) -> Result<Vec<AuditRow>, Error> {
-    // A question about one record uses its index; the others walk the connection's rows in the order of their ids.
-    let sql = "SELECT * FROM audit
-                WHERE connection = ?1
-                  AND (?2 IS NULL
-                       OR (coalesce(created_kind, kind) IN ('contact', 'company', 'deal')) = (?2 = 'hubspot'))
-                  AND (?3 IS NULL OR (kind = ?3 AND record_id = ?4) OR (created_kind = ?3 AND created_id = ?4))
-                  AND at >= ?5 AND id > ?6
-                ORDER BY id
-                LIMIT ?7";
-    let rows = sqlx::query(sql)
+    let sql = if query.key.is_some() { OF_RECORD } else { OF_CONNECTION };
+    let mut asked = sqlx::query(sql)
         .bind(query.connection.as_str())
         .bind(query.system.map(System::as_str))
-        .bind(query.key.map(|key| key.kind().as_str()))
-        .bind(query.key.map(|key| key.id().to_string()))
         .bind(query.since.map_or(i64::MIN, crate::domain::Timestamp::as_millis))
         .bind(query.after.unwrap_or(Uuid::nil()).as_bytes().as_slice())
-        .bind(query.limit)
-        .fetch_all(pool)
-        .await?;
+        .bind(query.limit);
+    if let Some(key) = query.key {
+        asked = asked.bind(key.kind().as_str()).bind(key.id().to_string());
+    }
+    let rows = asked.fetch_all(pool).await?;
     rows.iter().map(audit_row).collect()
 }
 
@@ -146,4 +164,27 @@ pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retent
         .execute(connection)
         .await?;
     Ok(done.rows_affected())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::claims::tests::plan_of;
+
+    #[tokio::test]
+    async fn the_audit_of_one_record_walks_no_table() {
+        let steps = plan_of(OF_RECORD).await;
+        for step in [
+            "SEARCH audit USING PRIMARY KEY (id=?)",
+            "SEARCH audit USING COVERING INDEX audit_by_record (connection=? AND kind=? AND record_id=? AND id>?)",
+            "SEARCH audit USING COVERING INDEX audit_by_created (connection=? AND created_kind=? AND created_id=? AND id>?)",
+        ] {
+            assert!(steps.iter().any(|text| text == step), "{step}: {steps:#?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_audit_of_a_connection_is_read_in_its_order() {
+        assert_eq!(plan_of(OF_CONNECTION).await, ["SEARCH audit USING PRIMARY KEY (id>?)"]);
+    }
 }

@@ -87,6 +87,12 @@ pub(super) async fn mark(
     }
 }
 
+/// Forgets notifications, those seen first before others.
+const FORGET_NOTIFICATIONS: &str = "
+    DELETE FROM notifications
+     WHERE (connection, notification) IN
+           (SELECT connection, notification FROM notifications WHERE seen_at < ?1 ORDER BY seen_at LIMIT ?2)";
+
 /// Deletes deliveries and notification ids that were kept long enough.
 pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retention) -> Result<u64, Error> {
     // Ids are in the order of arrival, so only the first rows need a look: a search for old ones would walk every body kept,
@@ -94,12 +100,9 @@ pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retent
     let deliveries = "DELETE FROM deliveries
                        WHERE id IN (SELECT id FROM (SELECT id, received_at FROM deliveries ORDER BY id LIMIT ?2)
                                      WHERE received_at < ?1)";
-    let notifications = "DELETE FROM notifications
-                          WHERE (connection, notification) IN
-                                (SELECT connection, notification FROM notifications WHERE seen_at < ?1 LIMIT ?2)";
     let mut gone = 0;
     for (sql, before) in
-        [(deliveries, retention.deliveries_before), (notifications, retention.notifications_before)]
+        [(deliveries, retention.deliveries_before), (FORGET_NOTIFICATIONS, retention.notifications_before)]
     {
         let done = sqlx::query(sql)
             .bind(before.as_millis())
@@ -109,4 +112,18 @@ pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retent
         gone += done.rows_affected();
     }
     Ok(gone)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::sqlite::claims::tests::plan_of;
+
+    #[tokio::test]
+    async fn what_forgets_notifications_walks_no_table() {
+        let steps = plan_of(FORGET_NOTIFICATIONS).await;
+        assert!(steps.len() >= 2, "{steps:?}");
+        let walks = |text: &&String| text.starts_with("SCAN") || text.contains("TEMP B-TREE");
+        assert_eq!(steps.iter().find(walks), None);
+    }
 }

@@ -9,14 +9,25 @@ use crate::store::codec::{self, at, corrupt, error};
 use crate::store::sqlite::resyncs;
 use crate::store::types::{Job, JobId, JobQuery, JobState, QueueFigures};
 
+/// What is told of a job; the second parameter is the time. Columns are named here and elsewhere, because a later version may add some
+/// while this one runs, and a prepared statement that took all would take more than it did.
+macro_rules! job_columns {
+    () => {
+        "id, connection, kind, record_id, attempts, due_at, dirty_since, category, message,
+         CASE WHEN lease_until > ?2 THEN 'running' ELSE state END AS shown"
+    };
+}
+
 /// Lists jobs in the order of their ids.
 pub(super) async fn jobs(pool: &SqlitePool, query: &JobQuery<'_>) -> Result<Vec<Job>, Error> {
-    let sql = "SELECT * FROM (
-                   SELECT *, CASE WHEN lease_until > ?2 THEN 'running' ELSE state END AS shown FROM jobs
-                    WHERE connection = ?1 AND id > ?4)
-                WHERE ?3 IS NULL OR shown = ?3
-                ORDER BY id
-                LIMIT ?5";
+    let sql = concat!(
+        "SELECT * FROM (SELECT ",
+        job_columns!(),
+        " FROM jobs WHERE connection = ?1 AND id > ?4)
+           WHERE ?3 IS NULL OR shown = ?3
+           ORDER BY id
+           LIMIT ?5"
+    );
     let rows = sqlx::query(sql)
         .bind(query.connection.as_str())
         .bind(query.now.as_millis())
@@ -30,8 +41,7 @@ pub(super) async fn jobs(pool: &SqlitePool, query: &JobQuery<'_>) -> Result<Vec<
 
 /// One job.
 pub(super) async fn job(pool: &SqlitePool, id: JobId, now: Timestamp) -> Result<Option<Job>, Error> {
-    let sql =
-        "SELECT *, CASE WHEN lease_until > ?2 THEN 'running' ELSE state END AS shown FROM jobs WHERE id = ?1";
+    let sql = concat!("SELECT ", job_columns!(), " FROM jobs WHERE id = ?1");
     let row = sqlx::query(sql).bind(id.0).bind(now.as_millis()).fetch_optional(pool).await?;
     row.as_ref().map(row_to_job).transpose()
 }

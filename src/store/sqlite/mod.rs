@@ -325,11 +325,22 @@ impl Store for SqliteStore {
         resyncs::create_resync(&self.writer, resync).await
     }
 
-    async fn advance_resync(&self, resync: &Resync, marks: &[Mark], now: Timestamp) -> Result<(), Error> {
+    async fn advance_resync(
+        &self,
+        resync: &Resync,
+        from: Option<&str>,
+        marks: &[Mark],
+        now: Timestamp,
+    ) -> Result<bool, Error> {
         let mut transaction = self.begin().await?;
-        resyncs::advance_resync(&mut transaction, resync).await?;
-        deliveries::mark(&mut transaction, &resync.connection, marks, Cause::Resync(resync.id), now).await?;
-        transaction.commit().await
+        let stands = resyncs::stands_at(&mut transaction, resync.id, from).await?;
+        if stands {
+            let cause = Cause::Resync(resync.id);
+            deliveries::mark(&mut transaction, &resync.connection, marks, cause, now).await?;
+            resyncs::advance_resync(&mut transaction, resync).await?;
+        }
+        transaction.commit().await?;
+        Ok(stands)
     }
 
     async fn resync(&self, id: Uuid) -> Result<Option<Resync>, Error> {

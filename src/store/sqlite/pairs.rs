@@ -17,7 +17,7 @@ pub(super) async fn pairs_of(
     keys: &[RecordKey],
 ) -> Result<Vec<Option<Pair>>, Error> {
     let wanted: Vec<_> = keys.iter().map(key_json).collect();
-    let sql = "SELECT wanted.key AS place, p.*
+    let sql = "SELECT wanted.key AS place, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id, p.stopped, p.base
                  FROM json_each(?2) wanted
                  CROSS JOIN links l ON l.connection = ?1 AND l.kind = wanted.value ->> 0 AND l.record_id = wanted.value ->> 1
                  CROSS JOIN pairs p ON p.id = l.pair_id";

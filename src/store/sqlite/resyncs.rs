@@ -10,11 +10,20 @@ use crate::store::Error;
 use crate::store::codec::{self, at, from_json, key_json, to_json, uuid};
 use crate::store::types::{JobId, Mark, Resync};
 
+/// What is known of a resync.
+macro_rules! resync_columns {
+    () => {
+        "id, connection, all_of, keys, dry_run, complete, cursor, total, done, failed, preview, created_at"
+    };
+}
+
 /// Records a new resync.
 pub(super) async fn create_resync(pool: &SqlitePool, resync: &Resync) -> Result<(), Error> {
-    let sql = "INSERT INTO resyncs (id, connection, all_of, keys, dry_run, complete, cursor, total, done, failed, preview,
-                                    created_at)
-               VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+    let sql = concat!(
+        "INSERT INTO resyncs (",
+        resync_columns!(),
+        ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
+    );
     let keys: Vec<Json> = resync.keys.iter().map(key_json).collect();
     sqlx::query(sql)
         .bind(resync.id.as_bytes().as_slice())
@@ -32,6 +41,18 @@ pub(super) async fn create_resync(pool: &SqlitePool, resync: &Resync) -> Result<
         .execute(pool)
         .await?;
     Ok(())
+}
+
+/// Whether a resync still stands where it was read, its next page not taken by another instance. A complete one stands nowhere: its
+/// cursor is what it was at the beginning.
+pub(super) async fn stands_at(
+    connection: &mut SqliteConnection,
+    id: Uuid,
+    from: Option<&str>,
+) -> Result<bool, Error> {
+    let sql = "SELECT 1 FROM resyncs WHERE id = ?1 AND NOT complete AND cursor IS ?2";
+    let row = sqlx::query(sql).bind(id.as_bytes().as_slice()).bind(from).fetch_optional(connection).await?;
+    Ok(row.is_some())
 }
 
 /// Records progress. A dry run counts by itself; otherwise `done` and `failed` move when jobs are finished.
@@ -105,14 +126,18 @@ pub(super) async fn count_ended(
 
 /// One resync.
 pub(super) async fn resync(pool: &SqlitePool, id: Uuid) -> Result<Option<Resync>, Error> {
-    let sql = "SELECT * FROM resyncs WHERE id = ?1";
+    let sql = concat!("SELECT ", resync_columns!(), " FROM resyncs WHERE id = ?1");
     let row = sqlx::query(sql).bind(id.as_bytes().as_slice()).fetch_optional(pool).await?;
     row.as_ref().map(read).transpose()
 }
 
 /// Resyncs that are not complete, oldest first.
 pub(super) async fn open_resyncs(pool: &SqlitePool, name: &ConnectionName) -> Result<Vec<Resync>, Error> {
-    let sql = "SELECT * FROM resyncs WHERE connection = ?1 AND NOT complete ORDER BY id";
+    let sql = concat!(
+        "SELECT ",
+        resync_columns!(),
+        " FROM resyncs WHERE connection = ?1 AND NOT complete ORDER BY id"
+    );
     let rows = sqlx::query(sql).bind(name.as_str()).fetch_all(pool).await?;
     rows.iter().map(read).collect()
 }

@@ -113,7 +113,7 @@ impl Copy {
             4 => {
                 let resync = Resync { id: self.id(), ..edges::resync_of(&self.memory, 5) };
                 store.create_resync(&resync).await.unwrap();
-                store.advance_resync(&resync, &self.marks(), at(self.now)).await.unwrap();
+                store.advance_resync(&resync, None, &self.marks(), at(self.now)).await.unwrap();
                 self.resyncs.push(resync);
                 Vec::new()
             }

@@ -142,7 +142,7 @@ pub(super) fn resync_of(memory: &Memory, total: u64) -> Resync {
         all_of: None,
         keys: Vec::new(),
         dry_run: false,
-        complete: true,
+        complete: false,
         cursor: None,
         total,
         done: 0,
@@ -177,7 +177,7 @@ async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
     let resync = resync_of(memory, 1);
     memory.store.create_resync(&resync).await.unwrap();
     let mark = Mark { key, occurred_at: at(1), notification: None, told: None };
-    memory.store.advance_resync(&resync, &[mark], at(1)).await.unwrap();
+    memory.store.advance_resync(&resync, None, &[mark], at(1)).await.unwrap();
     resync.id
 }
 
@@ -316,7 +316,7 @@ async fn a_resync_counts_what_became_of_its_records(#[values(Sqlite, Postgres)] 
         .into_iter()
         .map(|key| Mark { key, occurred_at: at(2), notification: None, told: None })
         .collect();
-    memory.store.advance_resync(&resync, &marks, at(2)).await.unwrap();
+    memory.store.advance_resync(&resync, None, &marks, at(2)).await.unwrap();
     // An event of the same record in between does not take the resync's say.
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 10).await;

@@ -295,7 +295,7 @@ async fn a_resync_worked_by_several_instances_counts_every_record_once(
         .map(|n| Mark { key: contact(n), occurred_at: at(1), notification: None, told: None })
         .collect();
     for resync in &resyncs {
-        memory.store.advance_resync(resync, &marks, at(1)).await.unwrap();
+        memory.store.advance_resync(resync, None, &marks, at(1)).await.unwrap();
     }
     together(&stores, |_, store| {
         let (name, resyncs) = (memory.name.clone(), resyncs.clone());
@@ -317,7 +317,7 @@ async fn a_resync_worked_by_several_instances_counts_every_record_once(
                 let done: Vec<Finished> =
                     claimed.iter().map(|claimed| finished(claimed, Outcome::Done)).collect();
                 // The page goes on while records of it are finished.
-                store.advance_resync(&resyncs[0], &[], at(10)).await.unwrap();
+                store.advance_resync(&resyncs[0], None, &[], at(10)).await.unwrap();
                 store.finish(&name, worker, &done, at(10)).await.unwrap();
             }
         }
@@ -326,4 +326,69 @@ async fn a_resync_worked_by_several_instances_counts_every_record_once(
     for resync in resyncs {
         assert_eq!(counts_of(&memory, resync.id).await, (total, 0));
     }
+}
+
+/// A resync's next page, which has one record.
+fn next_page(resync: &Resync) -> (Resync, Mark) {
+    let total = resync.total + 1;
+    let mark = Mark { key: contact(total), occurred_at: at(1), notification: None, told: None };
+    (Resync { cursor: Some(total.to_string()), total, ..resync.clone() }, mark)
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_page_of_a_resync_that_another_instance_took_meanwhile_changes_nothing(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let advance = async |resync: &Resync, from: &Resync, mark: Mark| {
+        memory.store.advance_resync(resync, from.cursor.as_deref(), &[mark], at(1)).await.unwrap()
+    };
+    let dry_run = Resync { dry_run: true, ..resync_of(&memory, 0) };
+    memory.store.create_resync(&dry_run).await.unwrap();
+    let (first, mark) = next_page(&dry_run);
+    let first = Resync { done: 1, ..first };
+    assert!(advance(&first, &dry_run, mark.clone()).await);
+    let (last, other_mark) = next_page(&first);
+    let last = Resync { done: 2, complete: true, cursor: None, ..last };
+    let too_late = Mark { key: lead(1), ..mark };
+    assert!(!advance(&first, &dry_run, too_late.clone()).await, "the first page was taken");
+    assert!(advance(&last, &first, other_mark).await);
+    assert!(!advance(&last, &first, too_late.clone()).await, "the last page was taken");
+    assert!(!advance(&first, &dry_run, too_late).await, "its end is not its beginning");
+    assert_eq!(memory.store.resync(last.id).await.unwrap(), Some(last));
+    let claimed = memory.claim_as(Uuid::now_v7(), 10).await;
+    let keys: Vec<RecordKey> = claimed.iter().flat_map(Claimed::records).collect();
+    assert_eq!(keys, [contact(1), contact(2)]);
+}
+
+#[rstest]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_page_of_a_resync_is_taken_by_one_of_several_instances(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    const PAGES: u64 = 60;
+    let Some(memory) = Memory::new(on).await else { return };
+    let stores = instances(&memory).await;
+    let resync = resync_of(&memory, 0);
+    memory.store.create_resync(&resync).await.unwrap();
+    let taken = Arc::new(AtomicUsize::new(0));
+    together(&stores, |_, store| {
+        let (id, taken) = (resync.id, Arc::clone(&taken));
+        async move {
+            loop {
+                let read = store.resync(id).await.unwrap().unwrap();
+                if read.total == PAGES {
+                    return;
+                }
+                let (next, mark) = next_page(&read);
+                let ours = store.advance_resync(&next, read.cursor.as_deref(), &[mark], at(1)).await.unwrap();
+                taken.fetch_add(usize::from(ours), Ordering::Relaxed);
+            }
+        }
+    })
+    .await;
+    let claimed = memory.claim_as(Uuid::now_v7(), 10).await;
+    assert!(claimed.iter().all(|claimed| claimed.jobs[0].dirty == 1), "each is marked once: {claimed:?}");
+    assert_eq!((claimed.len(), taken.load(Ordering::Relaxed) as u64), (60, PAGES));
 }

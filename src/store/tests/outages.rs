@@ -77,6 +77,32 @@ async fn i_1_what_is_acknowledged_survives_a_server_that_is_killed_in_the_middle
     }
 }
 
+/// Makes the database one that only reads, as a standby is, for sessions that begin from now on.
+const ONLY_READS: &str = "
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
+    END $$";
+
+/// Ends that, for sessions that begin from now on.
+const WRITES_AGAIN: &str = "
+    BEGIN READ WRITE;
+    DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I RESET default_transaction_read_only', current_database());
+    END $$;
+    COMMIT";
+
+#[tokio::test]
+async fn connections_to_what_became_a_standby_are_replaced_unseen() {
+    let Some(mut memory) = Memory::new(Postgres).await else { return };
+    upkeep::execute(&memory, ONLY_READS).await;
+    memory.store.close().await;
+    memory.store = open(&Options { url: memory.database.url(), migrate: false }).await.unwrap();
+    // More than one rests.
+    futures::future::join_all((1..=5).map(|_| memory.store.next_due(&memory.name))).await;
+    upkeep::execute(&memory, WRITES_AGAIN).await;
+    memory.store.check(at(1)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_server_that_only_reads_is_unavailable_and_a_bad_statement_is_not() {
     let Some(mut memory) = Memory::new(Postgres).await else { return };
@@ -84,11 +110,7 @@ async fn a_server_that_only_reads_is_unavailable_and_a_bad_statement_is_not() {
     memory.store.accept([delivery.clone()].into()).await.unwrap();
     let again = memory.store.accept([delivery].into()).await;
     assert!(matches!(again, Err(Error::Statement(_))), "{again:?}");
-    // As a standby is after a failover.
-    let sql = "DO $$ BEGIN
-                   EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database());
-               END $$";
-    upkeep::execute(&memory, sql).await;
+    upkeep::execute(&memory, ONLY_READS).await;
     memory.store.close().await;
     memory.store = open(&Options { url: memory.database.url(), migrate: false }).await.unwrap();
     let refused = memory.store.accept([memory.delivery(&[contact(2)])].into()).await;

@@ -78,7 +78,8 @@ async fn states_and_places_with_the_zero_character_are_kept(#[values(Sqlite, Pos
     assert!(memory.store.advance_task(&progress).await.unwrap());
     let resync = Resync { cursor: Some(ZERO.to_owned()), ..edges::resync_of(&memory, 1) };
     memory.store.create_resync(&resync).await.unwrap();
-    memory.store.advance_resync(&resync, &[], at(2)).await.unwrap();
+    let read = memory.store.resync(resync.id).await.unwrap().unwrap();
+    assert!(memory.store.advance_resync(&resync, read.cursor.as_deref(), &[], at(2)).await.unwrap());
     assert_eq!(memory.store.resync(resync.id).await.unwrap().unwrap().cursor, Some(shown(on)));
 }
 

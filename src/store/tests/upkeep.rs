@@ -203,3 +203,52 @@ async fn what_scheduled_work_found_is_marked_with_its_progress(#[values(Sqlite, 
     assert_eq!((job.key, job.told.as_ref(), job.occurred_at), (contact(1), Some(&told), at(3)));
     assert_eq!(job.cause, Cause::Sweep(Uuid::nil()));
 }
+
+/// What a later version may add while this one runs.
+const MORE_COLUMNS: &str = "
+    ALTER TABLE pairs ADD COLUMN later TEXT;
+    ALTER TABLE links ADD COLUMN later TEXT;
+    ALTER TABLE records ADD COLUMN later TEXT;
+    ALTER TABLE conflicts ADD COLUMN later TEXT;
+    ALTER TABLE jobs ADD COLUMN later TEXT;
+    ALTER TABLE resyncs ADD COLUMN later TEXT;
+    ALTER TABLE audit ADD COLUMN later TEXT;
+    ALTER TABLE tasks ADD COLUMN later TEXT;
+    ALTER TABLE connections ADD COLUMN later TEXT;
+    ALTER TABLE deliveries ADD COLUMN later TEXT;
+    ALTER TABLE notifications ADD COLUMN later TEXT";
+
+#[rstest]
+#[tokio::test]
+async fn questions_go_on_while_a_newer_version_adds_columns(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let worker = Uuid::now_v7();
+    let resync = edges::resync_of(&memory, 1);
+    memory.store.create_resync(&resync).await.unwrap();
+    memory.mark(&[contact(1), contact(2)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    let intents = [intent(contact(1), &claimed[0])];
+    memory.store.intend(&memory.name, &intents).await.unwrap();
+    let linked = Finished { pair: Some(pair(contact(1), lead(1))), ..finished(&claimed[0], Outcome::Done) };
+    memory.finish_as(worker, &[linked]).await;
+    let before = everything_asked(&memory, claimed[1].jobs[0].id, resync.id).await;
+    execute(&memory, MORE_COLUMNS).await;
+    assert_eq!(everything_asked(&memory, claimed[1].jobs[0].id, resync.id).await, before);
+}
+
+/// What is answered to whoever asks.
+async fn everything_asked(memory: &Memory, job: JobId, resync: Uuid) -> [String; 8] {
+    let (store, name, key) = (&memory.store, &memory.name, contact(1));
+    let jobs = JobQuery { connection: name, state: None, after: None, limit: 9, now: at(60) };
+    let rows = AuditQuery { connection: name, system: None, key: None, since: None, after: None, limit: 9 };
+    [
+        format!("{:?}", store.record(name, &key).await.unwrap().unwrap()),
+        format!("{:?}", store.pairs_of(name, &[key, contact(9)]).await.unwrap()),
+        format!("{:?}", store.jobs(&jobs).await.unwrap()),
+        format!("{:?}", store.job(job, at(60)).await.unwrap().unwrap()),
+        format!("{:?}", store.resync(resync).await.unwrap().unwrap()),
+        format!("{:?}", store.open_resyncs(name).await.unwrap()),
+        format!("{:?}", store.audit(&rows).await.unwrap()),
+        format!("{:?}", store.audit(&AuditQuery { key: Some(key), ..rows }).await.unwrap()),
+    ]
+}

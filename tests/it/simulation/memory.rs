@@ -104,7 +104,7 @@ effects! {
     bring_forward(connection: &ConnectionName, horizon: &Horizon) -> ();
     room(backlog_max: u64) -> Room;
     create_resync(resync: &Resync) -> ();
-    advance_resync(resync: &Resync, marks: &[Mark], now: Timestamp) -> ();
+    advance_resync(resync: &Resync, from: Option<&str>, marks: &[Mark], now: Timestamp) -> bool;
     resync(id: Uuid) -> Option<Resync>;
     open_resyncs(connection: &ConnectionName) -> Vec<Resync>;
     reserve_calls(reserve: &Reserve<'_>) -> Reserved;
