@@ -6,7 +6,7 @@
 //! | the CRM is busy, locked or unreachable for one record | again after 2 s, 4 s, 8 s ... at most 15 min, jittered, or when the CRM asks; parked after 12 attempts |
 //! | the allowance is used up | again when it is there; does not count as an attempt |
 //! | the answer is not what the documentation promises | as unreachable, parked after 5 attempts: it may be a bug of ours |
-//! | the record is refused for what changed after our look | again at once; parked after 2 attempts: then it did not change, it stands in the way |
+//! | the record is refused for what changed after our look | again at once; parked after 4 attempts: then it did not change, it stands in the way |
 //! | the record is refused | parked: trying again would be refused again |
 //! | our credentials are refused | the connection rests; the job is given back |
 
@@ -28,8 +28,9 @@ pub const ATTEMPTS_MAX: u32 = 12;
 /// Attempts before a job is parked whose answers make no sense.
 pub const ATTEMPTS_UNEXPECTED_MAX: u32 = 5;
 
-/// Attempts before a job is parked that something came in the way of. One of them is for what came between our look and our write.
-pub const ATTEMPTS_OVERTAKEN_MAX: u32 = 2;
+/// Attempts before a job is parked that something came in the way of. One is for what came between our look and our write, the others
+/// for failures of another kind, which count as well.
+pub const ATTEMPTS_OVERTAKEN_MAX: u32 = 4;
 
 /// How long to wait for an allowance when the CRM does not say: HubSpot's short window.
 pub const QUOTA_WAIT_MS: i64 = 10_000;
@@ -196,13 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn what_came_in_the_way_is_looked_at_once_more() {
+    fn what_came_in_the_way_is_looked_at_a_few_times() {
         let overtaken = Failure::Overtaken(Category::Duplicate);
-        assert_eq!(
-            next(&overtaken, 0, NOW, 0.5),
-            Next::RetryAt { at: NOW, category: Category::Duplicate, counts: true }
-        );
-        assert_eq!(next(&overtaken, 1, NOW, 0.5), Next::Park(Category::Duplicate));
+        for attempts in 0..ATTEMPTS_OVERTAKEN_MAX - 1 {
+            let again = Next::RetryAt { at: NOW, category: Category::Duplicate, counts: true };
+            assert_eq!(next(&overtaken, attempts, NOW, 0.5), again);
+        }
+        let last = next(&overtaken, ATTEMPTS_OVERTAKEN_MAX - 1, NOW, 0.5);
+        assert_eq!(last, Next::Park(Category::Duplicate));
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use error::Error;
 pub use explain::{Explanation, Linked, Pending, Reason};
 pub use purse::SharedPurse;
 
-use crate::domain::{Clock, ConnectionName, System};
+use crate::domain::{Clock, ConnectionName};
 use crate::plan::resolve::Finding;
 use crate::store::Store;
 use connection::Live;
@@ -104,10 +104,7 @@ impl Worker {
 
     /// Compares a connection's settings with what both CRMs hold, and says who we are there. For `check` and the start.
     pub async fn inspect(&self, connection: &ConnectionName) -> Result<Vec<Finding>, Error> {
-        let live = self.live(connection)?;
-        live.identify(System::Hubspot).await?;
-        live.identify(System::Salesforce).await?;
-        Ok(live.resolve(self.clock.now()).await?.findings.clone())
+        Ok(self.live(connection)?.resolve(self.clock.now()).await?.findings.clone())
     }
 
     fn live(&self, connection: &ConnectionName) -> Result<&Arc<Live>, Error> {

@@ -8,7 +8,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
 use crate::crm;
-use crate::domain::{Chain, Family, System};
+use crate::domain::{Chain, Family};
 use crate::plan::retry::WAIT_MAX_MS;
 use crate::store::types::{ConnectionState, Horizon, SaidBy};
 use crate::worker::connection::Live;
@@ -120,13 +120,6 @@ impl Worker {
     async fn try_again(&self, live: &Live) -> Result<Turn, Error> {
         let now = self.clock.now();
         live.try_at(now.plus_millis(REST_WITHOUT_ACCESS_MS));
-        for system in [System::Hubspot, System::Salesforce] {
-            match live.identify(system).await {
-                Ok(_) => {}
-                Err(Error::Crm { .. }) => return Ok(Turn::Idle { rest_ms: self.options.poll_ms }),
-                Err(error) => return Err(error),
-            }
-        }
         live.forget_rules();
         match live.resolve(now).await {
             Ok(resolved) if resolved.refusal().is_none() => {}

@@ -141,7 +141,7 @@ async fn take_leases(
     let jobs: Vec<i64> = claimed.iter().flat_map(|one| &one.jobs).map(|job| job.id.0).collect();
     let keys: Vec<RecordKey> = claimed.iter().flat_map(Claimed::records).collect();
     let sql = "WITH leased AS (UPDATE jobs SET worker = $1, lease_until = $2 WHERE id = ANY ($3))
-               SELECT a.*
+               SELECT a.id, a.at, a.kind, a.record_id, a.creates, a.field, a.old, a.new, a.rule, a.cause_kind, a.cause
                  FROM unnest($5::text[], $6::text[]) AS wanted (kind, record_id)
                  JOIN audit a ON a.connection = $4 AND a.kind = wanted.kind AND a.record_id = wanted.record_id
                 WHERE a.written IS NULL";

@@ -120,7 +120,8 @@ async fn open_intents(
     claimed: &[Claimed],
 ) -> Result<Vec<Intent>, Error> {
     let keys: Vec<_> = claimed.iter().flat_map(Claimed::records).map(|key| key_json(&key)).collect();
-    let sql = "SELECT a.* FROM json_each(?2) wanted
+    let sql = "SELECT a.id, a.at, a.kind, a.record_id, a.creates, a.field, a.old, a.new, a.rule, a.cause_kind, a.cause
+                 FROM json_each(?2) wanted
                  CROSS JOIN audit a ON a.connection = ?1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
                 WHERE a.written IS NULL";
     let rows = sqlx::query(sql).bind(name.as_str()).bind(to_json(&keys)?).fetch_all(connection).await?;
