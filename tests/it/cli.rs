@@ -1,5 +1,6 @@
 //! The binary as its users call it.
 
+use std::io::{Read, Write};
 use std::process::{Command, Output};
 
 use hubforce::store::Database;
@@ -101,6 +102,52 @@ fn serve_lives_until_it_is_told_to_stop() {
     let stopped = Command::new("kill").args(["-TERM", &process.id().to_string()]).status().unwrap();
     assert!(stopped.success());
     assert_eq!(process.wait().unwrap().code(), Some(0));
+}
+
+/// What a listener answers to one request: the status line.
+fn status_of(address: &str, request: &str) -> String {
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream.write_all(format!("{request} HTTP/1.0\r\n\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer.lines().next().unwrap_or_default().to_owned()
+}
+
+#[rstest]
+#[case::receiving(&["serve", "--only", "ingress"], "401")]
+#[case::working(&["serve", "--only", "worker"], "404")]
+fn either_half_answers_the_probes_and_one_alone_takes_webhooks(
+    #[case] serve: &[&str],
+    #[case] webhook: &str,
+    #[values(false, true)] admin_apart: bool,
+) {
+    let ports = [(); 2].map(|()| hubforce::emulator::free_port().unwrap());
+    let [address, admin] = ports.map(|port| format!("127.0.0.1:{port}"));
+    let database = database(chosen()).unwrap();
+    let mut text = good(&database).replace("127.0.0.1:0", &address);
+    if admin_apart {
+        text = text.replace("[admin]", &format!("[admin]\nlisten = {admin:?}"));
+    }
+    let (_one, path) = with_configuration(&text);
+    let mut process =
+        Command::new(env!("CARGO_BIN_EXE_hubforce")).args(serve).args(["--config", &path]).spawn().unwrap();
+    let alive = (0..1_000).any(|_| {
+        std::thread::yield_now();
+        hubforce(&["health", "--config", &path]).status.success() || process.try_wait().unwrap().is_some()
+    });
+    let answered = alive && process.try_wait().unwrap().is_none();
+    let ready = answered.then(|| status_of(&address, "GET /readyz"));
+    let taken = answered.then(|| status_of(&address, "POST /webhooks/hubspot"));
+    let asked =
+        answered.then(|| status_of(if admin_apart { &admin } else { &address }, "GET /v1/connections"));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(answered);
+    for (what, said, expected) in
+        [("ready", ready, "200"), ("webhook", taken, webhook), ("admin", asked, "401")]
+    {
+        assert!(said.as_ref().is_some_and(|said| said.contains(expected)), "{what}: {said:?}");
+    }
 }
 
 #[test]
