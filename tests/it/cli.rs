@@ -150,6 +150,36 @@ fn either_half_answers_the_probes_and_one_alone_takes_webhooks(
     }
 }
 
+#[rstest]
+fn check_changes_nothing_and_asks_the_crms_all_the_same(
+    #[values(Database::Sqlite, Database::Postgres)] on: Database,
+    #[values(true, false)] migrate: bool,
+) {
+    let Some(database) = database(on) else { return };
+    let text = good(&database).replace("free_mb_min", &format!("migrate = {migrate}\nfree_mb_min"));
+    let (_one, path) = with_configuration(&text);
+    let output = hubforce(&["check", "--config", &path]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("migrations are missing") && said.contains("acme"), "{said}");
+    let missing = hubforce(&["migrate", "--check", "--config", &path]);
+    assert!(!String::from_utf8(missing.stdout).unwrap().contains("applied"), "check has migrated");
+    assert_eq!(hubforce(&["migrate", "--config", &path]).status.code(), Some(0));
+    let said = String::from_utf8(hubforce(&["check", "--config", &path]).stdout).unwrap();
+    assert!(said.contains("acme") && !said.contains("migrations"), "{said}");
+}
+
+#[test]
+fn check_says_what_a_database_out_of_reach_leaves_to_say() {
+    let text = good(&database(Database::Sqlite).unwrap());
+    let url = text.lines().find(|line| line.trim().starts_with("url = ")).unwrap();
+    let (_one, path) = with_configuration(&text.replace(url, "url = \"postgres://ops@%2Fnowhere/hubforce\""));
+    let output = hubforce(&["check", "--config", &path]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("database") && said.contains("acme"), "{said}");
+}
+
 #[test]
 fn the_demo_comes_out_as_it_should() {
     let output = hubforce(&["demo", "--once"]);
