@@ -150,5 +150,16 @@ fn secrets_come_from_three_places_and_show_nothing() {
     assert_eq!(SecretSource::Text("t".to_owned()).resolve().unwrap().expose(), "t");
     let missing = SecretSource::Env { env: "HUBFORCE_NO_SUCH_VARIABLE".to_owned() };
     assert!(missing.resolve().unwrap_err().to_string().contains("HUBFORCE_NO_SUCH_VARIABLE"));
+    std::fs::write(file.path(), " \n").unwrap();
+    let named = file.path().display().to_string();
+    let empty = [
+        (source, named.as_str()),
+        (SecretSource::Text(String::new()), "configuration"),
+        (SecretSource::Text(" ".to_owned()), "configuration"),
+    ];
+    for (source, place) in empty {
+        let said = source.resolve().unwrap_err().to_string();
+        assert!(said.contains(place) && said.contains("empty"), "{source:?}: {said}");
+    }
     assert_eq!(format!("{:?}", SecretSource::Text("hunter2".to_owned())), "Text(…)");
 }

@@ -181,6 +181,23 @@ fn check_says_what_a_database_out_of_reach_leaves_to_say() {
 }
 
 #[test]
+fn a_secret_that_is_not_there_or_empty_exits_2() {
+    let database = database(Database::Sqlite).unwrap();
+    let text = good(&database);
+    let secret = format!("{:?}", crate::harness::SECRET);
+    for (source, named) in
+        [("{ env = \"HUBFORCE_NO_SUCH_SECRET\" }", "HUBFORCE_NO_SUCH_SECRET"), ("\"\"", "empty")]
+    {
+        let (_one, path) = with_configuration(&text.replace(&secret, source));
+        for verb in ["serve", "check"] {
+            let output = hubforce(&[verb, "--config", &path]);
+            assert_eq!(output.status.code(), Some(2), "{verb} {source}: {output:?}");
+            assert!(String::from_utf8(output.stderr).unwrap().contains(named), "{verb} {source}");
+        }
+    }
+}
+
+#[test]
 fn the_demo_comes_out_as_it_should() {
     let output = hubforce(&["demo", "--once"]);
     let said = String::from_utf8(output.stdout).unwrap();
