@@ -75,7 +75,6 @@ fn the_default_file_lists_every_key_with_its_default() {
     connection.salesforce.org_id.clone_from(&shown.salesforce.org_id);
     connection.salesforce.path_tokens.clone_from(&shown.salesforce.path_tokens);
     connection.salesforce.auth.clone_from(&shown.salesforce.auth);
-    connection.sync.contacts.mappings.clone_from(&shown.sync.contacts.mappings);
     assert_eq!(written, bare);
     let (mut listed, mut known) = (Vec::new(), Vec::new());
     keys(&toml::from_str(DEFAULTS).unwrap(), "", &mut listed);
@@ -130,6 +129,45 @@ fn contradictions_are_named() {
     );
     let text = wrong(&twice);
     assert!(text.contains("named acme") && text.contains("external_id_field"), "{text}");
+}
+
+/// Two connections, the second with these replacements.
+fn two(replacements: &[(&str, &str)]) -> String {
+    let (_, second) = SMALLEST.split_once("[[connections]]").unwrap();
+    let second = replacements.iter().fold(second.to_owned(), |text, (from, to)| text.replace(from, to));
+    format!("{SMALLEST}[[connections]]{second}")
+}
+
+#[test]
+fn r_009_a_portal_goes_with_one_organization() {
+    let elsewhere = ("00D000000000001AAA", "00D000000000002");
+    let text = wrong(&two(&[("\"acme\"", "\"other\""), elsewhere]));
+    assert!(
+        text.contains("acme and other") && text.contains("portal_id 1") && text.contains("R-009"),
+        "{text}"
+    );
+    Config::parse(&two(&[("\"acme\"", "\"other\""), ("portal_id = 1", "portal_id = 3"), elsewhere])).unwrap();
+}
+
+#[test]
+fn r_005_an_organization_is_the_same_however_its_id_is_written() {
+    let second = [("\"acme\"", "\"other\""), ("portal_id = 1", "portal_id = 3")];
+    for id in ["00D000000000001", "00D000000000001EAA"] {
+        let text = wrong(&two(&[second[0], second[1], ("00D000000000001AAA", id)]));
+        assert!(text.contains("external_id_field"), "{text}");
+    }
+}
+
+#[test]
+fn a_worker_that_would_spin_or_lose_its_leases_is_refused() {
+    let working = |line: &str| format!("{SMALLEST}\n[worker]\n{line}\n");
+    for line in ["poll_seconds = 0", "lease_seconds = 4"] {
+        let key = line.split(' ').next().unwrap();
+        assert!(wrong(&working(line)).contains(key), "{line}");
+    }
+    for line in ["poll_seconds = 1", "lease_seconds = 5"] {
+        Config::parse(&working(line)).unwrap();
+    }
 }
 
 #[test]
