@@ -21,7 +21,7 @@
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -62,13 +62,14 @@ pub(super) async fn hubspot(
 /// Takes Salesforce's outbound messages.
 pub(super) async fn salesforce(
     State(state): State<AppState>,
-    Path(path_token): Path<String>,
+    path_token: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let started = Instant::now();
-    let outcome = match body {
-        Ok(body) => take_salesforce(&state, &path_token, body).await,
-        Err(rejection) => Err(Refusal::Body(rejection.status())),
+    let outcome = match (path_token, body) {
+        (Ok(Path(path_token)), Ok(body)) => take_salesforce(&state, &path_token, body).await,
+        (Err(_), _) => Err(Refusal::UnknownPath),
+        (_, Err(rejection)) => Err(Refusal::Body(rejection.status())),
     };
     observe(System::Salesforce, &outcome, started);
     let (status, text) = match &outcome {

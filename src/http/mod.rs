@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod extract;
 mod health;
 mod ingress;
 mod metrics;
