@@ -280,3 +280,19 @@ async fn a_path_that_is_no_text_is_an_unknown_one_to_salesforce() {
     assert!(String::from_utf8(body.to_vec()).unwrap().contains("soapenv:Fault"));
     app.end().await;
 }
+
+#[tokio::test]
+async fn echoes_are_counted_for_their_connection() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let app = TestApp::start().await;
+    let echo = event(1_234_567, "7")
+        .replace("creation", "propertyChange")
+        .replace('}', ",\"propertyName\":\"city\",\"changeSource\":\"INTEGRATION\",\"sourceId\":\"998877\"}");
+    {
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        assert_eq!(app.send(signed(&app, format!("[{echo},{echo}]").as_bytes(), SECRET, 0)).await.0, 200);
+    }
+    let shown = recorder.handle().render();
+    assert!(shown.contains("hubforce_echoes_total{connection=\"acme\"} 2"), "{shown}");
+    app.end().await;
+}
