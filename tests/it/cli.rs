@@ -150,6 +150,18 @@ fn either_half_answers_the_probes_and_one_alone_takes_webhooks(
     }
 }
 
+#[test]
+fn a_configuration_that_is_not_there_is_named_once_with_what_to_do() {
+    let output = hubforce(&["check", "--config", "/nowhere/hubforce.toml"]);
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(said.matches("hubforce.toml cannot be read").count(), 1, "{said}");
+    assert_eq!(said.matches("/nowhere").count(), 1, "{said}");
+    for next in ["copy config.default.toml to hubforce.toml", "--config", "HUBFORCE_CONFIG"] {
+        assert!(said.contains(next), "{next} in {said}");
+    }
+}
+
 #[rstest]
 fn check_changes_nothing_and_asks_the_crms_all_the_same(
     #[values(Database::Sqlite, Database::Postgres)] on: Database,
