@@ -1,7 +1,5 @@
 //! Logs and metrics of the process.
 
-use std::sync::Arc;
-
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -45,13 +43,15 @@ pub fn count() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// Counts the calls to a connection's CRMs.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CallMetrics;
+#[derive(Clone, Debug)]
+pub struct CallMetrics {
+    connection: String,
+}
 
 impl CallMetrics {
-    /// As the transport wants it.
-    pub fn shared() -> Arc<dyn Observer> {
-        Arc::new(Self)
+    /// Of the connection of this name.
+    pub fn of(connection: &str) -> Self {
+        Self { connection: connection.to_owned() }
     }
 }
 
@@ -67,6 +67,30 @@ impl Observer for CallMetrics {
 
     #[expect(clippy::cast_precision_loss, reason = "an allowance is far below 2^52")]
     fn allowance_left(&self, system: System, left: u64) {
-        metrics::gauge!("hubforce_api_budget_remaining", "system" => system.as_str()).set(left as f64);
+        let connection = self.connection.clone();
+        metrics::gauge!("hubforce_api_budget_remaining", "connection" => connection, "system" => system.as_str())
+            .set(left as f64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_said_of_its_connection() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        metrics::with_local_recorder(&recorder, || {
+            for (connection, left) in [("one", 1), ("two", 2)] {
+                CallMetrics::of(connection).allowance_left(System::Hubspot, left);
+            }
+        });
+        let shown = recorder.handle().render();
+        for line in ["one\",system=\"hubspot\"} 1", "two\",system=\"hubspot\"} 2"] {
+            assert!(
+                shown.contains(&format!("hubforce_api_budget_remaining{{connection=\"{line}")),
+                "{shown}"
+            );
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::config::{self, Config, HubspotAuth, SalesforceAuth};
 use crate::crm::hubspot::{self, HubspotClient};
 use crate::crm::limiter::{Allowance, Purse};
 use crate::crm::salesforce::{self, ClientCredentials, SalesforceClient};
-use crate::crm::transport::Transport;
+use crate::crm::transport::{NoObserver, Transport};
 use crate::domain::{Clock, ConnectionName, SalesforceId, Secret};
 use crate::http::{AdminToken, AppState, IngressConnection, Parts};
 use crate::shutdown::Shutdown;
@@ -43,7 +43,7 @@ pub struct Assembled {
 pub async fn assemble(config: &Config, outside: &Outside) -> anyhow::Result<Assembled> {
     let options = store::Options { url: config.database.url.clone(), migrate: config.database.migrate };
     let store = store::open(&options).await.context("the database cannot be opened; check database.url")?;
-    let transport = Transport::new(CallMetrics::shared()).context("the HTTP client cannot be built")?;
+    let transport = Transport::new(Arc::new(NoObserver)).context("the HTTP client cannot be built")?;
     assemble_on(config, outside, store, &transport)
 }
 
@@ -110,6 +110,7 @@ fn connect(
     let app_id = connection.hubspot.app_id.context("hubspot.app_id is missing")?;
     let hubspot = hubspot_options(&connection.hubspot, (portal_id, app_id), config.worker.concurrency)?;
     let salesforce = salesforce_options(&connection.salesforce, organization, config.worker.concurrency)?;
+    let transport = transport.observed_by(Arc::new(CallMetrics::of(name.as_str())));
     let purse: Arc<dyn Purse> = Arc::new(SharedPurse::new(Arc::clone(store), name.clone()));
     let external_id = connection.salesforce.external_id_field.clone();
     let working = Connection {
@@ -124,7 +125,7 @@ fn connect(
             Arc::clone(clock),
             Arc::clone(&purse),
         )),
-        salesforce: Arc::new(SalesforceClient::new(salesforce, transport.clone(), Arc::clone(clock), purse)),
+        salesforce: Arc::new(SalesforceClient::new(salesforce, transport, Arc::clone(clock), purse)),
         sync: connection.sync.clone(),
         allow_native_connector: connection.allow_native_connector,
         external_id_field: Some(external_id).filter(|field| !field.is_empty()),

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, source};
+use crate::config::{Config, Error, source};
 use crate::domain::Chain;
 use crate::telemetry::{LogFormat, log_to_stderr};
 
@@ -51,7 +51,7 @@ enum Verb {
 /// Where the configuration is.
 #[derive(Debug, clap::Args)]
 struct ConfigArgument {
-    /// The configuration; hubforce.toml, or what HUBFORCE_CONFIG names.
+    /// The configuration; otherwise hubforce.toml, or where there is none, what HUBFORCE_CONFIG names.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -78,7 +78,16 @@ impl ConfigArgument {
 
     fn load(&self) -> Result<Config, Misuse> {
         let path = self.path();
-        Config::load(&path).map_err(|error| Misuse(format!("{}: {}", path.display(), Chain(&error))))
+        Config::load(&path).map_err(|error| match &error {
+            Error::File { source, .. } if source.kind() == std::io::ErrorKind::NotFound => Misuse(format!(
+                "{}: copy config.default.toml to hubforce.toml, or name your file with --config or HUBFORCE_CONFIG",
+                Chain(&error)
+            )),
+            Error::File { .. } => {
+                Misuse(format!("{}: let this process read it, or name another with --config", Chain(&error)))
+            }
+            _ => Misuse(format!("{}: {}", path.display(), Chain(&error))),
+        })
     }
 }
 
@@ -87,8 +96,8 @@ impl ConfigArgument {
 #[error("{0}")]
 struct Misuse(String);
 
-impl From<crate::config::Error> for Misuse {
-    fn from(error: crate::config::Error) -> Self {
+impl From<Error> for Misuse {
+    fn from(error: Error) -> Self {
         Self(Chain(&error).to_string())
     }
 }

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use tokio::net::TcpListener;
 use tracing::{info, warn};
 use uuid::Uuid;
 
 use crate::cli::retention::Retainer;
 use crate::cli::{ConfigArgument, DONE, FAILED, Misuse, Outside, assemble};
+use crate::config::Config;
 use crate::domain::{Chain, SystemClock};
-use crate::http;
+use crate::http::{self, AppState, Audience};
 use crate::shutdown::Shutdown;
 
 /// What `serve` takes.
@@ -53,18 +55,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     if arguments.only != Some(Part::Ingress) {
         shutdown.tasks.spawn(Arc::clone(&assembled.worker).run(shutdown.stop.clone()));
     }
-    let mut listeners = Vec::new();
-    let state = assembled.state;
-    let public = arguments.only != Some(Part::Worker);
-    if config.admin.listen.is_empty() {
-        let router = if public { http::router(state) } else { http::admin_router(state) };
-        listeners.push((listen(&config.server.listen).await?, router));
-    } else {
-        if public {
-            listeners.push((listen(&config.server.listen).await?, http::public_router(state.clone())));
-        }
-        listeners.push((listen(&config.admin.listen).await?, http::admin_router(state)));
-    }
+    let listeners = listen_on(&config, arguments.only, assembled.state).await?;
     for (listener, router) in listeners {
         info!("Listening on {}", listener.local_addr().context("a listener has no address")?);
         let stop = shutdown.stop.clone();
@@ -81,8 +72,26 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     Ok(if ended { DONE } else { FAILED })
 }
 
+/// The listeners and whom each answers: the platform in either half, the CRMs only where their webhooks are received.
+async fn listen_on(
+    config: &Config,
+    only: Option<Part>,
+    state: AppState,
+) -> anyhow::Result<Vec<(TcpListener, Router)>> {
+    let mut first = vec![Audience::Platform];
+    first.extend((only != Some(Part::Worker)).then_some(Audience::Crms));
+    let apart = !config.admin.listen.is_empty();
+    first.extend((!apart).then_some(Audience::People));
+    let mut listeners = vec![(listen(&config.server.listen).await?, http::router_for(&first, state.clone()))];
+    if apart {
+        let second = listen(&config.admin.listen).await?;
+        listeners.push((second, http::router_for(&[Audience::People], state)));
+    }
+    Ok(listeners)
+}
+
 /// A secret that is not there is a matter of configuration.
-fn as_misuse(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn as_misuse(error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<crate::config::Error>() {
         Ok(error) => Misuse::from(error).into(),
         Err(error) => error,

@@ -28,8 +28,11 @@ pub enum Error {
     #[error("{}", .0.join("\n"))]
     Wrong(Vec<String>),
     /// An environment variable that holds a secret is not set.
-    #[error("the environment variable {0} is not set: set it, or name the secret's file")]
+    #[error("the environment variable {0} is not set or empty: set it, or name the secret's file")]
     NoVariable(String),
+    /// A secret is there and says nothing; where it stands.
+    #[error("{0} is empty: write the secret there, or remove its entry")]
+    EmptySecret(String),
 }
 
 impl Error {

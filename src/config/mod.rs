@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::Error;
 
+use crate::domain::SalesforceId;
 use crate::http::Role;
 use crate::plan::options::SyncOptions;
 use source::SecretSource;
@@ -262,6 +263,14 @@ impl Default for Salesforce {
     }
 }
 
+impl Salesforce {
+    /// The organization; `None` where it is missing or is none.
+    fn organization(&self) -> Option<SalesforceId> {
+        let id = SalesforceId::parse_organization(self.org_id.as_deref()?).ok()?;
+        (id.prefix() == "00D").then_some(id)
+    }
+}
+
 /// `[connections.salesforce.auth]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
@@ -305,7 +314,15 @@ impl Config {
             wrong.push("worker.concurrency must be at least 1, worker.batch_size from 1 to 100".to_owned());
         }
         if self.worker.lease_seconds < 5 {
-            wrong.push("worker.lease_seconds must be at least 5: a call may take that long".to_owned());
+            wrong.push(
+                "worker.lease_seconds must be at least 5: a shorter lease would end in the middle of ordinary work".to_owned(),
+            );
+        }
+        if self.worker.poll_seconds == 0 {
+            wrong.push(
+                "worker.poll_seconds must be at least 1: with 0 the worker would look without a pause"
+                    .to_owned(),
+            );
         }
         if self.connections.is_empty() {
             wrong.push(
@@ -321,18 +338,29 @@ impl Config {
                     connection.name.as_deref().unwrap_or_default()
                 ));
             }
-            wrong.extend(self.connections[..place].iter().filter_map(|other| clash(other, connection)));
+            wrong.extend(self.connections[..place].iter().flat_map(|other| clashes(other, connection)));
         }
         wrong
     }
 }
 
-/// Two connections on one organization would overwrite each other's ids.
-fn clash(one: &Connection, other: &Connection) -> Option<String> {
+/// Why two connections cannot go side by side: the events of one portal are handed to one of them, and on one organization
+/// they would overwrite each other's ids.
+fn clashes(one: &Connection, other: &Connection) -> Vec<String> {
+    let name = |connection: &Connection| connection.name.clone().unwrap_or_default();
+    let both = format!("connections {} and {}", name(one), name(other));
+    let mut wrong = Vec::new();
+    if let Some(portal) = one.hubspot.portal_id.filter(|portal| Some(*portal) == other.hubspot.portal_id) {
+        wrong.push(format!(
+            "{both} have the same hubspot.portal_id {portal}: a portal goes with exactly one organization (R-009); remove one of the two"
+        ));
+    }
     let (one, other) = (&one.salesforce, &other.salesforce);
     let same_field = !one.external_id_field.is_empty() && one.external_id_field == other.external_id_field;
-    let same = one.org_id.is_some() && one.org_id == other.org_id && same_field;
-    same.then(|| "two connections on one organization need different external_id_fields".to_owned())
+    if same_field && one.organization().is_some() && one.organization() == other.organization() {
+        wrong.push(format!("{both} are on one organization and need different external_id_fields"));
+    }
+    wrong
 }
 
 fn is_public(url: &str) -> bool {
@@ -365,10 +393,10 @@ impl Connection {
         if !["2026-09", "2026-03", "v3"].contains(&self.hubspot.api_version.as_str()) {
             say("hubspot.api_version is none of 2026-09, 2026-03, v3");
         }
-        match self.salesforce.org_id.as_deref().map(crate::domain::SalesforceId::parse_organization) {
-            None => say("salesforce.org_id is missing"),
-            Some(Ok(id)) if id.prefix() == "00D" => {}
-            Some(_) => {
+        match (&self.salesforce.org_id, self.salesforce.organization()) {
+            (None, _) => say("salesforce.org_id is missing"),
+            (Some(_), Some(_)) => {}
+            (Some(_), None) => {
                 say("salesforce.org_id is no organization's id: 15 or 18 characters beginning with 00D");
             }
         }

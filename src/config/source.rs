@@ -36,15 +36,25 @@ impl std::fmt::Debug for SecretSource {
 }
 
 impl SecretSource {
-    /// The secret.
+    /// The secret. An empty one is refused: anybody can sign with it.
     pub fn resolve(&self) -> Result<Secret, Error> {
-        match self {
-            Self::Text(text) => Ok(Secret::new(text.clone())),
-            Self::Env { env } => variable(env).map(Secret::new).ok_or_else(|| Error::NoVariable(env.clone())),
+        let text = match self {
+            Self::Text(text) => text.clone(),
+            Self::Env { env } => variable(env).ok_or_else(|| Error::NoVariable(env.clone()))?,
             Self::File { file } => {
                 let text = read_file(file).map_err(|source| Error::File { path: file.clone(), source })?;
-                Ok(Secret::new(text.trim().to_owned()))
+                text.trim().to_owned()
             }
+        };
+        if text.trim().is_empty() { Err(Error::EmptySecret(self.place())) } else { Ok(Secret::new(text)) }
+    }
+
+    /// Where it stands, for people.
+    fn place(&self) -> String {
+        match self {
+            Self::Text(_) => "a secret that stands in the configuration itself".to_owned(),
+            Self::Env { env } => format!("the secret in the environment variable {env}"),
+            Self::File { file } => format!("the secret in the file {}", file.display()),
         }
     }
 }

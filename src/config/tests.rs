@@ -75,7 +75,6 @@ fn the_default_file_lists_every_key_with_its_default() {
     connection.salesforce.org_id.clone_from(&shown.salesforce.org_id);
     connection.salesforce.path_tokens.clone_from(&shown.salesforce.path_tokens);
     connection.salesforce.auth.clone_from(&shown.salesforce.auth);
-    connection.sync.contacts.mappings.clone_from(&shown.sync.contacts.mappings);
     assert_eq!(written, bare);
     let (mut listed, mut known) = (Vec::new(), Vec::new());
     keys(&toml::from_str(DEFAULTS).unwrap(), "", &mut listed);
@@ -132,6 +131,45 @@ fn contradictions_are_named() {
     assert!(text.contains("named acme") && text.contains("external_id_field"), "{text}");
 }
 
+/// Two connections, the second with these replacements.
+fn two(replacements: &[(&str, &str)]) -> String {
+    let (_, second) = SMALLEST.split_once("[[connections]]").unwrap();
+    let second = replacements.iter().fold(second.to_owned(), |text, (from, to)| text.replace(from, to));
+    format!("{SMALLEST}[[connections]]{second}")
+}
+
+#[test]
+fn r_009_a_portal_goes_with_one_organization() {
+    let elsewhere = ("00D000000000001AAA", "00D000000000002");
+    let text = wrong(&two(&[("\"acme\"", "\"other\""), elsewhere]));
+    assert!(
+        text.contains("acme and other") && text.contains("portal_id 1") && text.contains("R-009"),
+        "{text}"
+    );
+    Config::parse(&two(&[("\"acme\"", "\"other\""), ("portal_id = 1", "portal_id = 3"), elsewhere])).unwrap();
+}
+
+#[test]
+fn r_005_an_organization_is_the_same_however_its_id_is_written() {
+    let second = [("\"acme\"", "\"other\""), ("portal_id = 1", "portal_id = 3")];
+    for id in ["00D000000000001", "00D000000000001EAA"] {
+        let text = wrong(&two(&[second[0], second[1], ("00D000000000001AAA", id)]));
+        assert!(text.contains("external_id_field"), "{text}");
+    }
+}
+
+#[test]
+fn a_worker_that_would_spin_or_lose_its_leases_is_refused() {
+    let working = |line: &str| format!("{SMALLEST}\n[worker]\n{line}\n");
+    for line in ["poll_seconds = 0", "lease_seconds = 4"] {
+        let key = line.split(' ').next().unwrap();
+        assert!(wrong(&working(line)).contains(key), "{line}");
+    }
+    for line in ["poll_seconds = 1", "lease_seconds = 5"] {
+        Config::parse(&working(line)).unwrap();
+    }
+}
+
 #[test]
 fn a_sweep_can_be_switched_off_but_not_be_done_all_the_time() {
     let sweeping = |seconds: u32| format!("{SMALLEST}\n[connections.sweep]\ninterval_seconds = {seconds}\n");
@@ -150,5 +188,16 @@ fn secrets_come_from_three_places_and_show_nothing() {
     assert_eq!(SecretSource::Text("t".to_owned()).resolve().unwrap().expose(), "t");
     let missing = SecretSource::Env { env: "HUBFORCE_NO_SUCH_VARIABLE".to_owned() };
     assert!(missing.resolve().unwrap_err().to_string().contains("HUBFORCE_NO_SUCH_VARIABLE"));
+    std::fs::write(file.path(), " \n").unwrap();
+    let named = file.path().display().to_string();
+    let empty = [
+        (source, named.as_str()),
+        (SecretSource::Text(String::new()), "configuration"),
+        (SecretSource::Text(" ".to_owned()), "configuration"),
+    ];
+    for (source, place) in empty {
+        let said = source.resolve().unwrap_err().to_string();
+        assert!(said.contains(place) && said.contains("empty"), "{source:?}: {said}");
+    }
     assert_eq!(format!("{:?}", SecretSource::Text("hunter2".to_owned())), "Text(…)");
 }

@@ -118,6 +118,12 @@ impl Transport {
         Self { carrier, observer }
     }
 
+    /// The same network, with somebody else told.
+    #[must_use]
+    pub fn observed_by(&self, observer: Arc<dyn Observer>) -> Self {
+        Self { carrier: Arc::clone(&self.carrier), observer }
+    }
+
     /// Tells the observer what is left of an allowance.
     pub(crate) fn tell_allowance(&self, system: System, left: u64) {
         self.observer.allowance_left(system, left);

@@ -21,7 +21,7 @@
 use std::time::Instant;
 
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -62,13 +62,14 @@ pub(super) async fn hubspot(
 /// Takes Salesforce's outbound messages.
 pub(super) async fn salesforce(
     State(state): State<AppState>,
-    Path(path_token): Path<String>,
+    path_token: Result<Path<String>, PathRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Response {
     let started = Instant::now();
-    let outcome = match body {
-        Ok(body) => take_salesforce(&state, &path_token, body).await,
-        Err(rejection) => Err(Refusal::Body(rejection.status())),
+    let outcome = match (path_token, body) {
+        (Ok(Path(path_token)), Ok(body)) => take_salesforce(&state, &path_token, body).await,
+        (Err(_), _) => Err(Refusal::UnknownPath),
+        (_, Err(rejection)) => Err(Refusal::Body(rejection.status())),
     };
     observe(System::Salesforce, &outcome, started);
     let (status, text) = match &outcome {
@@ -292,11 +293,13 @@ fn mark_of(
 
 async fn hand_in(state: &AppState, deliveries: Vec<NewDelivery>, events: usize) -> Result<Taken, Refusal> {
     let delivery = deliveries.first().map_or(Uuid::nil(), |delivery| delivery.id);
-    let echoes: u32 = deliveries.iter().map(|delivery| delivery.n_echoes).sum();
+    let with_echoes = deliveries.iter().filter(|delivery| delivery.n_echoes > 0);
+    let echoes: Vec<_> = with_echoes.map(|one| (one.connection.clone(), one.n_echoes)).collect();
     let marked = deliveries.iter().any(|delivery| !delivery.marks.is_empty());
     state.door().accept(deliveries).await.map_err(Refusal::CannotStore)?;
-    if echoes > 0 {
-        metrics::counter!("hubforce_echoes_total").increment(u64::from(echoes));
+    for (connection, n) in echoes.into_iter().filter_map(|(connection, n)| Some((connection?, n))) {
+        metrics::counter!("hubforce_echoes_total", "connection" => connection.to_string())
+            .increment(u64::from(n));
     }
     if marked {
         state.worker().wake();

@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod extract;
 mod health;
 mod ingress;
 mod metrics;
@@ -25,14 +26,28 @@ use auth::require_token;
 /// A route: method, path as `openapi.yaml` writes it, handler.
 type Route = (&'static str, &'static str, MethodRouter<AppState>);
 
-/// What the CRMs and the platform call, without a token.
-fn public_routes() -> Vec<Route> {
+/// Whom a listener answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// The CRMs, by their signatures and path tokens.
+    Crms,
+    /// The platform, without a token: whether the process lives, and whether it can store.
+    Platform,
+    /// People and their programs, with a token.
+    People,
+}
+
+/// What the CRMs call, without a token.
+fn webhook_routes() -> Vec<Route> {
     vec![
         ("POST", "/webhooks/hubspot", post(ingress::hubspot)),
         ("POST", "/webhooks/salesforce/{path_token}", post(ingress::salesforce)),
-        ("GET", "/healthz", get(health::healthz)),
-        ("GET", "/readyz", get(health::readyz)),
     ]
+}
+
+/// What the platform calls, without a token.
+fn probe_routes() -> Vec<Route> {
+    vec![("GET", "/healthz", get(health::healthz)), ("GET", "/readyz", get(health::readyz))]
 }
 
 /// What people and their programs ask, with a token.
@@ -61,7 +76,8 @@ fn admin_routes() -> Vec<Route> {
 
 /// Method and path of every route.
 pub fn routes() -> Vec<(&'static str, &'static str)> {
-    public_routes().into_iter().chain(admin_routes()).map(|(method, path, _)| (method, path)).collect()
+    let all = [webhook_routes(), probe_routes(), admin_routes()].into_iter().flatten();
+    all.map(|(method, path, _)| (method, path)).collect()
 }
 
 fn collect(routes: Vec<Route>) -> Router<AppState> {
@@ -69,19 +85,19 @@ fn collect(routes: Vec<Route>) -> Router<AppState> {
     routes.into_iter().fold(Router::new(), |router, (_, path, handler)| router.route(path, handler))
 }
 
-/// What the CRMs and the platform call.
-pub fn public_router(state: AppState) -> Router {
-    finished(collect(public_routes()), state)
+/// One listener for all of these.
+pub fn router_for(audiences: &[Audience], state: AppState) -> Router {
+    let doors = |audience: &Audience| match audience {
+        Audience::Crms => collect(webhook_routes()),
+        Audience::Platform => collect(probe_routes()),
+        Audience::People => guarded(&state),
+    };
+    finished(audiences.iter().map(doors).fold(Router::new(), Router::merge), state)
 }
 
-/// What people and their programs ask.
-pub fn admin_router(state: AppState) -> Router {
-    finished(guarded(&state), state)
-}
-
-/// Both on one listener.
+/// One listener for everybody.
 pub fn router(state: AppState) -> Router {
-    finished(collect(public_routes()).merge(guarded(&state)), state)
+    router_for(&[Audience::Crms, Audience::Platform, Audience::People], state)
 }
 
 fn guarded(state: &AppState) -> Router<AppState> {

@@ -15,6 +15,8 @@ use crate::worker;
 pub enum Problem {
     /// The request cannot be understood: what is wrong with it.
     BadRequest(String),
+    /// The body is too large: what is not.
+    TooLarge(String),
     /// There is no token, or none that we know.
     Unauthorized,
     /// The token's role does not allow this.
@@ -39,6 +41,9 @@ impl Problem {
         match self {
             Self::BadRequest(_) => {
                 ("/problems/bad-request", StatusCode::BAD_REQUEST, "The request cannot be understood")
+            }
+            Self::TooLarge(_) => {
+                ("/problems/too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large")
             }
             Self::Unauthorized => {
                 ("/problems/unauthorized", StatusCode::UNAUTHORIZED, "A valid token is needed")
@@ -69,7 +74,7 @@ impl Problem {
 
     fn detail(&self) -> &str {
         match self {
-            Self::BadRequest(detail) | Self::CrmFailed(detail) => detail,
+            Self::BadRequest(detail) | Self::TooLarge(detail) | Self::CrmFailed(detail) => detail,
             Self::NotFound(detail) | Self::Conflict(detail) => detail,
             Self::Unauthorized => "send `Authorization: Bearer TOKEN` with a token from [admin] tokens",
             Self::Forbidden => "use a token whose role is operator",

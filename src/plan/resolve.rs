@@ -303,11 +303,11 @@ impl Resolver<'_> {
             if self.schema(family.in_hubspot(), name).is_some() {
                 found.push((*kind, name.to_owned()));
             } else {
+                let (severity, consequence) = without_id_property(*kind, family.in_hubspot());
                 let text = format!(
-                    "HubSpot has no such property: people will not see there which {kind} a {} is linked to (R-065)",
-                    family.in_hubspot()
+                    "HubSpot has no such property, or hides it from our token: {consequence} (R-065); create it as single-line text with unique values"
                 );
-                self.say(Severity::Note, name, text);
+                self.say(severity, name, text);
             }
         }
         found
@@ -362,6 +362,18 @@ impl FieldSchema {
             calculated: false,
         }
     }
+}
+
+/// What comes of it that HubSpot has no property for the id of a record of this kind. People have a key all the same: their address.
+fn without_id_property(kind: Kind, property_of: Kind) -> (Severity, String) {
+    let unseen = format!("people will not see there which {kind} a {property_of} is linked to");
+    if property_of == Kind::HubspotContact {
+        return (Severity::Note, unseen);
+    }
+    let unkeyed = format!(
+        "a {property_of} made of an {kind} has no key, so one whose answer is lost can be made twice"
+    );
+    (Severity::Warning, format!("{unkeyed}, and {unseen}"))
 }
 
 /// Whether a property and a field go together.

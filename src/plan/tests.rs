@@ -189,6 +189,32 @@ fn r_004_and_r_013_a_trial_and_missing_permissions_are_said() {
 }
 
 #[test]
+fn r_065_a_missing_property_of_ours_is_said_and_worse_where_it_is_the_key() {
+    let mut schemas = schemas();
+    for kind in [Kind::Company, Kind::Account, Kind::Deal, Kind::Opportunity] {
+        schemas.entry(kind).or_default().insert("Key__c".to_owned(), text_field());
+    }
+    let mut options = SyncOptions::default();
+    (options.companies.enabled, options.deals.enabled) = (true, true);
+    let severities = |schemas: Schemas| {
+        let survey = Survey { schemas, ..Survey::default() };
+        let found = resolve(&options, Some("Key__c"), &survey).findings.into_iter();
+        let ours = found.filter(|finding| finding.subject.starts_with("hubforce_salesforce_"));
+        let mut said: Vec<_> =
+            ours.map(|finding| (finding.severity, finding.text.contains("create it"))).collect();
+        said.sort_unstable();
+        said
+    };
+    let (note, warning) = ((Severity::Note, true), (Severity::Warning, true));
+    assert_eq!(severities(schemas.clone()), [warning, warning, note, note]);
+    for (kind, name) in [(Kind::Company, "account"), (Kind::Deal, "opportunity")] {
+        let property = format!("hubforce_salesforce_{name}_id");
+        schemas.entry(kind).or_default().insert(property, text_field());
+    }
+    assert_eq!(severities(schemas), [note, note]);
+}
+
+#[test]
 fn r_199_and_r_200_mappings_that_do_nothing_are_said() {
     let mapping = |hubspot: &str, salesforce: &str| MappingOptions {
         hubspot: hubspot.to_owned(),

@@ -239,3 +239,60 @@ async fn questions_that_make_no_sense_are_told_so() {
     }
     app.end().await;
 }
+
+/// The answer's status, its type of content, and the type of problem in it.
+async fn problem_of(app: &TestApp, request: Request<Body>) -> (u16, String, serde_json::Value) {
+    let response = app.router.clone().oneshot(request).await.unwrap();
+    let status = response.status().as_u16();
+    let content = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    (status, content, body["type"].clone())
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_a_problem_as_well() {
+    let app = TestApp::start().await;
+    let large = "x".repeat(hubforce::http::BODY_BYTES_MAX + 1);
+    for (method, path, body, status, problem) in [
+        ("GET", "/v1/jobs/abc", "", 400, "bad-request"),
+        ("DELETE", "/v1/jobs/abc", "", 400, "bad-request"),
+        ("POST", "/v1/jobs/99999999999999999999/retry", "", 400, "bad-request"),
+        ("GET", "/v1/connections/%ff/jobs", "", 400, "bad-request"),
+        ("POST", "/v1/connections/acme/resync", large.as_str(), 413, "too-large"),
+    ] {
+        let request =
+            Request::builder().method(method).uri(path).header("authorization", format!("Bearer {TOKEN}"));
+        let answer = problem_of(&app, request.body(Body::from(body.to_owned())).unwrap()).await;
+        let expected = (status, "application/problem+json".to_owned(), format!("/problems/{problem}").into());
+        assert_eq!(answer, expected, "{method} {path}");
+    }
+    app.end().await;
+}
+
+#[tokio::test]
+async fn a_path_that_is_no_text_is_an_unknown_one_to_salesforce() {
+    let app = TestApp::start().await;
+    let request =
+        Request::post("/webhooks/salesforce/%ff").body(Body::from(message("00D000000000001"))).unwrap();
+    let (status, body) = app.send(request).await;
+    assert_eq!(status, 404);
+    assert!(String::from_utf8(body.to_vec()).unwrap().contains("soapenv:Fault"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn echoes_are_counted_for_their_connection() {
+    let recorder = metrics_exporter_prometheus::PrometheusBuilder::new().build_recorder();
+    let app = TestApp::start().await;
+    let echo = event(1_234_567, "7")
+        .replace("creation", "propertyChange")
+        .replace('}', ",\"propertyName\":\"city\",\"changeSource\":\"INTEGRATION\",\"sourceId\":\"998877\"}");
+    {
+        let _guard = metrics::set_default_local_recorder(&recorder);
+        assert_eq!(app.send(signed(&app, format!("[{echo},{echo}]").as_bytes(), SECRET, 0)).await.0, 200);
+    }
+    let shown = recorder.handle().render();
+    assert!(shown.contains("hubforce_echoes_total{connection=\"acme\"} 2"), "{shown}");
+    app.end().await;
+}

@@ -20,6 +20,7 @@ mod inclusion;
 mod ingress;
 mod layering;
 mod lifecycle;
+mod metrics;
 mod openapi;
 mod optout;
 mod owners;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-fn read_all(directory: &Path, text: &mut String) {
+/// Appends every Rust file below a directory.
+pub(crate) fn read_all(directory: &Path, text: &mut String) {
     for entry in std::fs::read_dir(directory).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {

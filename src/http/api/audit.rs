@@ -1,13 +1,14 @@
 //! The audit: one row for each field written.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{System, Timestamp};
 use crate::http::api::{List, connection_of, key_of, limit_of, query, shown};
+use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
 use crate::store::types::{AuditQuery, AuditRow, Cause};
 use crate::worker::Linked;

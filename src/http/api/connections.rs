@@ -1,10 +1,11 @@
 //! Connections: how they stand, and stopping and starting them.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use crate::http::api::{List, connection_of};
+use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
 use crate::store::types::{ConnectionState, SaidBy};
 

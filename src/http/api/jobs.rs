@@ -1,12 +1,13 @@
 //! Jobs: what is due, waits, runs or needs a person.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 
 use crate::http::api::{List, connection_of, limit_of, query};
+use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
 use crate::store::types::{Job, JobId, JobQuery, JobState};
 use crate::worker::Linked;

@@ -1,11 +1,12 @@
 //! One record: how it stands, and why.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde::Serialize;
 
 use crate::domain::RecordKey;
 use crate::http::api::{connection_of, key_of};
+use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
 use crate::plan::State as RecordState;
 use crate::store::types::Conflict;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::RecordKey;
 use crate::http::api::{KINDS, body, connection_of, key_of, kind_of};
+use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
 use crate::store::types::AllOf;
 
@@ -43,10 +45,10 @@ pub(in crate::http) struct Started {
 pub(in crate::http) async fn start(
     State(state): State<AppState>,
     Path(name): Path<String>,
-    bytes: Bytes,
+    bytes: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Started>), Problem> {
     let connection = connection_of(&state, &name)?;
-    let asked: Asked = body(&bytes)?;
+    let asked: Asked = body(&bytes?)?;
     let (keys, all_of) = asked.meant()?;
     let resync = state.worker().resync(&connection, keys, all_of, asked.dry_run).await?;
     Ok((StatusCode::ACCEPTED, Json(Started { id: resync.id, queued: resync.total })))
