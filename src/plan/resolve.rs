@@ -373,7 +373,7 @@ fn without_id_property(kind: Kind, property_of: Kind) -> (Severity, String) {
     let unkeyed = format!(
         "a {property_of} made of an {kind} has no key, so one whose answer is lost can be made twice"
     );
-    (Severity::Warning, format!("{unkeyed}, and {unseen}"))
+    (Severity::Error, format!("{unkeyed}, and {unseen}"))
 }
 
 /// Whether a property and a field go together.

@@ -205,8 +205,8 @@ fn r_065_a_missing_property_of_ours_is_said_and_worse_where_it_is_the_key() {
         said.sort_unstable();
         said
     };
-    let (note, warning) = ((Severity::Note, true), (Severity::Warning, true));
-    assert_eq!(severities(schemas.clone()), [warning, warning, note, note]);
+    let (note, error) = ((Severity::Note, true), (Severity::Error, true));
+    assert_eq!(severities(schemas.clone()), [error, error, note, note]);
     for (kind, name) in [(Kind::Company, "account"), (Kind::Deal, "opportunity")] {
         let property = format!("hubforce_salesforce_{name}_id");
         schemas.entry(kind).or_default().insert(property, text_field());

@@ -11,6 +11,8 @@ const ROWS_MAX: f64 = 100.0;
 
 /// A database whose plans are asked for.
 pub(super) struct Plans {
+    /// What is set for each question.
+    pub(super) settings: &'static str,
     connection: PgConnection,
     _database: TestDatabase,
 }
@@ -21,20 +23,26 @@ impl Plans {
         let database = TestDatabase::new(Database::Postgres).await.unwrap()?;
         let url = database.url();
         PostgresStore::open(&url, true).await.unwrap();
-        let mut connection = PgConnection::connect(&url).await.unwrap();
-        for sql in [rows, "ANALYZE"] {
-            connection.execute(sql).await.unwrap();
-        }
-        Some(Self { connection, _database: database })
+        let connection = PgConnection::connect(&url).await.unwrap();
+        let mut plans = Self { settings: "", connection, _database: database };
+        plans.execute(rows).await;
+        plans.execute("ANALYZE").await;
+        Some(plans)
+    }
+
+    /// Changes the rows.
+    pub(super) async fn execute(&mut self, sql: &'static str) {
+        self.connection.execute(sql).await.unwrap();
     }
 
     /// The whole plan of a statement, with types and values of what it is asked with, if a step of it returns or passes over many
     /// rows; `None` if each takes few.
     pub(super) async fn walks(&mut self, (sql, types, values): (&str, &str, &str)) -> Option<Vec<String>> {
         let explain = format!(
-            "BEGIN; PREPARE asked ({types}) AS {sql};
+            "BEGIN; {}; PREPARE asked ({types}) AS {sql};
              EXPLAIN (ANALYZE, TIMING OFF) EXECUTE asked ({values});
-             DEALLOCATE asked; ROLLBACK"
+             DEALLOCATE asked; ROLLBACK",
+            self.settings
         );
         let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut self.connection).await.unwrap();
         let steps: Vec<String> = rows.iter().map(|row| row.get(0)).collect();

@@ -231,9 +231,15 @@ async fn questions_go_on_while_a_newer_version_adds_columns(#[values(Sqlite, Pos
     memory.store.intend(&memory.name, &intents).await.unwrap();
     let linked = Finished { pair: Some(pair(contact(1), lead(1))), ..finished(&claimed[0], Outcome::Done) };
     memory.finish_as(worker, &[linked]).await;
+    memory.mark(&[contact(1)]).await;
+    let first = memory.claim_as(worker, 10).await;
     let before = everything_asked(&memory, claimed[1].jobs[0].id, resync.id).await;
     execute(&memory, MORE_COLUMNS).await;
     assert_eq!(everything_asked(&memory, claimed[1].jobs[0].id, resync.id).await, before);
+    memory.store.release_all(worker).await.unwrap();
+    let again = memory.claim_as(worker, 10).await.into_iter().filter(|one| one.pair.is_some());
+    assert_eq!(again.collect::<Vec<_>>(), first);
+    assert_eq!(first[0].open_intents.len(), 1);
 }
 
 /// What is answered to whoever asks.
