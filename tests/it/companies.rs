@@ -3,7 +3,7 @@
 use hubforce::domain::Clock;
 use hubforce::emulator::{Fault, Vendor};
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, unanswered};
 use crate::people::ADA;
 
 /// Companies on, contacts become contacts.
@@ -360,6 +360,24 @@ async fn r_126_a_merge_of_companies_is_followed() {
     assert_eq!(app.salesforce.field("Account", &account, "Phone").as_deref(), Some("7"));
     assert_eq!(app.salesforce.ids("Account").len(), 1);
     assert_eq!(account_of(&app, &contact), Some(account), "the contact stays where it is");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn i_5_a_company_that_is_merged_before_its_create_is_known_to_have_happened_has_one_account() {
+    let app = TestApp::with(CONTACTS).await;
+    app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects/Account"));
+    let company = app.hubspot.create_in("companies", &ENGINES).unwrap();
+    let ada = app.hubspot.create(&ADA).unwrap();
+    app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
+    app.settle().await;
+    let account = only(app.salesforce.ids("Account"));
+    let other = app.hubspot.create_in("companies", &[("name", "Twin")]).unwrap();
+    let survivor = app.hubspot.merge_in("companies", other, company).unwrap();
+    app.settle_after(3_000).await;
+    assert_eq!(only(app.salesforce.ids("Account")), account);
+    let key = app.salesforce.field("Account", &account, "Hubforce_HubSpot_Id__c");
+    assert_eq!(key, Some(survivor.to_string()));
     app.end().await;
 }
 

@@ -5,7 +5,7 @@ use hubforce::emulator::{Caller, Fault, hubspot, salesforce};
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, unanswered};
 use crate::people::linked;
 
 fn create(app: &TestApp, n: usize, last_name: &str) -> u64 {
@@ -124,16 +124,7 @@ async fn r_283_an_unavailable_crm_is_tried_again_later() {
 #[tokio::test]
 async fn i_5_an_answer_lost_after_the_create_leaves_one_twin() {
     let app = TestApp::start().await;
-    app.salesforce.control().add_fault(Fault {
-        method: Some("PATCH".to_owned()),
-        path: "/composite/sobjects/Lead".to_owned(),
-        skip: 0,
-        times: 1,
-        status: None,
-        body: None,
-        delay_ms: 0,
-        applied_but_unanswered: true,
-    });
+    app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects/Lead"));
     let contact = create(&app, 0, "Fine");
     app.settle().await;
     assert_eq!(app.jobs(Some(JobState::Waiting)).await.len(), 1);

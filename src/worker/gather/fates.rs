@@ -77,11 +77,11 @@ pub(super) async fn adopt_converted(
         match pair {
             Some(pair) => adopted.push((place, pair)),
             None => {
-                unpaired.insert(place, lead);
+                unpaired.insert(place, vec![lead]);
             }
         }
     }
-    twins::look_for_made_of_leads(sources, fields, drafts, &unpaired).await;
+    twins::look_for_made_of(sources, fields, drafts, &unpaired).await;
     known.read(sources, fields, adopted.iter().map(|(_, pair)| pair.hubspot)).await;
     for (place, pair) in adopted {
         let draft = &mut drafts[place];

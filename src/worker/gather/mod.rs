@@ -105,6 +105,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     fates::tell_merged_from_deleted(sources, &mut drafts).await;
     twins::search(sources, &fields, &mut drafts).await;
     twins::look_for_made(sources, &fields, &mut drafts).await;
+    twins::look_for_made_of_merged(sources, &fields, &mut drafts).await;
     twins::follow_own_ids(sources, &fields, &mut known, &mut drafts).await?;
     fates::adopt_converted(sources, &fields, &mut known, &mut drafts).await?;
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;

@@ -11,29 +11,54 @@ use crate::worker::gather::{Draft, Known, Sources};
 
 /// Looks for the twins of the records that have none.
 pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
-    let wanted = |_, draft: &Draft| search_for(draft.seeker()?, draft.interrupted, sources.rules);
+    let wanted = |_, draft: &Draft| {
+        let seeker = draft.seeker();
+        seeker.and_then(|record| search_for(record, draft.interrupted, sources.rules)).into_iter().collect()
+    };
     let note = |draft: &mut Draft, found| draft.view.around.candidates = found;
     find(sources, fields, drafts, (wanted, note)).await;
 }
 
 /// Looks for what interrupted creates made of records that are gone since, merged or deleted before anybody looked again.
 pub(super) async fn look_for_made(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
-    let wanted = |_, draft: &Draft| made_of(draft.cut_short()?, sources.rules);
+    let wanted = |_, draft: &Draft| {
+        draft.cut_short().and_then(|record| made_of(record, sources.rules)).into_iter().collect()
+    };
     let note = |draft: &mut Draft, found: Vec<Candidate>| {
         draft.view.around.made = found.into_iter().map(|candidate| candidate.record).next();
     };
     find(sources, fields, drafts, (wanted, note)).await;
 }
 
-/// Looks for what was made of the leads that contacts came of: with the lead went the only record that would have told us of it.
-pub(super) async fn look_for_made_of_leads(
+/// Looks for what was made of the records that HubSpot records without a twin came of by merges, as [`look_for_made_of`] says.
+pub(super) async fn look_for_made_of_merged(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     drafts: &mut [Draft],
-    leads: &HashMap<usize, RecordKey>,
 ) {
-    let wanted = |place, _: &Draft| made_of(*leads.get(&place)?, sources.rules);
-    let note = |draft: &mut Draft, found| draft.view.around.candidates = found;
+    let has_none = |draft: &Draft| draft.view.pair.is_none() && draft.view.around.candidates.is_empty();
+    let mut origins: HashMap<usize, Vec<RecordKey>> = HashMap::new();
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| has_none(draft)) {
+        if let Side::Present(record) = &draft.view.hubspot {
+            origins.insert(place, merged_into(record));
+        }
+    }
+    look_for_made_of(sources, fields, drafts, &origins).await;
+}
+
+/// Looks for what was made of records that went on as others: where that create was interrupted, there is no pair to inherit, and our key
+/// bears the id of a record that is gone.
+pub(super) async fn look_for_made_of(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    drafts: &mut [Draft],
+    origins: &HashMap<usize, Vec<RecordKey>>,
+) {
+    let wanted = |place, _: &Draft| {
+        let origins = origins.get(&place).into_iter().flatten();
+        origins.filter_map(|origin| made_of(*origin, sources.rules)).collect()
+    };
+    let note = |draft: &mut Draft, found| draft.view.around.candidates.extend::<Vec<_>>(found);
     find(sources, fields, drafts, (wanted, note)).await;
 }
 
@@ -42,12 +67,12 @@ async fn find(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     drafts: &mut [Draft],
-    (wanted, note): (impl Fn(usize, &Draft) -> Option<Search>, impl Fn(&mut Draft, Vec<Candidate>)),
+    (wanted, note): (impl Fn(usize, &Draft) -> Vec<Search>, impl Fn(&mut Draft, Vec<Candidate>)),
 ) {
     for system in [System::Hubspot, System::Salesforce] {
         let (mut places, mut searches) = (Vec::new(), Vec::new());
         for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
-            if let Some(search) = wanted(place, draft).filter(|search| search.kinds[0].system() == system) {
+            for search in wanted(place, draft).into_iter().filter(|one| one.kinds[0].system() == system) {
                 places.push(place);
                 searches.push(search);
             }
