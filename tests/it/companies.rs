@@ -365,20 +365,31 @@ async fn r_126_a_merge_of_companies_is_followed() {
 
 #[tokio::test]
 async fn i_5_a_company_that_is_merged_before_its_create_is_known_to_have_happened_has_one_account() {
-    let app = TestApp::with(CONTACTS).await;
-    app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects/Account"));
-    let company = app.hubspot.create_in("companies", &ENGINES).unwrap();
-    let ada = app.hubspot.create(&ADA).unwrap();
-    app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
-    app.settle().await;
-    let account = only(app.salesforce.ids("Account"));
-    let other = app.hubspot.create_in("companies", &[("name", "Twin")]).unwrap();
-    let survivor = app.hubspot.merge_in("companies", other, company).unwrap();
-    app.settle_after(3_000).await;
-    assert_eq!(only(app.salesforce.ids("Account")), account);
-    let key = app.salesforce.field("Account", &account, "Hubforce_HubSpot_Id__c");
-    assert_eq!(key, Some(survivor.to_string()));
-    app.end().await;
+    for account_first in [false, true] {
+        let app = TestApp::with(CONTACTS).await;
+        app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects/Account"));
+        let company = app.hubspot.create_in("companies", &ENGINES).unwrap();
+        let ada = app.hubspot.create(&ADA).unwrap();
+        app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
+        app.settle().await;
+        let account = only(app.salesforce.ids("Account"));
+        let other = app.hubspot.create_in("companies", &[("name", "Twin")]).unwrap();
+        let survivor = app.hubspot.merge_in("companies", other, company).unwrap();
+        if account_first {
+            let late = app.hubspot.take_due(app.clock.now());
+            app.salesforce.update("Account", &account, &[("Phone", "7")]).unwrap();
+            app.settle().await;
+            for message in &late {
+                app.carry(message).await;
+            }
+        }
+        app.settle_after(3_000).await;
+        assert_eq!(only(app.salesforce.ids("Account")), account, "{account_first}");
+        assert_eq!(app.hubspot.ids_in("companies"), [survivor], "{account_first}");
+        let key = app.salesforce.field("Account", &account, "Hubforce_HubSpot_Id__c");
+        assert_eq!(key, Some(survivor.to_string()), "{account_first}");
+        app.end().await;
+    }
 }
 
 #[tokio::test]

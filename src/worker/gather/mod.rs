@@ -25,7 +25,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::crm::{self, FieldsByKind, Found};
 use crate::domain::{Family, Kind, Record, RecordId, RecordKey, System, Timestamp};
-use crate::plan::{Around, Pair, Rules, Side, View, address_of};
+use crate::plan::{Around, Candidate, Pair, Rules, Side, View, address_of};
 use crate::store::Store;
 use crate::worker::Error;
 use crate::worker::connection::{Live, fields_to_read};
@@ -230,6 +230,13 @@ impl Draft {
             }
             _ => None,
         }
+    }
+
+    /// Takes in the record that it bears the id of, ahead of whatever else could be its twin.
+    fn meets_its_own(&mut self, record: Record) {
+        let candidates = &mut self.view.around.candidates;
+        candidates.retain(|candidate| candidate.record.key != record.key);
+        candidates.insert(0, Candidate { record, paired_with: None, keyed: true });
     }
 
     /// The record that is gone since a create of its twin was interrupted, if so.

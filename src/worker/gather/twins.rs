@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use futures::future::join_all;
+
 use crate::crm::{FieldsByKind, Found, Search};
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::rules::MERGED_IDS_PROPERTY;
@@ -104,18 +106,41 @@ pub(super) async fn follow_own_ids(
             named.extend(named_by(seeker, sources.rules).map(|key| (place, key)));
         }
     }
+    let mut gone: Vec<(usize, RecordKey)> = Vec::new();
     for (place, key) in read_unpaired(sources, fields, known, named).await? {
-        let draft = &mut drafts[place];
         match known.side(key) {
-            Ok(Side::Present(record)) => {
-                draft.view.around.candidates.retain(|candidate| candidate.record.key != key);
-                draft.view.around.candidates.insert(0, Candidate { record, paired_with: None, keyed: true });
-            }
+            Ok(Side::Present(record)) => drafts[place].meets_its_own(record),
+            Ok(_) => gone.extend((key.system() == System::Hubspot).then_some((place, key))),
+            Err(error) => drafts[place].failed = Some((key.system(), error)),
+        }
+    }
+    let survivors = survivors_of(sources, drafts, gone).await;
+    for (place, key) in read_unpaired(sources, fields, known, survivors).await? {
+        match known.side(key) {
+            Ok(Side::Present(record)) => drafts[place].meets_its_own(record),
             Ok(_) => {}
-            Err(error) => draft.failed = Some((key.system(), error)),
+            Err(error) => drafts[place].failed = Some((key.system(), error)),
         }
     }
     Ok(())
+}
+
+/// The HubSpot records that those which are gone were merged into.
+async fn survivors_of(
+    sources: &Sources<'_>,
+    drafts: &mut [Draft],
+    gone: Vec<(usize, RecordKey)>,
+) -> Vec<(usize, RecordKey)> {
+    let crm = sources.live.crm(System::Hubspot);
+    let answers = join_all(gone.iter().map(|(_, key)| crm.survivor_of(*key))).await;
+    let mut survivors = Vec::new();
+    for ((place, _), answer) in gone.into_iter().zip(answers) {
+        match answer {
+            Ok(survivor) => survivors.extend(survivor.map(|key| (place, key))),
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
+    survivors
 }
 
 /// Of the records that others name, those without a pair: read now.
