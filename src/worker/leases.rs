@@ -5,7 +5,6 @@
 //! was planned before is not written any more.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tracing::warn;
@@ -53,17 +52,19 @@ impl<'a> Leases<'a> {
         tick: impl Fn() -> Tick,
         work: impl Future<Output = T>,
     ) -> T {
-        let mut work = pin!(work);
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut work => return outcome,
-                () = tick() => {
-                    if let Err(error) = self.renew().await {
-                        warn!(error = %Chain(&error), "Leases could not be renewed; that is tried again before anything is written");
-                    }
+        // Both go on side by side: the work may hold what renewing waits for, such as the turn to write.
+        let renewing = async {
+            loop {
+                tick().await;
+                if let Err(error) = self.renew().await {
+                    warn!(error = %Chain(&error), "Leases could not be renewed; that is tried again before anything is written");
                 }
             }
+        };
+        tokio::select! {
+            biased;
+            outcome = work => outcome,
+            () = renewing => unreachable!("renewing never ends"),
         }
     }
 
@@ -156,6 +157,7 @@ mod tests {
         let leases = memory.leases(slow, &claimed);
         let (third, answered) = (Notify::new(), Notify::new());
         let work = async {
+            answered.notified().await;
             for _ in 0..6 {
                 memory.clock.advance_millis(LEASE_MS / 3);
                 third.notify_one();
@@ -163,9 +165,10 @@ mod tests {
                 assert_eq!(memory.claim(other, 10).await, []);
             }
         };
+        // It is asked for again when the renewal before it is done.
         let tick = || async {
-            third.notified().await;
             answered.notify_one();
+            third.notified().await;
         };
         leases.kept(tick, work).await;
         assert!(claimed.iter().all(|claimed| leases.hold(claimed)));
