@@ -48,7 +48,7 @@ impl Error {
     /// What is refused to somebody whom the CRM knows all the same: a permission is missing, and what needs it waits for a person
     ///
     #[must_use]
-    pub fn as_missing_permission(reason: &str) -> Self {
+    pub fn missing_permission(reason: &str) -> Self {
         Self::Refused(Refusal {
             category: Category::FieldPermission,
             code: "MISSING_PERMISSION".to_owned(),

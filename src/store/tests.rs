@@ -130,7 +130,7 @@ fn finished(claimed: &Claimed, outcome: Outcome) -> Finished {
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
         looks: Vec::new(),
-        cause: claimed.jobs[0].cause.id(),
+        cause: claimed.cause().id(),
     }
 }
 
@@ -148,6 +148,6 @@ fn intent(key: RecordKey, claimed: &Claimed) -> Intent {
         old: Value::Blank,
         new: Value::text("Köln"),
         rule: "R-192".to_owned(),
-        cause: claimed.jobs[0].cause,
+        cause: claimed.cause(),
     }
 }

@@ -45,14 +45,14 @@ pub(super) struct Applied {
 }
 
 /// A plan, and the claim it is for.
-pub(super) type Planned<'a> = (&'a Plan, &'a Claimed);
+pub(super) type Assignment<'a> = (&'a Plan, &'a Claimed);
 
 /// Carries out the plans, one outcome for each. Of a claim whose lease was lost, nothing more is written.
 pub(super) async fn apply(
     live: &Live,
     (store, leases): (&dyn Store, &Leases<'_>),
     rules: &Rules,
-    plans: &[Planned<'_>],
+    plans: &[Assignment<'_>],
     now: Timestamp,
 ) -> Result<Vec<Applied>, Error> {
     let mut applied: Vec<Applied> = plans.iter().map(|_| Applied::default()).collect();
@@ -68,7 +68,7 @@ struct Waves<'a> {
     live: &'a Live,
     store: &'a dyn Store,
     leases: &'a Leases<'a>,
-    plans: &'a [Planned<'a>],
+    plans: &'a [Assignment<'a>],
 }
 
 impl Waves<'_> {
@@ -131,7 +131,7 @@ impl Origin {
     }
 }
 
-fn first_orders(rules: &Rules, plans: &[Planned<'_>], now: Timestamp) -> Vec<Order> {
+fn first_orders(rules: &Rules, plans: &[Assignment<'_>], now: Timestamp) -> Vec<Order> {
     let mut orders = Vec::new();
     for (place, (plan, claimed)) in plans.iter().enumerate() {
         let cause = claimed.cause();
@@ -309,7 +309,7 @@ impl Order {
 }
 
 /// The ids of new records, to be written to the records they were made for.
-fn mark_backs(plans: &[Planned<'_>], applied: &[Applied], now: Timestamp) -> Vec<Order> {
+fn mark_backs(plans: &[Assignment<'_>], applied: &[Applied], now: Timestamp) -> Vec<Order> {
     let mut orders = Vec::new();
     for (place, ((plan, claimed), outcome)) in plans.iter().zip(applied).enumerate() {
         let Some(created) = outcome.created else { continue };

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tracing::warn;
 use uuid::Uuid;
@@ -14,6 +15,12 @@ use crate::domain::{Chain, Clock, Timestamp};
 use crate::store::Store;
 use crate::store::types::{Claimed, JobId};
 use crate::worker::Error;
+
+/// How often a lease is renewed in its own length: two renewals may fail before it ends.
+const RENEWALS: u64 = 3;
+
+/// What part of a lease must be left before something is written; calls seldom take as long.
+const LEFT_TO_WRITE: i64 = 2;
 
 /// What the leases of a round are about.
 pub(super) struct Leases<'a> {
@@ -46,6 +53,11 @@ impl<'a> Leases<'a> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Rests until a renewal is due.
+    pub(super) async fn tick(&self) {
+        tokio::time::sleep(Duration::from_millis(self.lease_ms.unsigned_abs() / RENEWALS)).await;
+    }
+
     /// Works, and renews the leases after each tick until that is done.
     pub(super) async fn kept<T, Tick: Future<Output = ()>>(
         &self,
@@ -71,7 +83,7 @@ impl<'a> Leases<'a> {
     /// Makes sure that what is written next is written under a lease.
     pub(super) async fn insist(&self) -> Result<(), Error> {
         let left_ms = self.state().until.millis_since(self.clock.now());
-        if left_ms < self.lease_ms / 2 { self.renew().await } else { Ok(()) }
+        if left_ms < self.lease_ms / LEFT_TO_WRITE { self.renew().await } else { Ok(()) }
     }
 
     /// Whether the records of a claim are still ours.

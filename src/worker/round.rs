@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
@@ -11,7 +10,7 @@ use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
 use crate::plan::{Category, Plan, Rules, View, is_own_echo, names_stranger, plan};
 use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome, SaidBy};
-use crate::worker::apply::{Applied, apply};
+use crate::worker::apply::{Applied, Assignment, apply};
 use crate::worker::connection::{Live, Mode};
 use crate::worker::finish::{self, Conclusion};
 use crate::worker::gather::{Gathered, Sources, Subject, gather};
@@ -44,8 +43,7 @@ impl Worker {
                 (self.id, self.options.lease_ms),
                 (&claimed, claim.lease_until),
             );
-            let tick = || tokio::time::sleep(Duration::from_millis(self.options.lease_ms.unsigned_abs() / 3));
-            leases.kept(tick, self.work(live, &resolved, (claimed, &leases), now)).await?;
+            leases.kept(|| leases.tick(), self.work(live, &resolved, (claimed, &leases), now)).await?;
         }
         Ok(n_claimed)
     }
@@ -111,7 +109,7 @@ impl Worker {
         for (claimed, (gathered, planned)) in claimed.iter().zip(gathered.iter().zip(&planned)) {
             conclusions.push(match (gathered, planned) {
                 (Gathered::Failed(..), _) if silent => finish::given_back(claimed),
-                (Gathered::Failed(_, crm::Error::Refused(_)), _) if looks_anew => finish::given_back(claimed),
+                (refused, _) if looks_anew && refused.is_refused() => finish::given_back(claimed),
                 (Gathered::Failed(system, error), _) => finish::unread(claimed, *system, error, now),
                 (_, Some(Planned { view, plan })) => {
                     finish::applied(claimed, view, plan, &outcomes.next().unwrap_or_default(), rules)
@@ -149,7 +147,7 @@ impl Worker {
         planned: &[Option<Planned<'_>>],
         rules: &Rules,
     ) -> Result<Vec<Applied>, Error> {
-        let plans: Vec<(&Plan, &Claimed)> = claimed
+        let plans: Vec<Assignment<'_>> = claimed
             .iter()
             .zip(planned)
             .filter_map(|(claimed, planned)| planned.as_ref().map(|planned| (&planned.plan, claimed)))
@@ -200,7 +198,7 @@ async fn tell_permission_from_access<'e>(
         };
         knows_us.insert(system, known);
         if known {
-            *error = crm::Error::as_missing_permission(reason);
+            *error = crm::Error::missing_permission(reason);
         }
     }
 }
@@ -281,7 +279,7 @@ fn count_echoes(connection: &ConnectionName, n: usize) {
     metrics::counter!("hubforce_echoes_total", "connection" => connection.to_string()).increment(n as u64);
 }
 
-fn count_writes(connection: &ConnectionName, plans: &[(&Plan, &Claimed)], applied: &[Applied]) {
+fn count_writes(connection: &ConnectionName, plans: &[Assignment<'_>], applied: &[Applied]) {
     for ((plan, _), applied) in plans.iter().zip(applied).filter(|(_, applied)| !applied.written.is_empty()) {
         for (kind, operation) in plan.steps.iter().filter_map(Applied::operation_of) {
             if operation == "create" && applied.created.is_none() {

@@ -4,14 +4,7 @@ use hubforce::plan::Category;
 use hubforce::store::types::JobState;
 
 use crate::harness::{TestApp, failing};
-
-/// A contact in Bonn and its lead.
-async fn linked(app: &TestApp) -> (u64, String) {
-    let contact =
-        app.hubspot.create(&[("email", "p@example.com"), ("lastname", "P"), ("city", "Bonn")]).unwrap();
-    app.settle().await;
-    (contact, app.lead())
-}
+use crate::people::linked;
 
 async fn state(app: &TestApp) -> String {
     let (_, connections) = app.ask("GET", "/v1/connections", "").await;

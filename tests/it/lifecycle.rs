@@ -178,8 +178,8 @@ async fn r_083_no_stage_converts_a_lead() {
     app.end().await;
 }
 
-#[tokio::test]
-async fn r_205_a_field_of_the_organizations_own_carries_the_stage_back_as_well() {
+/// A customer whose lead carries the stage in a field of the organization's own.
+async fn customer_in_both() -> (TestApp, u64, String) {
     let field = |object: &str| (object.to_owned(), "Stage__c".to_owned(), "string");
     let custom_fields = ["Lead", "Contact"].map(field).to_vec();
     let organization = hubforce::emulator::salesforce::Options { custom_fields, ..Default::default() };
@@ -188,6 +188,12 @@ async fn r_205_a_field_of_the_organizations_own_carries_the_stage_back_as_well()
     let ada = app.hubspot.create(&[&ADA[..], &[("lifecyclestage", "customer")]].concat()).unwrap();
     app.settle().await;
     let lead = app.lead();
+    (app, ada, lead)
+}
+
+#[tokio::test]
+async fn r_205_a_field_of_the_organizations_own_carries_the_stage_back_as_well() {
+    let (app, ada, lead) = customer_in_both().await;
     assert_eq!(app.lead_field(&lead, "Stage__c").as_deref(), Some("customer"));
     app.clock.advance_millis(1_000);
     app.salesforce.update("Lead", &lead, &[("Stage__c", "opportunity")]).unwrap();
@@ -202,14 +208,7 @@ async fn r_205_a_field_of_the_organizations_own_carries_the_stage_back_as_well()
 
 #[tokio::test]
 async fn r_205_a_step_back_that_breaks_off_after_the_clearing_is_made_later() {
-    let field = |object: &str| (object.to_owned(), "Stage__c".to_owned(), "string");
-    let custom_fields = ["Lead", "Contact"].map(field).to_vec();
-    let organization = hubforce::emulator::salesforce::Options { custom_fields, ..Default::default() };
-    let setting = "[connections.sync.lifecycle]\nsalesforce_field = \"Stage__c\"";
-    let app = TestApp::in_organization(setting, organization).await;
-    let ada = app.hubspot.create(&[&ADA[..], &[("lifecyclestage", "customer")]].concat()).unwrap();
-    app.settle().await;
-    let lead = app.lead();
+    let (app, ada, lead) = customer_in_both().await;
     app.clock.advance_millis(1_000);
     app.salesforce.update("Lead", &lead, &[("Stage__c", "opportunity")]).unwrap();
     app.clock.advance_millis(1_000);

@@ -16,6 +16,7 @@ mod fates;
 mod fields;
 mod first_load;
 mod harness;
+mod held;
 mod inclusion;
 mod ingress;
 mod layering;

@@ -43,7 +43,7 @@ async fn outcomes_with_the_zero_character_are_kept(#[values(Sqlite, Postgres)] o
         old: zero(),
         new: Value::text("\\u0000"),
         rule: ZERO.to_owned(),
-        cause: claimed[0].jobs[0].cause,
+        cause: claimed[0].cause(),
     };
     memory.store.intend(&memory.name, std::slice::from_ref(&intent)).await.unwrap();
     let base = Base::from_iter([(ZERO.to_owned(), Agreed::new(zero()))]);

@@ -27,15 +27,27 @@ pub(super) async fn tell_merged_from_deleted(sources: &Sources<'_>, drafts: &mut
             _ => None,
         })
         .collect();
+    for (place, _) in survivors_of(sources, drafts, gone).await {
+        drafts[place].view.hubspot = Side::Merged;
+    }
+}
+
+/// The HubSpot records that those which are gone were merged into.
+pub(super) async fn survivors_of(
+    sources: &Sources<'_>,
+    drafts: &mut [Draft],
+    gone: Vec<(usize, RecordKey)>,
+) -> Vec<(usize, RecordKey)> {
     let crm = sources.live.crm(System::Hubspot);
     let answers = join_all(gone.iter().map(|(_, key)| crm.survivor_of(*key))).await;
+    let mut survivors = Vec::new();
     for ((place, _), answer) in gone.into_iter().zip(answers) {
         match answer {
-            Ok(Some(_)) => drafts[place].view.hubspot = Side::Merged,
-            Ok(None) => {}
+            Ok(survivor) => survivors.extend(survivor.map(|key| (place, key))),
             Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
         }
     }
+    survivors
 }
 
 /// A contact that nobody in HubSpot matches may be what a paired lead became: that pair goes on with it, whatever address its

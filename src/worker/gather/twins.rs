@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use futures::future::join_all;
-
 use crate::crm::{FieldsByKind, Found, Search};
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::rules::MERGED_IDS_PROPERTY;
 use crate::plan::{Candidate, Pair, Rules, Side, address_of, address_to_check};
 use crate::worker::Error;
-use crate::worker::gather::{Draft, Known, Sources};
+use crate::worker::gather::{Draft, Known, Sources, fates};
 
 /// Looks for the twins of the records that have none.
 pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
@@ -114,7 +112,7 @@ pub(super) async fn follow_own_ids(
             Err(error) => drafts[place].failed = Some((key.system(), error)),
         }
     }
-    let survivors = survivors_of(sources, drafts, gone).await;
+    let survivors = fates::survivors_of(sources, drafts, gone).await;
     for (place, key) in read_unpaired(sources, fields, known, survivors).await? {
         match known.side(key) {
             Ok(Side::Present(record)) => drafts[place].meets_its_own(record),
@@ -123,24 +121,6 @@ pub(super) async fn follow_own_ids(
         }
     }
     Ok(())
-}
-
-/// The HubSpot records that those which are gone were merged into.
-async fn survivors_of(
-    sources: &Sources<'_>,
-    drafts: &mut [Draft],
-    gone: Vec<(usize, RecordKey)>,
-) -> Vec<(usize, RecordKey)> {
-    let crm = sources.live.crm(System::Hubspot);
-    let answers = join_all(gone.iter().map(|(_, key)| crm.survivor_of(*key))).await;
-    let mut survivors = Vec::new();
-    for ((place, _), answer) in gone.into_iter().zip(answers) {
-        match answer {
-            Ok(survivor) => survivors.extend(survivor.map(|key| (place, key))),
-            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
-        }
-    }
-    survivors
 }
 
 /// Of the records that others name, those without a pair: read now.
