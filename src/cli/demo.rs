@@ -72,6 +72,7 @@ async fn start(shutdown: &Shutdown, directory: &std::path::Path) -> anyhow::Resu
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let emulated =
         emulate::start((bind("127.0.0.1:9101").await?, bind("127.0.0.1:9102").await?), &clock, shutdown)?;
+    accounts::add_owner(&emulated);
     let listener = bind("127.0.0.1:8080").await?;
     let address = listener.local_addr()?.to_string();
     let [secret, path_token, token] = [(); 3].map(|()| Uuid::now_v7().simple().to_string());
@@ -134,7 +135,6 @@ struct Outcome {
 pub async fn play(demo: &Demo) -> bool {
     let mut outcomes = Vec::new();
     say("hubforce demo: two emulated CRMs, one service, ten steps\n");
-    demo.add_owner();
     let (contact, lead) = demo.born_in_hubspot(&mut outcomes).await;
     demo.sales_edits(contact, &lead, &mut outcomes).await;
     demo.born_in_salesforce(&mut outcomes).await;

@@ -1,18 +1,19 @@
 //! The later steps: a company, a deal won, an owner who changes.
 
 use crate::cli::demo::{Demo, Outcome};
+use crate::cli::emulate::Emulated;
 use crate::cli::say;
 
 /// The owner who takes over, in HubSpot.
 const OWNER: u64 = 4_711;
 
-impl Demo {
-    /// Mary works in both CRMs.
-    pub(super) fn add_owner(&self) {
-        self.emulated.salesforce.add_user("mary@example.com", "Mary", "Somerville", true);
-        self.emulated.hubspot.add_owner(OWNER, "mary@example.com", "Mary", "Somerville");
-    }
+/// Mary works in both CRMs. She is there before the service starts, which learns then who owns records.
+pub(super) fn add_owner(emulated: &Emulated) {
+    emulated.salesforce.add_user("mary@example.com", "Mary", "Somerville", true);
+    emulated.hubspot.add_owner(OWNER, "mary@example.com", "Mary", "Somerville");
+}
 
+impl Demo {
     fn grace(&self) -> Option<u64> {
         let hubspot = &self.emulated.hubspot;
         let is_grace = |id: &u64| hubspot.property(*id, "email").as_deref() == Some("grace@example.com");
