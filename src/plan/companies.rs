@@ -131,7 +131,7 @@ fn seek_account<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
         return matched(candidate, Verdict::link(company, &candidate.record));
     }
     let create = |rule, text| pairing(Verdict::Create { twin: company, kind: Kind::Account }, rule, text);
-    if view.around.manual {
+    if view.around.asked.overrides() {
         return create("R-115", "a person asks for it: the company becomes an account whatever its contacts");
     }
     match blocked(view, company, rules) {

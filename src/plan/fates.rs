@@ -34,8 +34,8 @@ pub(super) fn known<'a>(
             let verdict = Verdict::Pair { hubspot, salesforce, new: true, heir: true, let_go: None };
             Ok(pairing(verdict, "R-067", "the twin was merged into this record, which takes its place"))
         }
-        (Side::Present(_), _) if view.around.manual => Err(System::Hubspot),
-        (_, Side::Present(_)) if view.around.manual => Err(System::Salesforce),
+        (Side::Present(_), _) if view.around.asked.overrides() => Err(System::Hubspot),
+        (_, Side::Present(_)) if view.around.asked.overrides() => Err(System::Salesforce),
         // Once only: a pair that rests already may have a record that somebody restored.
         (Side::Present(hubspot), Side::Deleted | Side::Merged)
             if pair.stopped.is_none() && settings.delete.is_some() =>

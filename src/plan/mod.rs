@@ -103,8 +103,8 @@ impl Pair {
 pub struct Around {
     /// The present instant.
     pub now: Timestamp,
-    /// Whether a person asked for this by a resync: it resumes stopped pairs.
-    pub manual: bool,
+    /// Whether a person asked for this by a resync.
+    pub asked: Asked,
     /// When the newest change of the HubSpot side happened, as its webhook told; else the record's own time counts.
     pub hubspot_changed_at: Option<Timestamp>,
     /// When the newest change of the Salesforce side happened, likewise.
@@ -130,6 +130,36 @@ pub struct Around {
     pub contacts: Vec<Record>,
     /// The contacts that a deal has now; `None` where nobody asked.
     pub associated: Option<Vec<RecordKey>>,
+}
+
+/// Whether a person asked for this record by a resync, and how.
+///
+/// | | first agreement for mappings that are newer than the pair (R-196) | overrides blocks, recreates, links again (R-068, R-115, R-116) |
+/// |---|---|---|
+/// | nobody | no | no |
+/// | bulk: a list, all of a kind, several ids | yes | no |
+/// | single: this one record | yes | yes |
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Asked {
+    /// Nobody asked: something changed.
+    #[default]
+    No,
+    /// A bulk resync covers the record: the rules apply as ever.
+    Bulk,
+    /// A resync of this one record: what the person asks for goes before blocks.
+    Single,
+}
+
+impl Asked {
+    /// Whether any resync covers the record.
+    pub const fn by_resync(self) -> bool {
+        matches!(self, Self::Bulk | Self::Single)
+    }
+
+    /// Whether a person asked for exactly this record.
+    pub const fn overrides(self) -> bool {
+        matches!(self, Self::Single)
+    }
 }
 
 /// Somebody who belongs to a company or account.

@@ -42,7 +42,7 @@ pub(super) fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
         (Some(pair), Side::Present(hubspot), salesforce) => {
             known_pair(view, rules, pair, hubspot, salesforce)
         }
-        (Some(_), _, Side::Present(salesforce)) if view.around.manual => {
+        (Some(_), _, Side::Present(salesforce)) if view.around.asked.overrides() => {
             first_sight_in_salesforce(salesforce, view, rules)
         }
         (Some(_), Side::Deleted, Side::Present(person)) if is_person(person) => pairing(
@@ -100,7 +100,7 @@ fn known_pair<'a>(
     }
     let rival = rivals().max_by_key(|rival| rival.modified_at);
     match (salesforce, rival) {
-        (Side::Merged | Side::Converted, _) if !view.around.manual => {
+        (Side::Merged | Side::Converted, _) if !view.around.asked.overrides() => {
             lives_on(hubspot, salesforce, rival, (rules, pair))
         }
         (Side::Present(linked), _) => {
@@ -110,12 +110,12 @@ fn known_pair<'a>(
                 if pair.stopped.is_some() { "both records are there again" } else { "the two are linked" };
             pairing(verdict, "R-143", text)
         }
-        (_, Some(rival)) if !view.around.manual => {
+        (_, Some(rival)) if !view.around.asked.overrides() => {
             let verdict = Verdict::Pair { hubspot, salesforce: rival, new: true, heir: false, let_go: None };
             pairing(verdict, "R-063", "the twin is gone; another record with the address becomes the twin")
         }
         (Side::Merged | Side::Converted, _) => first_sight_in_hubspot(hubspot, view, rules),
-        (Side::Deleted | Side::Absent, _) if view.around.manual => {
+        (Side::Deleted | Side::Absent, _) if view.around.asked.overrides() => {
             first_sight_in_hubspot(hubspot, view, rules)
         }
         (Side::Deleted, _) if deletes_now(rules, pair) => {

@@ -88,7 +88,7 @@ impl<'a> Draft<'a> {
             let text = "the stage was cleared on its way back to Salesforce's: it is set";
             return Answer { decision, rule: "R-205", text };
         }
-        let newest = mapping.meaning == Meaning::Company || pair.first_sight || around.manual;
+        let newest = mapping.meaning == Meaning::Company || pair.first_sight || around.asked.by_resync();
         merge(&Question {
             hubspot,
             salesforce,
@@ -174,7 +174,7 @@ impl<'a> Draft<'a> {
             .base
             .as_ref()
             .map_or_else(|| Agreed::new(value.clone()), |base| base.followed_by(value.clone(), now));
-        if self.view.around.manual {
+        if self.view.around.asked.by_resync() {
             next = Agreed { flips: 0, flipped_at: None, ..next };
         }
         if next.loops() {

@@ -418,15 +418,15 @@ proptest! {
         hubspot in any_value(),
         salesforce in any_value(),
         agreed in prop::option::of(any_value()),
-        manual in any::<bool>(),
+        asked in prop_oneof![Just(Asked::No), Just(Asked::Bulk), Just(Asked::Single)],
     ) {
         let rules = rules_with(rule, policy);
         let base: Base = agreed.map(|value| ("city".to_owned(), Agreed::new(Value::text(value.trim())))).into_iter().collect();
         let mut view = pair_view(contact(&[("city", hubspot)]), lead(&[("Title", salesforce)]), base);
-        view.around.manual = manual;
+        view.around.asked = asked;
         let first = plan(&view, &rules);
         let mut after = applied(&view, &first);
-        after.around.manual = false;
+        after.around.asked = Asked::No;
         let second = plan(&after, &rules);
         prop_assert!(!second.writes(), "first {first:?}\nsecond {second:?}");
         let third = plan(&applied(&after, &second), &rules);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::{ConnectionName, Kind, RecordKey, System};
-use crate::plan::{ExplainedField, State, Step, View, explain, plan};
+use crate::plan::{Asked, ExplainedField, State, Step, View, explain, plan};
 use crate::worker::gather::{Gathered, Sources, Subject, gather};
 use crate::worker::{Error, Worker};
 
@@ -64,15 +64,8 @@ pub struct Pending {
 
 impl Subject {
     /// A record that a person asks about.
-    pub(super) const fn asked_for(key: RecordKey, pair: Option<crate::plan::Pair>) -> Self {
-        Self {
-            key,
-            pair,
-            manual: true,
-            interrupted: false,
-            hubspot_changed_at: None,
-            salesforce_changed_at: None,
-        }
+    pub(super) const fn asked_for(key: RecordKey, pair: Option<crate::plan::Pair>, asked: Asked) -> Self {
+        Self { key, pair, asked, interrupted: false, hubspot_changed_at: None, salesforce_changed_at: None }
     }
 }
 
@@ -84,8 +77,7 @@ impl Worker {
         let resolved = live.resolve(now).await?;
         let status = self.store.record(connection, &key).await?;
         let pair = status.as_ref().and_then(|status| status.pair.clone());
-        let manual = false;
-        let subject = Subject { manual, ..Subject::asked_for(key, pair) };
+        let subject = Subject::asked_for(key, pair, Asked::No);
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
         let gathered = gather(&sources, std::slice::from_ref(&subject)).await?;
         let view = match gathered.into_iter().next() {

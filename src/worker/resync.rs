@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::crm::{self, Page};
 use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
-use crate::plan::{Step, plan};
+use crate::plan::{Asked, Step, plan};
 use crate::store::types::{AllOf, Mark, Resync};
 use crate::worker::connection::Live;
 use crate::worker::gather::{Gathered, Sources, Subject, gather};
@@ -80,7 +80,7 @@ impl Worker {
         let resolved = live.resolve(now).await?;
         let pairs = self.store.pairs_of(&live.settings.name, page).await?;
         let subjects: Vec<Subject> =
-            page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair)).collect();
+            page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair, Asked::Single)).collect();
         for chunk in subjects.chunks(self.round_limit()) {
             let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
             for gathered in gather(&sources, chunk).await? {

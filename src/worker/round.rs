@@ -8,8 +8,8 @@ use tracing::{debug, info, warn};
 use crate::crm;
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
-use crate::plan::{Category, Plan, Rules, View, is_own_echo, names_stranger, plan};
-use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome, SaidBy};
+use crate::plan::{Asked, Category, Plan, Rules, View, is_own_echo, names_stranger, plan};
+use crate::store::types::{Cause, Claim, Claimed, ClaimedJob, ConnectionState, Finished, Outcome, SaidBy};
 use crate::worker::apply::{Applied, Assignment, apply};
 use crate::worker::connection::{Live, Mode};
 use crate::worker::finish::{self, Conclusion};
@@ -237,9 +237,17 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
         key: claimed.jobs[0].key,
         pair: claimed.pair.clone(),
         interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
-        manual: claimed.jobs.iter().any(|job| matches!(job.cause, Cause::Resync(_))),
+        asked: claimed.jobs.iter().map(asked_of).max().unwrap_or_default(),
         hubspot_changed_at: changed_at(System::Hubspot),
         salesforce_changed_at: changed_at(System::Salesforce),
+    }
+}
+
+/// Whether a person asked for a job's record.
+const fn asked_of(job: &ClaimedJob) -> Asked {
+    match job.cause {
+        Cause::Resync(_) => Asked::Single,
+        Cause::Delivery(_) | Cause::Follow(_) | Cause::Sweep(_) => Asked::No,
     }
 }
 

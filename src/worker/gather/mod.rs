@@ -25,7 +25,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::crm::{self, FieldsByKind, Found};
 use crate::domain::{Family, Kind, Record, RecordId, RecordKey, System, Timestamp};
-use crate::plan::{Around, Candidate, Pair, Rules, Side, View, address_of};
+use crate::plan::{Around, Asked, Candidate, Pair, Rules, Side, View, address_of};
 use crate::store::Store;
 use crate::worker::Error;
 use crate::worker::connection::{Live, fields_to_read};
@@ -47,7 +47,7 @@ pub(super) struct Subject {
     /// Its pair.
     pub(super) pair: Option<Pair>,
     /// Whether a person asked.
-    pub(super) manual: bool,
+    pub(super) asked: Asked,
     /// Whether a create for it was begun whose end we did not live to see.
     pub(super) interrupted: bool,
     /// When the HubSpot side changed, as told.
@@ -196,7 +196,7 @@ impl Draft {
     fn new(subject: &Subject, known: &Known, now: Timestamp) -> Self {
         let around = Around {
             now,
-            manual: subject.manual,
+            asked: subject.asked,
             hubspot_changed_at: subject.hubspot_changed_at,
             salesforce_changed_at: subject.salesforce_changed_at,
             ..Around::default()
@@ -224,7 +224,7 @@ impl Draft {
         match (&self.view.pair, &self.view.hubspot, &self.view.salesforce) {
             (None, Side::Present(record), _) | (None, _, Side::Present(record)) => Some(record),
             (Some(_), Side::Present(record), other) | (Some(_), other, Side::Present(record))
-                if self.view.around.manual && !matches!(other, Side::Present(_)) =>
+                if self.view.around.asked.overrides() && !matches!(other, Side::Present(_)) =>
             {
                 Some(record)
             }
