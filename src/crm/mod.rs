@@ -89,6 +89,12 @@ pub trait Crm: Send + Sync {
     /// order. Every trace is on one page only.
     async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>>;
 
+    /// When somebody else than us gave each of these properties the value that it holds now, by the CRM's own history of it. What we wrote
+    /// ourselves is missing, and so is what the CRM does not tell; only HubSpot keeps such a history. One answer for each, in their order.
+    async fn value_times(&self, asked: &[(RecordKey, &[String])]) -> Vec<Result<ValueTimes, Error>> {
+        asked.iter().map(|_| Ok(ValueTimes::new())).collect()
+    }
+
     /// Whether somebody edited one of these fields of each record since then; for records whose trace does not tell. One answer for
     /// each, in their order.
     async fn edited(
@@ -101,6 +107,9 @@ pub trait Crm: Send + Sync {
 
 /// The fields to read, kind by kind.
 pub type FieldsByKind = std::collections::BTreeMap<Kind, Vec<String>>;
+
+/// When properties got their values, by name.
+pub type ValueTimes = std::collections::BTreeMap<String, Timestamp>;
 
 /// Who we are in a CRM.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -174,14 +183,12 @@ pub enum Write {
         /// Which one.
         key: RecordKey,
     },
-    /// Associate two HubSpot records, or take their association away.
+    /// Associate two HubSpot records.
     Relate {
         /// The contact or deal.
         from: RecordKey,
-        /// The company, which becomes the primary one, or the deal's contact.
+        /// The company, which becomes the primary one, or the deal's contact; a former company stays associated.
         to: RecordKey,
-        /// Whether they are to be associated.
-        related: bool,
     },
     /// Opt an address out of all mail in HubSpot.
     OptOut {

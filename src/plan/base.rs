@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::{Timestamp, Value};
+use crate::domain::{System, Timestamp, Value};
 
 /// The agreed values of one pair, by HubSpot property. A property that is absent was never agreed on.
 ///
@@ -25,6 +25,11 @@ impl Base {
     /// Whether nothing was ever agreed on.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Everything that is remembered, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&String, &Agreed)> {
+        self.0.iter()
     }
 
     /// Remembers what is agreed on for a property.
@@ -74,6 +79,24 @@ pub struct Agreed {
     /// When it last did.
     #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
     pub flipped_at: Option<Timestamp>,
+    /// The CRM in which an association was removed while the other kept it: a person decides.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    pub removed_in: Option<System>,
+    /// A value of Salesforce that is not agreed on yet, and the record's time when it was first seen. Salesforce keeps no time for a field;
+    /// without this, any later edit of the record would make an old value look new.
+    #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Box<Seen>>,
+}
+
+/// A value, and when it was first seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// The value, in the normal form of its type.
+    #[serde(rename = "v")]
+    pub value: Value,
+    /// The record's `SystemModstamp` at that time.
+    #[serde(rename = "t")]
+    pub at: Timestamp,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -96,7 +119,16 @@ pub const LOOP_WINDOW_MS: i64 = 10 * 60 * 1_000;
 impl Agreed {
     /// A value that both sides hold.
     pub const fn new(value: Value) -> Self {
-        Self { value, apart: None, previous: None, flips: 0, pending: false, flipped_at: None }
+        Self {
+            value,
+            apart: None,
+            previous: None,
+            flips: 0,
+            pending: false,
+            flipped_at: None,
+            removed_in: None,
+            seen: None,
+        }
     }
 
     /// Nothing yet, but something was to pass.
@@ -130,7 +162,8 @@ impl Agreed {
             (true, false) => (1, Some(now)),
             (false, _) => (0, None),
         };
-        Self { value, apart: None, previous: Some(self.value.clone()), flips, pending: false, flipped_at }
+        let previous = Some(self.value.clone());
+        Self { previous, flips, flipped_at, ..Self::new(value) }
     }
 
     /// Whether this is one return too many.

@@ -15,9 +15,10 @@
 //!
 //! A block goes before a reason to create.
 
-use crate::domain::{Family, Kind, Record, System, Value};
+use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::draft::{Both, Draft};
 use crate::plan::options::CreateInSalesforce;
+use crate::plan::pairing::held;
 use crate::plan::people::fill;
 use crate::plan::rules::SOURCE_PROPERTY;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
@@ -38,10 +39,10 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         return draft.finish(State::Excluded);
     }
     let pairing = decide(view, rules);
-    draft.say(pairing.rule, pairing.text);
+    draft.say(pairing.rule, pairing.text.clone());
     match pairing.verdict {
         Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
-            let pair = Both { hubspot, salesforce, first_sight: new && !heir };
+            let pair = Both::of(view, hubspot, salesforce, (new, heir));
             draft.pair(&pair, (new, let_go));
             if new {
                 look_at_those_who_wait(&mut draft);
@@ -59,7 +60,9 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             look_at_those_who_wait(&mut draft);
             draft.finish(State::Linked)
         }
-        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Nothing(_) => draft.rest(&pairing),
+        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Held | Verdict::Nothing(_) => {
+            draft.rest(pairing)
+        }
     }
 }
 
@@ -101,34 +104,69 @@ fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
     }
 }
 
-fn free_match(view: &View) -> Option<&Candidate> {
-    let keyed = view.around.candidates.iter().find(|candidate| candidate.keyed);
-    keyed.or_else(|| view.around.candidates.iter().find(|candidate| candidate.paired_with.is_none()))
-}
-
-fn matched<'a>(candidate: &Candidate, verdict: Verdict<'a>) -> Pairing<'a> {
-    if candidate.keyed {
-        return pairing(verdict, "R-120", "the record bears the other's id");
+/// The record that belongs to a company or account which has none: by our key, else the one with most shared contacts. Where that does not
+/// decide, none is taken and none is made: a person moves a contact, or asks for a resync after the others are linked.
+fn matching<'a>(
+    view: &'a View,
+    own: RecordKey,
+    verdict: impl Fn(&'a Record) -> Verdict<'a>,
+) -> Option<Pairing<'a>> {
+    let candidates = &view.around.candidates;
+    let free: Vec<&Candidate> =
+        candidates.iter().filter(|candidate| candidate.holder_besides(own).is_none()).collect();
+    if let Some(keyed) = free.iter().find(|candidate| candidate.keyed) {
+        return Some(pairing(
+            verdict(&keyed.record),
+            "R-120",
+            "the record bears the other's id, or is its successor",
+        ));
     }
-    pairing(verdict, "R-121", "the two share a contact")
+    if candidates.iter().any(|candidate| candidate.keyed) {
+        return Some(held(candidates, own));
+    }
+    let most = free.iter().map(|candidate| candidate.shared).max()?;
+    let best: Vec<&&Candidate> = free.iter().filter(|candidate| candidate.shared == most).collect();
+    if let [only] = best.as_slice() {
+        return Some(pairing(
+            verdict(&only.record),
+            "R-121",
+            "the two share a contact, and no other shares more",
+        ));
+    }
+    let names: Vec<String> = best.iter().map(|candidate| candidate.record.key.to_string()).collect();
+    let text = format!(
+        "{} share equally many contacts with it: none is linked; move a contact so that one has more, or link the others first",
+        names.join(" and ")
+    );
+    Some(pairing(Verdict::Ambiguous, "R-121", text))
 }
 
 fn seek_company(view: &View) -> Pairing<'_> {
     let Side::Present(account) = &view.salesforce else { return nothing() };
-    match free_match(view) {
-        Some(candidate) => matched(candidate, Verdict::link(&candidate.record, account)),
-        None => pairing(
+    matching(view, account.key, |company| Verdict::link(company, account)).unwrap_or_else(|| {
+        pairing(
             Verdict::Create { twin: account, kind: Kind::Company },
             "R-092",
             "no company shares a contact with the account: it becomes a new one",
-        ),
-    }
+        )
+    })
 }
 
 fn seek_account<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
     let Side::Present(company) = &view.hubspot else { return nothing() };
-    if let Some(candidate) = free_match(view) {
-        return matched(candidate, Verdict::link(company, &candidate.record));
+    let neighbours = &view.around.neighbours;
+    let outside = !neighbours.is_empty() && !neighbours.iter().any(|one| one.eligible);
+    if outside
+        && rules.people.inclusion_list.is_some()
+        && !view.around.asked.overrides()
+        && !view.around.candidates.iter().any(|candidate| candidate.keyed)
+    {
+        let text =
+            "none of the company's contacts qualifies for the inclusion list: it is matched with no account";
+        return pairing(Verdict::Nothing(State::Unlinked), "R-113", text);
+    }
+    if let Some(matched) = matching(view, company.key, |account| Verdict::link(company, account)) {
+        return matched;
     }
     let create = |rule, text| pairing(Verdict::Create { twin: company, kind: Kind::Account }, rule, text);
     if view.around.asked.overrides() {
@@ -177,6 +215,6 @@ fn auto_created(company: &Record) -> bool {
     source.is_some_and(|source| CREATED_BY_PORTAL.contains(&source.as_ref()))
 }
 
-const fn nothing<'a>() -> Pairing<'a> {
+fn nothing<'a>() -> Pairing<'a> {
     pairing(Verdict::Nothing(State::Unlinked), "R-049", "the record is not there")
 }

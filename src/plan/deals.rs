@@ -10,10 +10,15 @@ use crate::plan::draft::{Both, Draft};
 use crate::plan::mapping::Meaning;
 use crate::plan::rules::PIPELINE_PROPERTY;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
-use crate::plan::{Agreed, Category, Change, Plan, Rules, Side, State, Step, View, fates, lifecycle};
+use crate::plan::{
+    Agreed, Base, Candidate, Category, Change, Plan, Rules, Side, State, Step, View, fates, lifecycle,
+};
 
-/// The name under which the base remembers the contacts that roles brought.
+/// What the audit calls a deal's contacts.
 const CONTACTS: &str = "contacts";
+
+/// What the names begin with under which the base remembers each contact that a role brought.
+const CONTACT: &str = "contact";
 
 /// Decides what should happen to a deal and its opportunity.
 pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
@@ -26,16 +31,18 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         return draft.finish(State::Excluded);
     }
     let pairing = decide(view, rules);
-    draft.say(pairing.rule, pairing.text);
+    draft.say(pairing.rule, pairing.text.clone());
     match pairing.verdict {
         Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
-            let pair = Both { hubspot, salesforce, first_sight: new && !heir };
+            let pair = Both::of(view, hubspot, salesforce, (new, heir));
             draft.pair(&pair, (new, let_go));
             relate_contacts(&mut draft, hubspot);
             draft.finish(State::Linked)
         }
         Verdict::Create { twin, kind } => create(draft, twin, kind),
-        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Nothing(_) => draft.rest(&pairing),
+        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Held | Verdict::Nothing(_) => {
+            draft.rest(pairing)
+        }
     }
 }
 
@@ -79,8 +86,10 @@ fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
     }
 }
 
+/// The record that bears the id of this one, where nobody else holds it.
 fn keyed(view: &View) -> Option<&Record> {
-    view.around.candidates.iter().find(|candidate| candidate.keyed).map(|candidate| &candidate.record)
+    let free = |candidate: &&Candidate| candidate.keyed && candidate.paired_with.is_none();
+    view.around.candidates.iter().find(free).map(|candidate| &candidate.record)
 }
 
 fn in_synced_pipeline(deal: &Record, rules: &Rules) -> bool {
@@ -109,7 +118,7 @@ fn create(mut draft: Draft<'_>, twin: &Record, kind: Kind) -> Plan {
     } else {
         Vec::new()
     };
-    remember(&mut draft, &contacts.iter().copied().collect());
+    remember(&mut draft, &contacts);
     draft.create(twin, kind, changes, &contacts);
     draft.finish(State::Linked)
 }
@@ -153,29 +162,52 @@ fn lacking(draft: &Draft<'_>, kind: Kind, changes: &[Change]) -> Vec<String> {
     }
 }
 
-/// Brings the deal's contacts in step with those who have a role: what roles brought and roles took away.
+/// Associates the deal with the contacts who have a role, once for each: what people removed on either side stays removed and is shown as
+/// a difference, and what they added in HubSpot stays.
 fn relate_contacts(draft: &mut Draft<'_>, deal: &Record) {
     let around = &draft.view.around;
     let Some(associated) = &around.associated else { return };
+    let associated: BTreeSet<RecordKey> = associated.iter().copied().collect();
     let wanted: BTreeSet<RecordKey> = around.contacts.iter().map(|contact| contact.key).collect();
-    let brought: BTreeSet<RecordKey> = draft.base.get(CONTACTS).map(brought_by_roles).unwrap_or_default();
-    let missing = wanted.iter().filter(|key| !associated.contains(key)).map(|key| (*key, true));
-    let leaving = brought.difference(&wanted).filter(|key| associated.contains(key)).map(|key| (*key, false));
-    for (contact, related) in missing.chain(leaving).collect::<Vec<_>>() {
-        let (held, id) = (Value::Blank, Value::text(contact.id().to_string()));
-        let (old, new) = if related { (held, id) } else { (id, held) };
-        let change = Change { field: CONTACTS.to_owned(), old, new, rule: "R-154", agrees: None };
-        draft.steps.push(Step::Relate { from: deal.key, to: contact, related, change });
+    let brought = brought_by_roles(&draft.base);
+    draft.base.insert(CONTACTS, Agreed::new(Value::Blank));
+    for contact in wanted.difference(&brought).filter(|contact| !associated.contains(contact)) {
+        let (old, new) = (Value::Blank, Value::text(contact.id().to_string()));
+        let agrees = Some((name_of(*contact), Agreed::new(Value::Flag(true))));
+        let change = Change { field: CONTACTS.to_owned(), old, new, rule: "R-154", agrees };
+        draft.steps.push(Step::Relate { from: deal.key, to: *contact, change });
     }
-    remember(draft, &wanted);
+    for contact in brought.union(&wanted.intersection(&associated).copied().collect()) {
+        let agreed = Agreed::new(Value::Flag(true));
+        let agreed = match (associated.contains(contact), wanted.contains(contact)) {
+            (true, true) => agreed,
+            (false, true) => Agreed { removed_in: Some(System::Hubspot), ..agreed },
+            (true, false) => Agreed { removed_in: Some(System::Salesforce), ..agreed },
+            (false, false) => Agreed::new(Value::Blank),
+        };
+        draft.base.insert(&name_of(*contact), agreed);
+    }
 }
 
-fn brought_by_roles(agreed: &Agreed) -> BTreeSet<RecordKey> {
-    let ids = agreed.value.as_text().unwrap_or_default();
-    ids.split(';').filter_map(|id| RecordKey::parse(Kind::HubspotContact, id).ok()).collect()
+/// The name under which the base remembers that a role brought a contact to the deal.
+fn name_of(contact: RecordKey) -> String {
+    format!("{CONTACT} {}", contact.id())
 }
 
-fn remember(draft: &mut Draft<'_>, contacts: &BTreeSet<RecordKey>) {
-    let ids: Vec<String> = contacts.iter().map(|contact| contact.id().to_string()).collect();
-    draft.base.insert(CONTACTS, Agreed::new(Value::text(ids.join(";"))));
+/// The contacts that roles brought. Earlier versions kept all of them in one value.
+fn brought_by_roles(base: &Base) -> BTreeSet<RecordKey> {
+    let parse = |id: &str| RecordKey::parse(Kind::HubspotContact, id).ok();
+    let earlier = base.get(CONTACTS).and_then(|agreed| agreed.value.as_text()).unwrap_or_default();
+    let each = base.iter().filter_map(|(name, agreed)| {
+        let id = name.strip_prefix(CONTACT)?.strip_prefix(' ')?;
+        (agreed.value == Value::Flag(true)).then(|| parse(id)).flatten()
+    });
+    each.chain(earlier.split(';').filter_map(parse)).collect()
+}
+
+/// Remembers the contacts that a new deal is created with.
+fn remember(draft: &mut Draft<'_>, contacts: &[RecordKey]) {
+    for contact in contacts {
+        draft.base.insert(&name_of(*contact), Agreed::new(Value::Flag(true)));
+    }
 }

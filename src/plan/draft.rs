@@ -7,7 +7,9 @@ use crate::plan::mapping::{Mapping, Meaning, Target};
 use crate::plan::normal::Unfit;
 use crate::plan::persons::{account_behind, fitted};
 use crate::plan::verdict::{Pairing, Verdict};
-use crate::plan::{Agreed, Base, Category, Change, Decision, Plan, Rules, Side, State, Step, View, Why};
+use crate::plan::{
+    Agreed, Base, Category, Change, Decision, Plan, Rules, Side, State, Step, View, Why, competing,
+};
 
 /// The rule under which our own id fields are kept.
 const ID_RULE: &str = "R-065";
@@ -18,6 +20,47 @@ pub(super) struct Both<'a> {
     pub(super) salesforce: &'a Record,
     /// Whether nothing was ever agreed between the two.
     pub(super) first_sight: bool,
+    /// Which of the two took the place of a record that was merged or converted, if one did.
+    pub(super) successors: Successors,
+}
+
+/// Which records of a pair took the place of one that is gone.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Successors {
+    /// The HubSpot record came of a merge.
+    pub(super) hubspot: bool,
+    /// The Salesforce record is what the former one was merged or converted into.
+    pub(super) salesforce: bool,
+    /// It is a contact that came of a lead: its checkboxes begin unticked.
+    pub(super) converted: bool,
+}
+
+impl<'a> Both<'a> {
+    /// Two records of a view; `heir` says that the Salesforce record takes over what was agreed with the one before.
+    pub(super) fn of(
+        view: &View,
+        hubspot: &'a Record,
+        salesforce: &'a Record,
+        (new, heir): (bool, bool),
+    ) -> Self {
+        let converted = heir && matches!(view.salesforce, Side::Converted);
+        let successors = Successors { hubspot: view.around.hubspot_succeeds, salesforce: heir, converted };
+        Self { hubspot, salesforce, first_sight: new && !heir, successors }
+    }
+
+    /// Whether a record that took another one's place holds no value of its own: then it never had one, and clears nothing.
+    /// A person's opt-out goes with them, so a box that is not ticked says nothing either.
+    pub(super) fn successor_holds_nothing(
+        &self,
+        mapping: &Mapping,
+        (hubspot, salesforce): (&Value, &Value),
+    ) -> bool {
+        let Successors { hubspot: of_hubspot, salesforce: of_salesforce, converted } = self.successors;
+        let unticked = *salesforce == Value::Flag(false) && (converted || mapping.meaning == Meaning::OptOut);
+        let stays_in = *hubspot == Value::Flag(false) && mapping.meaning == Meaning::OptOut;
+        (of_hubspot && (hubspot.is_blank() || stays_in))
+            || (of_salesforce && (salesforce.is_blank() || unticked))
+    }
 }
 
 /// A plan in the making.
@@ -29,6 +72,7 @@ pub(super) struct Draft<'a> {
     pub(super) family: Family,
     pub(super) to_hubspot: Vec<Change>,
     pub(super) to_salesforce: Vec<Change>,
+    pub(super) contested: Vec<String>,
     why: Vec<Why>,
 }
 
@@ -42,6 +86,7 @@ impl<'a> Draft<'a> {
             base,
             family,
             why: Vec::new(),
+            contested: Vec::new(),
             to_hubspot: Vec::new(),
             to_salesforce: Vec::new(),
         }
@@ -65,11 +110,11 @@ impl<'a> Draft<'a> {
     pub(super) fn finish(self, state: State) -> Plan {
         let conflict = self.steps.iter().any(|step| matches!(step, Step::Conflict { .. }));
         let state = if conflict { State::Conflict } else { state };
-        Plan { steps: self.steps, why: self.why, state, base: self.base }
+        Plan { steps: self.steps, why: self.why, state, base: self.base, contested: self.contested }
     }
 
     /// Carries out a verdict that neither pairs nor creates.
-    pub(super) fn rest(mut self, pairing: &Pairing<'_>) -> Plan {
+    pub(super) fn rest(mut self, pairing: Pairing<'_>) -> Plan {
         let text = pairing.text;
         match pairing.verdict {
             Verdict::Delete(twin) => {
@@ -82,12 +127,18 @@ impl<'a> Draft<'a> {
                 self.finish(State::Stopped)
             }
             Verdict::Ambiguous => {
-                self.steps.push(Step::Hold { category: Category::Ambiguous, text: text.to_owned() });
+                let text = text.into_owned();
+                self.steps.push(Step::Hold { category: Category::Ambiguous, text });
                 self.finish(State::Ambiguous)
             }
+            Verdict::Held if self.view.pair.is_none() => {
+                let text = text.into_owned();
+                self.steps.push(Step::Hold { category: Category::Duplicate, text });
+                self.finish(State::Stopped)
+            }
             Verdict::Nothing(state) => self.finish(state),
-            Verdict::Stop | Verdict::Pair { .. } | Verdict::Create { .. } => {
-                self.steps.push(Step::Stop { reason: text.to_owned() });
+            Verdict::Stop | Verdict::Held | Verdict::Pair { .. } | Verdict::Create { .. } => {
+                self.steps.push(Step::Stop { reason: text.into_owned() });
                 self.finish(State::Stopped)
             }
         }
@@ -97,7 +148,7 @@ impl<'a> Draft<'a> {
     pub(super) fn pair(&mut self, pair: &Both<'_>, (new, let_go): (bool, Option<&Record>)) {
         if new {
             if pair.first_sight {
-                self.base = Base::default();
+                self.base = competing::carried_over(&self.base, pair.salesforce.key, let_go, self.rules);
             }
             self.steps.push(Step::Link { hubspot: pair.hubspot.key, salesforce: pair.salesforce.key });
         }
@@ -106,6 +157,9 @@ impl<'a> Draft<'a> {
                 Some(target) => self.merge_mapping(pair, mapping, &fitted(target, pair.salesforce)),
                 None => self.no_such_field(mapping),
             }
+        }
+        if self.family == Family::People {
+            competing::remember_edit(&mut self.base, pair.salesforce, self.rules);
         }
         self.carry_opt_out(pair);
         self.keep_ids(pair, let_go);

@@ -67,21 +67,35 @@ const fn present(side: &Side) -> Option<&Record> {
     }
 }
 
-/// Whether all that a Salesforce message told, one that names our own user as the last author, is what was last agreed on.
-///
-/// The message leaves out fields that are blank, so a field that it lacks counts as told only where the base is blank too.
-pub fn is_own_echo(told: &Fields, kind: Kind, base: &Base, rules: &Rules) -> bool {
+/// What a Salesforce message tells that names our own user as the last author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Echo {
+    /// Every mapped field holds what was last agreed on: our own write came back.
+    Own,
+    /// Every field that the message carries does. It leaves out fields that are blank, and fields that nobody put into it: what these hold,
+    /// only the record tells. Somebody may have edited it between our read and our write, under which our user is the last author.
+    Unclear,
+    /// Something else happened as well.
+    More,
+}
+
+/// Whether a message that names our own user tells of our own write and of nothing else.
+pub fn echo(told: &Fields, kind: Kind, base: &Base, rules: &Rules) -> Echo {
     let links = Links::default();
     let words = Words { rules, links: &links };
-    rules.mappings(kind.family()).iter().all(|mapping| {
+    let of_mapping = |mapping: &Mapping| {
         let (Some(target), Some(agreed)) = (mapping.target(kind), base.get(&mapping.property)) else {
-            return true;
+            return Echo::Own;
         };
-        let told = told.get(&target.field).unwrap_or(&Value::Blank);
-        mapping
-            .normal_of(told, System::Salesforce, target, words)
-            .is_ok_and(|told| told == *agreed.salesforce())
-    })
+        let told = told.get(&target.field);
+        let held = mapping.normal_of(told.unwrap_or(&Value::Blank), System::Salesforce, target, words);
+        match (held.is_ok_and(|held| held == *agreed.salesforce()), told) {
+            (true, Some(_)) => Echo::Own,
+            (true, None) => Echo::Unclear,
+            (false, _) => Echo::More,
+        }
+    };
+    rules.mappings(kind.family()).iter().map(of_mapping).max().unwrap_or(Echo::Own)
 }
 
 /// Whether all that a record of a pair holds is what was last agreed on: nothing of it is to pass, and nothing follows from its stage.

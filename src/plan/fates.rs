@@ -2,6 +2,7 @@
 //! besides; theirs stand with their pairing.
 
 use crate::domain::System;
+use crate::plan::pairing::held_text;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
 use crate::plan::{Pair, Side, View};
 
@@ -20,8 +21,10 @@ pub(super) fn known<'a>(
     sides: (&'a Side, &'a Side),
     settings: &Settings,
 ) -> Result<Pairing<'a>, System> {
-    let heir =
-        view.around.candidates.iter().find(|candidate| candidate.keyed && candidate.paired_with.is_none());
+    let mut keyed = view.around.candidates.iter().filter(|candidate| candidate.keyed);
+    let heir = keyed.clone().find(|candidate| candidate.holder_besides(pair.hubspot).is_none());
+    let held = keyed
+        .find_map(|candidate| Some(held_text(candidate.record.key, candidate.holder_besides(pair.hubspot)?)));
     let stop = |rule, text| Ok(pairing(Verdict::Stop, rule, text));
     match sides {
         (Side::Present(hubspot), Side::Present(salesforce)) => {
@@ -37,16 +40,17 @@ pub(super) fn known<'a>(
         (Side::Present(_), _) if view.around.asked.overrides() => Err(System::Hubspot),
         (_, Side::Present(_)) if view.around.asked.overrides() => Err(System::Salesforce),
         // Once only: a pair that rests already may have a record that somebody restored.
-        (Side::Present(hubspot), Side::Deleted | Side::Merged)
-            if pair.stopped.is_none() && settings.delete.is_some() =>
-        {
+        (Side::Present(hubspot), Side::Deleted) if pair.stopped.is_none() && settings.delete.is_some() => {
             let rule = settings.delete.ok_or(System::Hubspot)?;
             Ok(pairing(Verdict::Delete(hubspot), rule, "the Salesforce record was deleted"))
         }
-        (Side::Present(_), Side::Merged) => stop(
-            "R-067",
-            "Merged in Salesforce: the record was merged into another one; a resync links to that",
-        ),
+        (Side::Present(_), Side::Merged) => match held {
+            Some(held) => Ok(pairing(Verdict::Stop, "R-072", format!("Merged in Salesforce: {held}"))),
+            None => stop(
+                "R-067",
+                "Merged in Salesforce: the record was merged into another one; a resync of this record links to that",
+            ),
+        },
         (Side::Present(_), Side::Deleted | Side::Converted) => stop(
             "R-049",
             "the Salesforce record was deleted; nothing passes until it is restored or resynced",

@@ -82,10 +82,13 @@ pub(super) fn of_opportunity(draft: &mut Draft<'_>, opportunity: &Record) {
         (false, false) => (OPPORTUNITY, ("R-163", "the contact has a role on an open opportunity")),
         (false, true) => return,
     };
-    for contact in &draft.view.around.contacts {
+    let around = &draft.view.around;
+    let taking_part: Vec<&Record> =
+        around.contacts.iter().filter(|contact| !around.excluded.contains(&contact.key)).collect();
+    for contact in &taking_part {
         advance(draft, contact, stage, why);
     }
-    let somebody = !draft.view.around.contacts.is_empty();
+    let somebody = !taking_part.is_empty();
     if won
         && somebody
         && account_wide(draft.rules)

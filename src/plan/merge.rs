@@ -43,10 +43,10 @@ pub struct Question<'a> {
     pub rule: Rule,
     /// Who wins when both moved.
     pub conflict: ConflictPolicy,
-    /// When HubSpot's side changed.
-    pub hubspot_at: Timestamp,
-    /// When Salesforce's side changed.
-    pub salesforce_at: Timestamp,
+    /// When somebody gave HubSpot's property its value; `None` where that is not known, or it was us.
+    pub hubspot_at: Option<Timestamp>,
+    /// When Salesforce's value was first seen; `None` where that is not known.
+    pub salesforce_at: Option<Timestamp>,
 }
 
 /// What the merge of one mapping answers.
@@ -58,10 +58,19 @@ pub struct Answer {
     pub rule: &'static str,
     /// In words.
     pub text: &'static str,
+    /// Whether it depends on which side changed later.
+    pub by_time: bool,
+}
+
+impl Answer {
+    /// An answer that depends on no time.
+    pub(super) const fn new(decision: Decision, rule: &'static str, text: &'static str) -> Self {
+        Self { decision, rule, text, by_time: false }
+    }
 }
 
 const fn answer(decision: Decision, rule: &'static str, text: &'static str) -> Answer {
-    Answer { decision, rule, text }
+    Answer::new(decision, rule, text)
 }
 
 /// Decides one mapping.
@@ -167,7 +176,8 @@ fn merge_first(question: &Question<'_>) -> Answer {
     }
 }
 
-fn by_policy(question: &Question<'_>) -> Answer {
+/// Who wins where both sides moved.
+pub(super) fn by_policy(question: &Question<'_>) -> Answer {
     match question.conflict {
         ConflictPolicy::Salesforce => {
             answer(Decision::ToHubspot, "R-192", "both sides moved; the mapping lets Salesforce win")
@@ -178,15 +188,21 @@ fn by_policy(question: &Question<'_>) -> Answer {
         ConflictPolicy::Hold => {
             answer(Decision::Conflict, "R-192", "both sides moved; the mapping lets a person decide")
         }
-        ConflictPolicy::Newest if question.hubspot_at > question.salesforce_at => {
-            answer(Decision::ToSalesforce, "R-192", "both sides moved; HubSpot's change is the later one")
+        ConflictPolicy::Newest => {
+            let (decision, text) = if is_later(question.hubspot_at, question.salesforce_at) {
+                (Decision::ToSalesforce, "both sides moved; HubSpot's change is the later one")
+            } else {
+                let text = "both sides moved; Salesforce's change is the later one, or it cannot be told";
+                (Decision::ToHubspot, text)
+            };
+            Answer { by_time: true, ..answer(decision, "R-192", text) }
         }
-        ConflictPolicy::Newest => answer(
-            Decision::ToHubspot,
-            "R-192",
-            "both sides moved; Salesforce's change is the later one, or the times are equal",
-        ),
     }
+}
+
+/// Whether HubSpot's change is known to be the later one.
+fn is_later(hubspot: Option<Timestamp>, salesforce: Option<Timestamp>) -> bool {
+    matches!((hubspot, salesforce), (Some(hubspot), Some(salesforce)) if hubspot > salesforce)
 }
 
 impl Rule {
@@ -201,7 +217,7 @@ impl Rule {
     }
 
     /// The side that wins, and whether the other may fill its blanks.
-    const fn winner(self) -> Option<(System, bool)> {
+    pub(super) const fn winner(self) -> Option<(System, bool)> {
         match self {
             Self::PreferSalesforce => Some((System::Salesforce, true)),
             Self::AlwaysSalesforce => Some((System::Salesforce, false)),
@@ -253,8 +269,8 @@ mod tests {
                 first: self.first,
                 rule: self.rule,
                 conflict: self.conflict,
-                hubspot_at: Timestamp::from_millis(if self.hubspot_later { 2 } else { 1 }),
-                salesforce_at: Timestamp::from_millis(1),
+                hubspot_at: Some(Timestamp::from_millis(if self.hubspot_later { 2 } else { 1 })),
+                salesforce_at: Some(Timestamp::from_millis(1)),
             });
             assert_eq!(
                 answer.decision, expected,
@@ -364,8 +380,8 @@ mod tests {
                 first: false,
                 rule: Rule::TwoWay,
                 conflict: ConflictPolicy::Newest,
-                hubspot_at: Timestamp::default(),
-                salesforce_at: Timestamp::default(),
+                hubspot_at: None,
+                salesforce_at: None,
             })
             .decision
         };

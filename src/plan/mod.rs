@@ -4,14 +4,17 @@
 //! [`Plan`], leaves no choices to whoever carries it out, and says for every decision which rule made it: the same [`Why`] is
 //! the log line, the explanation shown to people, the preview, and the audit's rule column.
 
+mod association;
 pub mod base;
 mod check;
 mod companies;
+mod competing;
 mod deals;
 pub mod defaults;
 mod draft;
 mod explain;
 mod fates;
+pub mod inclusion;
 pub mod lifecycle;
 pub mod links;
 pub mod mapping;
@@ -35,13 +38,14 @@ mod tests;
 mod values;
 mod verdict;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use association::{AssociationDifference, differences};
 pub use base::{Agreed, Base};
 pub use draft::names_stranger;
-pub use explain::{ExplainedField, explain, holds_what_was_agreed, is_own_echo, landed};
+pub use explain::{Echo, ExplainedField, echo, explain, holds_what_was_agreed, landed};
 pub use links::Links;
 pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};
@@ -105,17 +109,23 @@ pub struct Around {
     pub now: Timestamp,
     /// Whether a person asked for this by a resync.
     pub asked: Asked,
-    /// When the newest change of the HubSpot side happened, as its webhook told; else the record's own time counts.
-    pub hubspot_changed_at: Option<Timestamp>,
-    /// When the newest change of the Salesforce side happened, likewise.
-    pub salesforce_changed_at: Option<Timestamp>,
+    /// When somebody else than us gave each HubSpot property its present value, by HubSpot's own history. `None` until a plan turns out to
+    /// depend on it ([`Plan::contested`]); a property that is missing got its value from us, or HubSpot does not tell.
+    pub hubspot_times: Option<BTreeMap<String, Timestamp>>,
+    /// Whether the HubSpot record came of a merge and takes over the pair of one that is gone.
+    pub hubspot_succeeds: bool,
     /// Records on the other side that could be the twin, in the order in which the CRM returned them. For a view with a pair:
     /// Salesforce records that bear the HubSpot side's address and became dirty themselves.
     pub candidates: Vec<Candidate>,
+    /// Records that are gone and whose pairs may therefore be replaced: by the record that came of a merge, or by one that was entered again.
+    pub released: Vec<RecordKey>,
     /// What an interrupted create made of a record that has gone since. No decision depends on it; the audit has to tell of it.
     pub made: Option<Record>,
-    /// Whether the HubSpot contact is in the inclusion list; `None` where there is no list, or no contact.
+    /// Whether the HubSpot contact, or the one that a Salesforce record would be linked to, is in the inclusion list; `None` where there is no
+    /// list, or no contact.
     pub included: Option<bool>,
+    /// HubSpot contacts among `contacts` that do not take part: they are not in the inclusion list, or their pair is stopped.
+    pub excluded: BTreeSet<RecordKey>,
     /// The HubSpot contact that already holds the address which the Salesforce side moved to.
     pub address_holder: Option<RecordKey>,
     /// Which of the companies and accounts that the two sides name are pairs.
@@ -180,10 +190,26 @@ pub struct Neighbour {
 pub struct Candidate {
     /// The record.
     pub record: Record,
-    /// The record on this side that it is paired with already, or made for; itself, while it is not known what came of a create for it.
+    /// The record on this side that holds it: it is paired with that already, or was made for it; itself, while it is not known what came of
+    /// a create for it. A record that is gone holds nothing.
     pub paired_with: Option<RecordKey>,
-    /// Whether it bears our key: the id of the record that seeks a twin, in the external id field or unique property.
+    /// Whether it bears our key (the id of the record that seeks a twin, in the external id field or unique property), or is the record that
+    /// the twin was merged or converted into.
     pub keyed: bool,
+    /// How many people the two have in common, for companies and accounts.
+    pub shared: usize,
+}
+
+impl Candidate {
+    /// A record that nobody is known to hold.
+    pub const fn new(record: Record, keyed: bool) -> Self {
+        Self { record, paired_with: None, keyed, shared: 0 }
+    }
+
+    /// The record that holds it, if that is another one than this.
+    pub fn holder_besides(&self, own: RecordKey) -> Option<RecordKey> {
+        self.paired_with.filter(|holder| *holder != own)
+    }
 }
 
 /// What should happen to one pair.
@@ -197,6 +223,10 @@ pub struct Plan {
     pub state: State,
     /// What both sides agree on already, before any step: the base to remember whatever becomes of the steps.
     pub base: Base,
+    /// The HubSpot properties where the later change wins while it is not known when HubSpot's changed: plan again with
+    /// [`Around::hubspot_times`].
+    #[serde(skip)]
+    pub contested: Vec<String>,
 }
 
 impl Plan {

@@ -37,7 +37,7 @@ pub(super) fn decide(
         }
         (false, true, false) => (Decision::ToHubspot, "R-216", "the box is ticked in Salesforce"),
     };
-    Answer { decision, rule, text }
+    Answer::new(decision, rule, text)
 }
 
 #[cfg(test)]

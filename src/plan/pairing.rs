@@ -13,17 +13,19 @@
 //! | Salesforce record whose HubSpot contact is linked already | the one that somebody else than us modified most recently, lead or contact alike, is the twin | R-063, R-064 |
 //! | Salesforce record, nobody has its address | created by the settings | R-040, R-041 |
 //! | Salesforce record without an address | nothing | R-077 |
-//! | a pair whose Salesforce record was merged away | goes on with the survivor, if that is free and `follow_merges` is on; else as deleted | R-067, R-050 |
-//! | a pair whose lead was converted | goes on with the contact, unless contacts do not come to HubSpot or `follow_conversions` is off | R-080, R-042 |
+//! | a pair whose Salesforce record was merged away | goes on with the survivor, if nobody else holds that and `follow_merges` is on; else as deleted | R-067, R-050, R-072 |
+//! | a pair whose lead was converted | goes on with the contact, unless another contact holds that, contacts do not come to HubSpot or `follow_conversions` is off | R-080, R-042 |
+//! | a pair of which one side was deleted, while another record has the address and nobody holds that | goes on with that one | R-047, R-063 |
+//! | any, but the record that belongs to it is held by another one | nothing is taken over; the answer names who holds it | R-072, R-073 |
 //! | a pair whose Salesforce record was deleted, with `delete_in_hubspot` | the HubSpot contact is deleted, once | R-048 |
 //! | a pair whose HubSpot contact was deleted, with `delete_in_salesforce` | the lead or contact is deleted, once | R-051 |
 //! | a pair of which one side was deleted | stopped until it is restored or somebody asks for a resync | R-049 |
 
-use crate::domain::{Kind, Record, RecordKey, Value};
+use crate::domain::{Kind, Record, RecordKey, System, Value};
 use crate::plan::options::{CreateInHubspot, CreateInSalesforce, OnAmbiguousMatch};
 use crate::plan::persons::is_person;
 use crate::plan::verdict::{Pairing, Verdict, pairing};
-use crate::plan::{Candidate, Pair, Rules, Side, State, View};
+use crate::plan::{Candidate, Pair, Rules, Side, State, View, competing};
 
 /// The address of a person's record, folded; `None` where it has none.
 pub fn address_of(record: &Record) -> Option<String> {
@@ -50,6 +52,14 @@ pub(super) fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
             "R-222",
             "the HubSpot record was deleted; its account is a person and stays, and nothing passes until it is restored or resynced",
         ),
+        (Some(_), Side::Deleted, Side::Present(salesforce)) if entered_again(view, salesforce).is_some() => {
+            let text =
+                "the HubSpot record was deleted; the contact that has the address now becomes the twin";
+            match entered_again(view, salesforce) {
+                Some(hubspot) => pairing(Verdict::link(hubspot, salesforce), "R-047", text),
+                None => pairing(Verdict::Stop, "R-049", text),
+            }
+        }
         (Some(pair), Side::Deleted, Side::Present(salesforce)) if deletes_there_now(rules, pair) => {
             pairing(Verdict::Delete(salesforce), "R-051", "the HubSpot record was deleted")
         }
@@ -85,12 +95,10 @@ fn known_pair<'a>(
     hubspot: &'a Record,
     salesforce: &'a Side,
 ) -> Pairing<'a> {
-    let mine = |candidate: &&Candidate| candidate.paired_with.is_none_or(|other| other == hubspot.key);
-    let rivals = || view.around.candidates.iter().filter(mine).map(|candidate| &candidate.record);
-    // A record that we wrote to last competes no more: we took our id from it when it lost.
-    let contender = rivals().filter(|rival| !is_ours(rival, rules)).max_by_key(|rival| rival.modified_at);
+    let free = |candidate: &&Candidate| candidate.holder_besides(hubspot.key).is_none();
+    let rivals = || view.around.candidates.iter().filter(free).map(|candidate| &candidate.record);
     if let Side::Present(linked) = salesforce
-        && let Some(salesforce) = contender.filter(|rival| rival.modified_at > linked.modified_at)
+        && let Some(salesforce) = competing::contender(rivals(), (linked, pair), rules)
     {
         return pairing(
             Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: Some(linked) },
@@ -101,13 +109,13 @@ fn known_pair<'a>(
     let rival = rivals().max_by_key(|rival| rival.modified_at);
     match (salesforce, rival) {
         (Side::Merged | Side::Converted, _) if !view.around.asked.overrides() => {
-            lives_on(hubspot, salesforce, rival, (rules, pair))
+            lives_on(view, hubspot, salesforce, (rules, pair))
         }
         (Side::Present(linked), _) => {
             let verdict =
                 Verdict::Pair { hubspot, salesforce: linked, new: false, heir: false, let_go: None };
             let text =
-                if pair.stopped.is_some() { "both records are there again" } else { "the two are linked" };
+                if pair.stopped.is_some() { "both records take part again" } else { "the two are linked" };
             pairing(verdict, "R-143", text)
         }
         (_, Some(rival)) if !view.around.asked.overrides() => {
@@ -134,43 +142,61 @@ fn known_pair<'a>(
     }
 }
 
-/// Whether nobody else wrote to a Salesforce record since we did.
-fn is_ours(record: &Record, rules: &Rules) -> bool {
-    record.modified_by.is_some() && record.modified_by == rules.salesforce_author
-}
-
-/// A pair whose Salesforce record was merged away or converted, and the record it lives on in, where that is free.
+/// A pair whose Salesforce record was merged away or converted, and the record it goes on with, where nobody holds that.
 fn lives_on<'a>(
+    view: &'a View,
     hubspot: &'a Record,
     salesforce: &'a Side,
-    heir: Option<&'a Record>,
     (rules, pair): (&Rules, &Pair),
 ) -> Pairing<'a> {
     let merged = matches!(salesforce, Side::Merged);
     let follows = if merged { rules.people.follow_merges } else { follows_conversions(rules) };
-    match heir.filter(|_| follows) {
-        Some(salesforce) => {
-            let verdict = Verdict::Pair { hubspot, salesforce, new: true, heir: true, let_go: None };
-            if merged {
-                pairing(verdict, "R-067", "the twin was merged into this record, which takes its place")
-            } else {
-                pairing(verdict, "R-080", "the lead was converted; its contact becomes the twin")
-            }
-        }
-        None if merged && deletes_now(rules, pair) => {
+    let (successors, others): (Vec<&Candidate>, Vec<&Candidate>) =
+        view.around.candidates.iter().partition(|candidate| candidate.keyed || !merged);
+    let free = |candidate: &&&Candidate| candidate.holder_besides(hubspot.key).is_none();
+    let link = |candidate: &&'a Candidate, heir| {
+        let salesforce = &candidate.record;
+        Verdict::Pair { hubspot, salesforce, new: true, heir, let_go: None }
+    };
+    if let Some(successor) = successors.iter().find(free).filter(|_| follows) {
+        return if merged {
+            pairing(
+                link(successor, true),
+                "R-067",
+                "the twin was merged into this record, which takes its place",
+            )
+        } else {
+            pairing(link(successor, true), "R-080", "the lead was converted; its contact becomes the twin")
+        };
+    }
+    // Whoever has the address takes over before anybody is deleted.
+    if let (true, Some(other)) = (deletes_now(rules, pair), others.iter().find(free)) {
+        let text = "the twin is gone; another record with the address becomes the twin";
+        return pairing(link(other, false), "R-063", text);
+    }
+    let held = successors.iter().find_map(|candidate| {
+        let holder = candidate.holder_besides(hubspot.key)?;
+        Some(held_text(candidate.record.key, holder))
+    });
+    match (merged, held) {
+        (true, _) if deletes_now(rules, pair) => {
             pairing(Verdict::Delete(hubspot), "R-050", "the Salesforce record was merged away")
         }
-        None if merged => pairing(
+        (true, Some(held)) if follows => {
+            pairing(Verdict::Stop, "R-072", format!("Merged in Salesforce: {held}"))
+        }
+        (true, _) => pairing(
             Verdict::Stop,
             "R-067",
-            "Merged in Salesforce: the record was merged into another one; a resync links to that",
+            "Merged in Salesforce: the record was merged into another one; a resync of this record links to that",
         ),
-        None if follows => pairing(
+        (false, Some(held)) if follows => pairing(Verdict::Stop, "R-080", format!("Converted Lead: {held}")),
+        (false, _) if follows => pairing(
             Verdict::Stop,
             "R-080",
             "the lead was converted to a contact that is not visible to us; nothing passes until it is",
         ),
-        None => pairing(
+        (false, _) => pairing(
             Verdict::Stop,
             "R-042",
             "Converted Lead: the lead was converted, and by the settings its contact does not sync",
@@ -181,6 +207,15 @@ fn lives_on<'a>(
 /// Whether the HubSpot contact goes, too. Once only: a pair that rests already may have one that somebody restored.
 const fn deletes_now(rules: &Rules, pair: &Pair) -> bool {
     rules.people.delete_in_hubspot && pair.stopped.is_none()
+}
+
+/// The HubSpot contact that has the address of a record whose own contact was deleted, where nobody holds it.
+fn entered_again<'a>(view: &'a View, salesforce: &Record) -> Option<&'a Record> {
+    let mut candidates = view.around.candidates.iter();
+    let free = |candidate: &&Candidate| {
+        candidate.record.key.system() == System::Hubspot && candidate.holder_besides(salesforce.key).is_none()
+    };
+    candidates.find(free).map(|candidate| &candidate.record)
 }
 
 /// Whether the Salesforce record goes, too; likewise once only.
@@ -196,8 +231,13 @@ const fn follows_conversions(rules: &Rules) -> bool {
 fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
     let candidates = &view.around.candidates;
     let link = |salesforce: &'a Record| Verdict::link(hubspot, salesforce);
-    if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
-        return pairing(link(&keyed.record), "R-065", "the record bears this contact's id");
+    let is_free = |candidate: &&Candidate| candidate.holder_besides(hubspot.key).is_none();
+    if let Some(keyed) = candidates.iter().filter(|candidate| candidate.keyed).find(is_free) {
+        return pairing(
+            link(&keyed.record),
+            "R-065",
+            "the record bears this contact's id, or is its successor",
+        );
     }
     if address_of(hubspot).is_none() {
         return pairing(
@@ -206,9 +246,9 @@ fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules
             "a contact without an address does not take part",
         );
     }
-    let free: Vec<&Candidate> =
-        candidates.iter().filter(|candidate| is_free(candidate, hubspot.key)).collect();
+    let free: Vec<&Candidate> = candidates.iter().filter(is_free).collect();
     match (free.as_slice(), rules.people.on_ambiguous_match) {
+        ([], _) if candidates.iter().any(|candidate| candidate.keyed) => held(candidates, hubspot.key),
         ([], _) if !candidates.is_empty() => pairing(
             Verdict::Nothing(State::Unlinked),
             "R-073",
@@ -230,7 +270,8 @@ fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules
 fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
     let candidates = &view.around.candidates;
     let link = |hubspot: &'a Record| Verdict::link(hubspot, salesforce);
-    if let Some(keyed) = candidates.iter().find(|candidate| candidate.keyed) {
+    let is_free = |candidate: &&Candidate| candidate.holder_besides(salesforce.key).is_none();
+    if let Some(keyed) = candidates.iter().filter(|candidate| candidate.keyed).find(is_free) {
         return pairing(link(&keyed.record), "R-065", "the HubSpot contact bears this record's id");
     }
     if address_of(salesforce).is_none() {
@@ -240,11 +281,10 @@ fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: 
             "a record without an address is not created in HubSpot",
         );
     }
-    match candidates.first() {
-        Some(candidate) if is_free(candidate, salesforce.key) => {
-            pairing(link(&candidate.record), "R-047", "a HubSpot contact has the address")
-        }
-        Some(_) => pairing(
+    match candidates.iter().find(is_free) {
+        Some(candidate) => pairing(link(&candidate.record), "R-047", "a HubSpot contact has the address"),
+        None if candidates.iter().any(|candidate| candidate.keyed) => held(candidates, salesforce.key),
+        None if !candidates.is_empty() => pairing(
             Verdict::Nothing(State::Unlinked),
             "R-063",
             "the HubSpot contact with the address has a twin",
@@ -253,8 +293,19 @@ fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: 
     }
 }
 
-fn is_free(candidate: &Candidate, seeker: RecordKey) -> bool {
-    candidate.paired_with.is_none_or(|other| other == seeker)
+/// What a record comes to whose twin by our key belongs to another one: nothing is taken over, and a person must decide.
+pub(super) fn held<'a>(candidates: &[Candidate], own: RecordKey) -> Pairing<'a> {
+    let keyed = candidates.iter().filter(|candidate| candidate.keyed);
+    let mut held = keyed.filter_map(|candidate| Some((candidate.record.key, candidate.holder_besides(own)?)));
+    let text = held.next().map_or_else(String::new, |(record, holder)| held_text(record, holder));
+    pairing(Verdict::Held, "R-073", text)
+}
+
+/// Says who holds a record, and what a person can do.
+pub(super) fn held_text(record: RecordKey, holder: RecordKey) -> String {
+    format!(
+        "{record} belongs to {holder}, and is not taken from it: merge this record into {holder}, or delete one of the two, and ask for a resync of the one that stays"
+    )
 }
 
 fn create_in_salesforce<'a>(twin: &'a Record, rules: &Rules) -> Pairing<'a> {

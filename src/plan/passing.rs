@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
+use crate::plan::base::Seen;
 use crate::plan::defaults::{ADDRESS, OPT_OUT};
 use crate::plan::draft::{Both, Draft, address_in, names_stranger};
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
@@ -10,7 +11,7 @@ use crate::plan::merge::{Answer, Question, merge};
 use crate::plan::normal::Unfit;
 use crate::plan::rules::PIPELINE_PROPERTY;
 use crate::plan::values::Words;
-use crate::plan::{Agreed, Category, Change, Decision, Step};
+use crate::plan::{Agreed, Category, Change, Decision, Step, association};
 
 /// Both values of a mapping and what was agreed.
 struct Sides<'a> {
@@ -19,8 +20,20 @@ struct Sides<'a> {
     base: Option<Agreed>,
     /// Whether something was to pass before and never arrived.
     pending: bool,
+    /// When a value of Salesforce that was not agreed on was first seen.
+    seen: Option<Box<Seen>>,
     hubspot: Value,
     salesforce: Value,
+}
+
+impl Sides<'_> {
+    /// Salesforce's value and the record's time when it was first seen.
+    fn first_seen(&self, pair: &Both<'_>) -> Seen {
+        let known = self.seen.as_deref().filter(|seen| seen.value == self.salesforce);
+        known
+            .cloned()
+            .unwrap_or_else(|| Seen { value: self.salesforce.clone(), at: pair.salesforce.modified_at })
+    }
 }
 
 impl<'a> Draft<'a> {
@@ -34,37 +47,84 @@ impl<'a> Draft<'a> {
             Ok(values) => values,
             Err(unfit) => return self.set_aside(mapping, &unfit),
         };
+        if pair.successor_holds_nothing(mapping, (&hubspot, &salesforce)) && hubspot != salesforce {
+            // What was agreed with the record before says nothing of this one, which never had a value.
+            self.base.insert(&mapping.property, Agreed::pending());
+        }
         let known = self.base.get(&mapping.property).cloned();
         let pending = known.as_ref().is_some_and(|base| base.pending);
+        let seen = known.as_ref().and_then(|base| base.seen.clone());
         let base = known.filter(|base| !base.pending);
-        let sides = Sides { mapping, target, base, pending, hubspot, salesforce };
-        let Answer { decision, rule, text } = self.decide(pair, &sides);
+        let sides = Sides { mapping, target, base, pending, seen, hubspot, salesforce };
+        let Answer { decision, rule, text, .. } = self.decide(pair, &sides);
+        let answer = (decision, rule, text);
+        let first_seen = sides.first_seen(pair);
+        self.carry_out(pair, sides, answer);
+        if decision != Decision::Agree {
+            self.remember_seen(mapping, first_seen);
+        }
+    }
+
+    /// Does what was decided for one mapping.
+    fn carry_out(
+        &mut self,
+        pair: &Both<'_>,
+        sides: Sides<'_>,
+        answer: (Decision, &'static str, &'static str),
+    ) {
+        let (mapping, target) = (sides.mapping, sides.target);
+        let (decision, rule, text) = answer;
         match decision {
             Decision::Agree => {
                 let Sides { base, hubspot, .. } = sides;
                 let kept = base.map_or_else(
                     || Agreed::new(hubspot.clone()),
-                    |base| Agreed { value: hubspot.clone(), apart: None, ..base },
+                    |base| Agreed {
+                        value: hubspot.clone(),
+                        apart: None,
+                        removed_in: None,
+                        seen: None,
+                        ..base
+                    },
                 );
                 self.base.insert(&mapping.property, kept);
                 self.say_of(mapping, rule, decision, text);
             }
-            Decision::ToHubspot | Decision::ToSalesforce => self.pass(pair, sides, (decision, rule, text)),
+            Decision::ToHubspot | Decision::ToSalesforce => self.pass(pair, sides, answer),
             Decision::Conflict => {
                 self.conflict(vec![pair.hubspot.key, pair.salesforce.key], mapping, (rule, text));
             }
             Decision::Keep | Decision::SetAside | Decision::Record => {
-                if mapping.effective_rule(target) != Rule::DontSync {
+                if mapping.effective_rule(target) != Rule::DontSync && decision != Decision::Record {
                     self.leave_apart(&sides);
                 }
                 let (rule, text) = mapping.explain_keep(target).unwrap_or((rule, text));
+                let decision = if decision == Decision::Record { Decision::Keep } else { decision };
                 self.say_of(mapping, rule, decision, text);
             }
         }
     }
 
-    fn decide(&self, pair: &Both<'_>, sides: &Sides<'_>) -> Answer {
-        let Sides { mapping, target, base, pending, hubspot, salesforce } = sides;
+    fn decide(&mut self, pair: &Both<'_>, sides: &Sides<'_>) -> Answer {
+        let answer = self.decide_by_rule(pair, sides);
+        let goes = |decision: Decision| answer.decision == decision;
+        // Nothing of a contact that does not take part goes to Salesforce, and only blanks of it are filled.
+        let fills = goes(Decision::ToHubspot) && sides.hubspot.is_blank();
+        if self.takes_no_part() && (goes(Decision::ToSalesforce) || goes(Decision::ToHubspot) && !fills) {
+            self.remains_open(sides.mapping);
+            let text = "the contact is not in the inclusion list: what it holds stays as it is";
+            return Answer::new(Decision::Record, "R-021", text);
+        }
+        answer
+    }
+
+    /// Whether the HubSpot contact is outside the inclusion list.
+    pub(super) fn takes_no_part(&self) -> bool {
+        self.family == Family::People && self.view.around.included == Some(false)
+    }
+
+    fn decide_by_rule(&mut self, pair: &Both<'_>, sides: &Sides<'_>) -> Answer {
+        let Sides { mapping, target, base, pending, hubspot, salesforce, .. } = sides;
         let rule = mapping.effective_rule(target);
         if mapping.meaning == Meaning::OptOut && rule != Rule::DontSync {
             return super::optout::decide((hubspot, salesforce), base.as_ref(), self.address_moved(pair));
@@ -76,29 +136,55 @@ impl<'a> Draft<'a> {
         if let Some(decision) = mapping.address_decision(hubspot, salesforce)
             && rule != Rule::DontSync
         {
-            return Answer {
-                decision,
-                rule: "R-076",
-                text: "an address is never cleared: it is written back",
-            };
+            return Answer::new(decision, "R-076", "an address is never cleared: it is written back");
         }
         if let Some(decision) = mapping.stage_decision(hubspot, salesforce, base.as_ref())
             && rule == Rule::TwoWay
         {
             let text = "the stage was cleared on its way back to Salesforce's: it is set";
-            return Answer { decision, rule: "R-205", text };
+            return Answer::new(decision, "R-205", text);
         }
-        let newest = mapping.meaning == Meaning::Company || pair.first_sight || around.asked.by_resync();
-        merge(&Question {
+        let times = around.hubspot_times.as_ref();
+        let question = Question {
             hubspot,
             salesforce,
             base: base.as_ref(),
-            first: newest || *pending || self.base.is_empty(),
+            first: pair.first_sight || around.asked.by_resync() || *pending || self.base.is_empty(),
             rule,
             conflict: mapping.conflict,
-            hubspot_at: around.hubspot_changed_at.unwrap_or(pair.hubspot.modified_at),
-            salesforce_at: around.salesforce_changed_at.unwrap_or(pair.salesforce.modified_at),
-        })
+            hubspot_at: times.and_then(|times| times.get(&mapping.property)).copied(),
+            salesforce_at: Some(sides.first_seen(pair).at),
+        };
+        let answer = if mapping.meaning == Meaning::Company && hubspot != salesforce && rule != Rule::DontSync
+        {
+            self.decide_association(sides, &question)
+        } else {
+            merge(&question)
+        };
+        if times.is_none() && answer.by_time {
+            self.contested.push(mapping.property.clone());
+        }
+        answer
+    }
+
+    /// What an association comes to; one that was removed on one side is remembered as a difference.
+    fn decide_association(&mut self, sides: &Sides<'_>, question: &Question<'_>) -> Answer {
+        let association::Verdict { answer, removed_in } = association::decide(question);
+        if removed_in.is_some() {
+            let apart = Agreed::left_apart(sides.hubspot.clone(), sides.salesforce.clone());
+            self.base.insert(&sides.mapping.property, Agreed { removed_in, ..apart });
+        }
+        answer
+    }
+
+    /// Remembers when a value of Salesforce that is not agreed on was first seen, for whoever decides a conflict later.
+    fn remember_seen(&mut self, mapping: &Mapping, seen: Seen) {
+        if let Some(agreed) = self.base.get(&mapping.property)
+            && (agreed.pending || *agreed.salesforce() != seen.value)
+        {
+            let agreed = Agreed { seen: Some(Box::new(seen)), ..agreed.clone() };
+            self.base.insert(&mapping.property, agreed);
+        }
     }
 
     /// Salesforce's owner wins when the two first meet, unless records can no longer be given to them.
@@ -108,9 +194,9 @@ impl<'a> Draft<'a> {
             |user: &Value| user.as_text().is_some_and(|user| self.rules.owners.is_active_user(&user));
         if !active(salesforce) && active(hubspot) {
             let text = "first agreement: Salesforce's owner is not active, HubSpot's is";
-            return Answer { decision: Decision::ToSalesforce, rule, text };
+            return Answer::new(Decision::ToSalesforce, rule, text);
         }
-        Answer { decision: Decision::ToHubspot, rule, text: "first agreement: Salesforce's owner wins" }
+        Answer::new(Decision::ToHubspot, rule, "first agreement: Salesforce's owner wins")
     }
 
     /// Whether the HubSpot address is another one than both sides agreed on.
@@ -123,7 +209,8 @@ impl<'a> Draft<'a> {
     /// Remembers what both sides hold without agreeing on it.
     fn leave_apart(&mut self, sides: &Sides<'_>) {
         let Sides { mapping, base, hubspot, salesforce, .. } = sides;
-        if base.as_ref().is_none_or(|base| !base.holds(hubspot, salesforce)) {
+        let known = self.base.get(&mapping.property).is_some_and(|agreed| agreed.removed_in.is_some());
+        if !known && base.as_ref().is_none_or(|base| !base.holds(hubspot, salesforce)) {
             let apart = Agreed::left_apart(hubspot.clone(), salesforce.clone());
             self.base.insert(&mapping.property, apart);
         }
@@ -266,13 +353,11 @@ impl<'a> Draft<'a> {
         self.view.around.address_holder.filter(|holder| mapping.is_address() && *holder != own)
     }
 
-    /// Moves a HubSpot record to another company, or away from the one it has.
+    /// Moves a HubSpot record to another company. The former one stays associated and is not the primary one any more.
     fn relate_company(&mut self, record: &Record, change: Change) {
-        let to = if change.new.is_blank() { &change.old } else { &change.new };
-        let company = to.as_text().and_then(|id| RecordKey::parse(Kind::Company, &id).ok());
+        let company = change.new.as_text().and_then(|id| RecordKey::parse(Kind::Company, &id).ok());
         if let Some(to) = company {
-            let related = !change.new.is_blank();
-            self.steps.push(Step::Relate { from: record.key, to, related, change });
+            self.steps.push(Step::Relate { from: record.key, to, change });
         }
     }
 

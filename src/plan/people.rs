@@ -10,8 +10,8 @@
 use crate::domain::{Family, Kind, Record, System, Value};
 use crate::plan::draft::{Both, Draft};
 use crate::plan::pairing::{address_of, decide};
-use crate::plan::verdict::Verdict;
-use crate::plan::{Agreed, Change, Plan, Rules, State, View, lifecycle, persons};
+use crate::plan::verdict::{Pairing, Verdict};
+use crate::plan::{Agreed, Change, Plan, Rules, Side, State, Step, View, inclusion, lifecycle, persons};
 
 /// What a lead's company becomes where neither the contact nor its address tells one.
 const COMPANY_NOT_PROVIDED: &str = "[not provided]";
@@ -24,18 +24,30 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         return draft.finish(State::Excluded);
     }
     let pairing = decide(view, rules);
-    draft.say(pairing.rule, pairing.text);
-    // A Salesforce record that comes to HubSpot has no contact there yet, or none that it is linked to: no list stops it.
-    if view.around.included == Some(false)
-        && matches!(pairing.verdict, Verdict::Pair { .. } | Verdict::Create { .. })
-    {
-        draft.say("R-021", "the contact is not in the inclusion list: nothing passes");
+    draft.say(pairing.rule, pairing.text.clone());
+    if let Some(at) = inclusion::asks_again_at(view, rules) {
+        draft.say(
+            "R-033",
+            "the contact changed a moment ago: HubSpot is asked again who is in the inclusion list",
+        );
+        draft.steps.push(Step::Postpone { at });
         return draft.finish(State::Excluded);
+    }
+    inclusion::remember(&mut draft.base, view, rules);
+    // A Salesforce record that comes to HubSpot is matched with a contact that is in no list, too; nothing else passes.
+    let comes =
+        matches!((&view.pair, &pairing.verdict), (None, Verdict::Pair { .. })) && !seeks_from_hubspot(view);
+    if draft.takes_no_part() && !comes {
+        return excluded(draft, pairing);
     }
     match pairing.verdict {
         Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
-            let pair = Both { hubspot, salesforce, first_sight: new && !heir };
+            let pair = Both::of(view, hubspot, salesforce, (new, heir));
             draft.pair(&pair, (new, let_go));
+            if draft.takes_no_part() {
+                draft.steps.push(Step::Stop { reason: OUTSIDE.to_owned() });
+                return draft.finish(State::Excluded);
+            }
             lifecycle::of_contact(&mut draft, hubspot);
             persons::look_at_account(view, &mut draft.steps);
             draft.finish(State::Linked)
@@ -49,8 +61,31 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             draft.create(twin, kind, changes, &[]);
             draft.finish(State::Linked)
         }
-        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Nothing(_) => draft.rest(&pairing),
+        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Held | Verdict::Nothing(_) => {
+            draft.rest(pairing)
+        }
     }
+}
+
+/// Why nothing passes for a contact outside the inclusion list.
+const OUTSIDE: &str = "the contact is not in the inclusion list: nothing passes until it is";
+
+/// Whether the HubSpot side is what was looked at, or what is there.
+const fn seeks_from_hubspot(view: &View) -> bool {
+    matches!(view.hubspot, Side::Present(_))
+}
+
+/// What becomes of a contact outside the inclusion list: nothing passes and nothing is deleted. A pair remembers that, so that
+/// a contact which is deleted later takes no record with it.
+fn excluded<'a>(mut draft: Draft<'a>, pairing: Pairing<'a>) -> Plan {
+    if matches!(pairing.verdict, Verdict::Stop) {
+        return draft.rest(pairing);
+    }
+    draft.say("R-021", OUTSIDE);
+    if draft.view.pair.is_some() {
+        draft.steps.push(Step::Stop { reason: OUTSIDE.to_owned() });
+    }
+    draft.finish(State::Excluded)
 }
 
 /// Fills what Salesforce requires and HubSpot does not hold.

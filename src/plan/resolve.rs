@@ -66,6 +66,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
             create_in_salesforce: people.create_in_salesforce,
             create_in_hubspot: people.create_in_hubspot,
             inclusion_list: Some(people.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
+            list_filter: survey.inclusion_list.as_ref().map(|list| list.filter.clone()).unwrap_or_default(),
             on_ambiguous_match: people.on_ambiguous_match,
             delete_in_hubspot: people.delete_in_hubspot,
             delete_in_salesforce: people.delete_in_salesforce,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Family, Kind, System};
 use crate::plan::Mapping;
+use crate::plan::inclusion::ListFilter;
 use crate::plan::mapping::Meaning;
 use crate::plan::options::{
     CompanyOptions, CreateInHubspot, CreateInSalesforce, LifecycleOptions, OnAmbiguousMatch,
@@ -94,6 +95,8 @@ pub struct People {
     pub create_in_hubspot: CreateInHubspot,
     /// The HubSpot list whose members alone take part.
     pub inclusion_list: Option<String>,
+    /// What decides who is in that list.
+    pub list_filter: ListFilter,
     /// What happens when several records match on first sight.
     pub on_ambiguous_match: OnAmbiguousMatch,
     /// Whether a deleted lead or contact deletes its HubSpot contact.
@@ -170,6 +173,9 @@ impl Rules {
                 targets.chain(&self.external_id_field).cloned().collect()
             }
         };
+        if kind == Kind::HubspotContact {
+            fields.extend(self.people.list_filter.properties().cloned());
+        }
         let seen = |name: &&str| !self.hidden.contains(&(kind, *name));
         fields.extend(self.looked_at(kind).into_iter().filter(seen).map(str::to_owned));
         fields.sort_unstable();

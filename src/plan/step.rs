@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::domain::{Kind, RecordKey, Value};
+use crate::domain::{Kind, RecordKey, Timestamp, Value};
 use crate::plan::{Agreed, Category};
 
 /// One thing to do. Execution has no choices left.
@@ -57,7 +57,7 @@ pub enum Step {
         /// Why the pair rests afterwards.
         reason: String,
     },
-    /// Associate two HubSpot records, a company as the primary one; or take their association away.
+    /// Associate two HubSpot records, a company as the primary one. No association is ever taken away.
     Relate {
         /// The contact or deal.
         #[serde(serialize_with = "as_text")]
@@ -65,8 +65,6 @@ pub enum Step {
         /// The company or contact.
         #[serde(serialize_with = "as_text")]
         to: RecordKey,
-        /// Whether they are to be associated.
-        related: bool,
         /// What the audit says of it.
         change: Change,
     },
@@ -86,6 +84,12 @@ pub enum Step {
         /// Which record.
         #[serde(serialize_with = "as_text")]
         key: RecordKey,
+    },
+    /// Decide nothing yet: look again at this time.
+    Postpone {
+        /// When.
+        #[serde(serialize_with = "as_text_time")]
+        at: Timestamp,
     },
     /// Let nothing pass until something changes: the reason is shown to people.
     Stop {
@@ -109,6 +113,10 @@ pub enum Step {
         /// Why, without values.
         text: String,
     },
+}
+
+fn as_text_time<S: serde::Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(at)
 }
 
 fn as_text<S: serde::Serializer>(key: &RecordKey, serializer: S) -> Result<S::Ok, S::Error> {
@@ -154,6 +162,7 @@ impl Step {
             | Self::OptOut { .. } => true,
             Self::Link { .. }
             | Self::Look { .. }
+            | Self::Postpone { .. }
             | Self::Stop { .. }
             | Self::Conflict { .. }
             | Self::Hold { .. } => false,

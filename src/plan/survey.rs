@@ -2,6 +2,7 @@
 
 use crate::domain::{Family, Kind, Timestamp};
 use crate::plan::check::{Finding, Severity, finding};
+use crate::plan::inclusion::ListFilter;
 use crate::plan::options::SyncOptions;
 use crate::plan::owners::Owner;
 use crate::plan::stages::PipelineStage;
@@ -46,12 +47,14 @@ pub struct NativeConnector {
 }
 
 /// What a list is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListKind {
     /// Whether it holds contacts.
     pub of_contacts: bool,
     /// Whether HubSpot keeps its members by itself (an active list), rather than people by hand.
     pub is_active: bool,
+    /// What decides who is in it.
+    pub filter: ListFilter,
 }
 
 /// How long HubSpot's own connector must have been silent to count as switched off: it looks every 15 minutes, and in two weeks
@@ -65,7 +68,8 @@ pub(super) fn check(options: &SyncOptions, survey: &Survey) -> Vec<Finding> {
         let text = format!("this is a trial, which ends on {ends}, and all sync with it (R-004)");
         finding(Severity::Warning, "organization", text)
     });
-    let list = check_inclusion_list(options.contacts.inclusion_list_id.trim(), survey.inclusion_list);
+    let list =
+        check_inclusion_list(options.contacts.inclusion_list_id.trim(), survey.inclusion_list.as_ref());
     let native = survey.native_connector.as_ref().and_then(check_native_connector);
     let families = Family::ALL.into_iter().filter(|family| options.enabled(*family));
     let kinds = families.flat_map(|family| family.in_salesforce().iter().copied());
@@ -85,11 +89,11 @@ fn check_edition(edition: &str) -> Option<Finding> {
 }
 
 /// Whether the inclusion list is one that HubSpot keeps up to date by itself.
-fn check_inclusion_list(list: &str, kind: Option<ListKind>) -> Option<Finding> {
+fn check_inclusion_list(list: &str, kind: Option<&ListKind>) -> Option<Finding> {
     let (severity, text) = match kind {
         _ if list.is_empty() => return None,
-        Some(ListKind { of_contacts: true, is_active: true }) => return None,
-        Some(ListKind { of_contacts: true, is_active: false }) => (
+        Some(ListKind { of_contacts: true, is_active: true, .. }) => return None,
+        Some(ListKind { of_contacts: true, is_active: false, .. }) => (
             Severity::Warning,
             "the list is not an active one (R-025): HubSpot keeps only active lists up to date by itself",
         ),

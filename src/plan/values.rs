@@ -187,7 +187,10 @@ impl Mapping {
             (Meaning::Owner, System::Hubspot) => {
                 Some(words.rules.owners.owner_of(&text).ok_or(Unfit::NoOwner)?)
             }
-            (Meaning::Company | Meaning::Stage, System::Salesforce) => in_salesforce.then_some(text.as_ref()),
+            (Meaning::Company, System::Salesforce) => {
+                (in_salesforce && words.links.is_open(&text)).then_some(text.as_ref())
+            }
+            (Meaning::Stage, System::Salesforce) => in_salesforce.then_some(text.as_ref()),
             (Meaning::Company, System::Hubspot) => words.links.company_of(&text),
             (Meaning::Stage, System::Hubspot) => {
                 let deals = &words.rules.deals;

@@ -1,5 +1,7 @@
 //! What a family's pairing comes to.
 
+use std::borrow::Cow;
+
 use crate::domain::{Kind, Record};
 use crate::plan::State;
 
@@ -7,7 +9,7 @@ use crate::plan::State;
 pub(super) struct Pairing<'a> {
     pub(super) verdict: Verdict<'a>,
     pub(super) rule: &'static str,
-    pub(super) text: &'static str,
+    pub(super) text: Cow<'static, str>,
 }
 
 /// The verdict.
@@ -31,12 +33,18 @@ pub(super) enum Verdict<'a> {
     Stop,
     /// A person must choose.
     Ambiguous,
+    /// Somebody else holds what would be the twin: nothing is taken, and a person must decide.
+    Held,
     /// Nothing is to be done.
     Nothing(State),
 }
 
-pub(super) const fn pairing<'a>(verdict: Verdict<'a>, rule: &'static str, text: &'static str) -> Pairing<'a> {
-    Pairing { verdict, rule, text }
+pub(super) fn pairing<'a>(
+    verdict: Verdict<'a>,
+    rule: &'static str,
+    text: impl Into<Cow<'static, str>>,
+) -> Pairing<'a> {
+    Pairing { verdict, rule, text: text.into() }
 }
 
 impl<'a> Verdict<'a> {

@@ -156,8 +156,8 @@ fn first_orders(rules: &Rules, plans: &[Assignment<'_>], now: Timestamp) -> Vec<
                     let origin = Origin { at: now, key: *key, creates: None, cause };
                     orders.push(Order::new(place, Write::Delete { key: *key }, vec![change], &origin));
                 }
-                Step::Relate { from, to, related, change } => {
-                    let write = Write::Relate { from: *from, to: *to, related: *related };
+                Step::Relate { from, to, change } => {
+                    let write = Write::Relate { from: *from, to: *to };
                     let origin = Origin { at: now, key: *from, creates: None, cause };
                     orders.push(Order::new(place, write, vec![change.clone()], &origin));
                 }
@@ -168,6 +168,7 @@ fn first_orders(rules: &Rules, plans: &[Assignment<'_>], now: Timestamp) -> Vec<
                 }
                 Step::Link { .. }
                 | Step::Look { .. }
+                | Step::Postpone { .. }
                 | Step::Stop { .. }
                 | Step::Conflict { .. }
                 | Step::Hold { .. } => {}
@@ -352,6 +353,7 @@ impl Applied {
             Step::OptOut { key, .. } => Some((key.kind(), "opt_out")),
             Step::Link { .. }
             | Step::Look { .. }
+            | Step::Postpone { .. }
             | Step::Stop { .. }
             | Step::Conflict { .. }
             | Step::Hold { .. } => None,

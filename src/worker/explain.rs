@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::domain::{ConnectionName, Kind, RecordKey, System};
-use crate::plan::{Asked, ExplainedField, State, Step, View, explain, plan};
-use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::plan::{Asked, ExplainedField, State, Step, View, explain};
+use crate::worker::gather::{Gathered, Sources, Subject, gather, plan_all};
 use crate::worker::{Error, Worker};
 
 /// The answer of `GET .../explain`.
@@ -65,7 +65,7 @@ pub struct Pending {
 impl Subject {
     /// A record that a person asks about.
     pub(super) const fn asked_for(key: RecordKey, pair: Option<crate::plan::Pair>, asked: Asked) -> Self {
-        Self { key, pair, asked, interrupted: false, hubspot_changed_at: None, salesforce_changed_at: None }
+        Self { key, pair, asked, interrupted: false }
     }
 }
 
@@ -79,15 +79,15 @@ impl Worker {
         let pair = status.as_ref().and_then(|status| status.pair.clone());
         let subject = Subject::asked_for(key, pair, Asked::No);
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
-        let gathered = gather(&sources, std::slice::from_ref(&subject)).await?;
-        let view = match gathered.into_iter().next() {
-            Some(Gathered::View(view)) => view,
-            Some(Gathered::Failed(system, source)) => return Err(Error::Crm { system, source }),
-            Some(Gathered::PutOff) | None => {
+        let mut gathered = gather(&sources, std::slice::from_ref(&subject)).await?;
+        let plan = plan_all(&sources, &mut gathered).await.into_iter().next().flatten();
+        let (view, plan) = match (gathered.into_iter().next(), plan) {
+            (Some(Gathered::View(view)), Some(plan)) => (view, plan),
+            (Some(Gathered::Failed(system, source)), _) => return Err(Error::Crm { system, source }),
+            (Some(Gathered::View(_) | Gathered::PutOff) | None, _) => {
                 return Err(Error::Settings("the record was not looked at".to_owned()));
             }
         };
-        let plan = plan(&view, &resolved.rules);
         let twin = twin_of(key, &view);
         Ok(Explanation {
             eligible: !matches!(plan.state, State::Excluded | State::Unlinked),

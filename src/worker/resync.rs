@@ -10,10 +10,10 @@ use uuid::Uuid;
 
 use crate::crm::{self, Page};
 use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
-use crate::plan::{Asked, Step, plan};
+use crate::plan::{Asked, Step};
 use crate::store::types::{AllOf, Mark, Resync};
 use crate::worker::connection::Live;
-use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::worker::gather::{Gathered, Sources, Subject, gather, plan_all};
 use crate::worker::{Error, Worker};
 
 impl Worker {
@@ -83,11 +83,14 @@ impl Worker {
             page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair, Asked::Single)).collect();
         for chunk in subjects.chunks(self.round_limit()) {
             let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
-            for gathered in gather(&sources, chunk).await? {
+            let mut gathered = gather(&sources, chunk).await?;
+            let plans = plan_all(&sources, &mut gathered).await;
+            for (gathered, plan) in gathered.iter().zip(plans) {
                 match gathered {
-                    Gathered::View(view) => {
+                    Gathered::View(_) => {
                         resync.done += 1;
-                        count_steps(&plan(&view, &resolved.rules).steps, &mut resync.preview);
+                        let steps = plan.map(|plan| plan.steps).unwrap_or_default();
+                        count_steps(&steps, &mut resync.preview);
                     }
                     Gathered::PutOff => {
                         resync.done += 1;
@@ -142,6 +145,7 @@ fn count_steps(steps: &[Step], preview: &mut BTreeMap<String, u64>) {
             Step::Relate { .. } => count(preview, "associations_in_hubspot", 1),
             Step::OptOut { .. } => count(preview, "opt_outs_in_hubspot", 1),
             Step::Look { .. } => {}
+            Step::Postpone { .. } => count(preview, "postponed", 1),
             Step::Stop { .. } => count(preview, "stops", 1),
             Step::Conflict { .. } => count(preview, "conflicts", 1),
             Step::Hold { .. } => count(preview, "held", 1),

@@ -8,12 +8,12 @@ use tracing::{debug, info, warn};
 use crate::crm;
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
-use crate::plan::{Asked, Category, Plan, Rules, View, is_own_echo, names_stranger, plan};
+use crate::plan::{Asked, Category, Plan, Rules, View, names_stranger};
 use crate::store::types::{Cause, Claim, Claimed, ClaimedJob, ConnectionState, Finished, Outcome, SaidBy};
 use crate::worker::apply::{Applied, Assignment, apply};
 use crate::worker::connection::{Live, Mode};
 use crate::worker::finish::{self, Conclusion};
-use crate::worker::gather::{Gathered, Sources, Subject, gather};
+use crate::worker::gather::{Gathered, Sources, Subject, gather, plan_all, tell_of_us_only};
 use crate::worker::leases::Leases;
 use crate::worker::run::REST_WITHOUT_ACCESS_MS;
 use crate::worker::{Error, Worker};
@@ -58,8 +58,10 @@ impl Worker {
         let rules = &resolved.rules;
         let looked_at = |claimed: &Claimed| claimed.jobs.iter().any(|job| rules.looks_at(job.key.kind()));
         let (claimed, passed_over): (Vec<_>, Vec<_>) = claimed.into_iter().partition(looked_at);
+        let sources = Sources { live, store: &*self.store, rules, now };
+        let mut of_us_only = tell_of_us_only(&sources, &claimed).await.into_iter();
         let (echoes, claimed): (Vec<_>, Vec<_>) =
-            claimed.into_iter().partition(|claimed| tells_only_of_us(claimed, rules));
+            claimed.into_iter().partition(|_| of_us_only.next().unwrap_or_default());
         let mut finished: Vec<Finished> = echoes.iter().map(finish::echoed).collect();
         finished.extend(passed_over.iter().map(finish::passed_over));
         count_echoes(&live.settings.name, echoes.len());
@@ -100,8 +102,10 @@ impl Worker {
         let rules = &resolved.rules;
         // A question that is refused asks for what is not there any more, as a rule: the schemas tell.
         let looks_anew = gathered.iter().any(Gathered::is_refused) && live.forget_older_rules(now);
+        let sources = Sources { live, store: &*self.store, rules, now };
+        let plans = plan_all(&sources, &mut gathered).await;
         let planned: Vec<Option<Planned<'_>>> =
-            gathered.iter().map(|gathered| Planned::of(gathered, rules)).collect();
+            gathered.iter().zip(plans).map(|(gathered, plan)| Planned::of(gathered, plan)).collect();
         let mut outcomes = self.carry_out(live, (claimed, leases), &planned, rules).await?;
         tell_permission_from_access(live, outcomes.iter_mut().filter_map(Applied::error)).await;
         let mut outcomes = outcomes.into_iter();
@@ -128,10 +132,7 @@ impl Worker {
         gathered: &[Gathered],
         now: Timestamp,
     ) -> Result<Arc<Resolved>, Error> {
-        let views = gathered.iter().filter_map(|gathered| match gathered {
-            Gathered::View(view) => Some(&**view),
-            Gathered::PutOff | Gathered::Failed(..) => None,
-        });
+        let views = gathered.iter().filter_map(Gathered::view);
         if views.into_iter().any(|view| names_stranger(view, &resolved.rules)) && live.forget_older_rules(now)
         {
             return live.resolve(now).await;
@@ -210,36 +211,17 @@ struct Planned<'a> {
 }
 
 impl<'a> Planned<'a> {
-    fn of(gathered: &'a Gathered, rules: &Rules) -> Option<Self> {
-        match gathered {
-            Gathered::View(view) => Some(Self { view, plan: plan(view, rules) }),
-            Gathered::PutOff | Gathered::Failed(..) => None,
-        }
+    fn of(gathered: &'a Gathered, plan: Option<Plan>) -> Option<Self> {
+        Some(Self { view: gathered.view()?, plan: plan? })
     }
 }
 
-/// Whether every message since the last work told of our own writes, and of nothing but them.
-fn tells_only_of_us(claimed: &Claimed, rules: &Rules) -> bool {
-    let Some(pair) = &claimed.pair else { return false };
-    claimed.open_intents.is_empty()
-        && claimed.jobs.iter().all(|job| {
-            let told = job.told.as_ref();
-            told.is_some_and(|told| is_own_echo(told, job.key.kind(), &pair.base, rules))
-        })
-}
-
 pub(super) fn subject_of(claimed: &Claimed) -> Subject {
-    let changed_at = |system: System| {
-        let of_system = claimed.jobs.iter().filter(|job| job.key.system() == system);
-        of_system.map(|job| job.occurred_at).max().filter(|at| *at > Timestamp::default())
-    };
     Subject {
         key: claimed.jobs[0].key,
         pair: claimed.pair.clone(),
         interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
         asked: claimed.jobs.iter().map(asked_of).max().unwrap_or_default(),
-        hubspot_changed_at: changed_at(System::Hubspot),
-        salesforce_changed_at: changed_at(System::Salesforce),
     }
 }
 

@@ -141,8 +141,8 @@ type Outcome = (usize, Result<Written, Error>);
 /// The associated records, by the id of the one asked about.
 type Found = HashMap<String, Vec<RecordKey>>;
 
-/// What is written together: from which kind to which, and whether it is made or taken away.
-type Lane = (Kind, Kind, bool);
+/// What is written together: from which kind to which.
+type Lane = (Kind, Kind);
 
 /// One association to write.
 #[derive(Clone, Copy)]
@@ -199,14 +199,14 @@ impl HubspotClient {
         Ok(answer.results.into_iter().map(told).collect())
     }
 
-    /// Makes and takes away associations, and opts addresses out; what else is among the writes is left alone.
+    /// Makes associations, and opts addresses out; what else is among the writes is left alone.
     pub(super) async fn write_relations(&self, writes: &[Write]) -> Vec<Outcome> {
         let mut lanes: BTreeMap<Lane, Vec<Pair>> = BTreeMap::new();
         let mut calls: Vec<BoxFuture<'_, Vec<Outcome>>> = Vec::new();
         for (place, write) in writes.iter().enumerate() {
             match write {
-                Write::Relate { from, to, related } => {
-                    let lane = lanes.entry((from.kind(), to.kind(), *related)).or_default();
+                Write::Relate { from, to } => {
+                    let lane = lanes.entry((from.kind(), to.kind())).or_default();
                     lane.push(Pair { place, from: *from, to: *to });
                 }
                 Write::OptOut { key, address } => calls.push(self.opt_out(place, *key, address).boxed()),
@@ -248,23 +248,14 @@ impl HubspotClient {
         .boxed()
     }
 
-    async fn call_associations(&self, (from, to, related): Lane, pairs: &[Pair]) -> Result<Answered, Error> {
+    async fn call_associations(&self, (from, to): Lane, pairs: &[Pair]) -> Result<Answered, Error> {
         let types = written_type(from, to);
         let id = |key: RecordKey| json!({ "id": key.id().to_string() });
-        let input = |pair: &Pair| {
-            if related {
-                json!({ "from": id(pair.from), "to": id(pair.to), "types": types.map_or_else(Vec::new, |one| vec![one]) })
-            } else {
-                json!({ "from": id(pair.from), "to": [id(pair.to)] })
-            }
-        };
+        let types = types.map_or_else(Vec::new, |one| vec![one]);
+        let input = |pair: &Pair| json!({ "from": id(pair.from), "to": id(pair.to), "types": types });
         let batch = Batch { inputs: pairs.iter().map(input).collect() };
-        if related {
-            let url = self.associations(from, to, "/batch/create");
-            return self.post("associations/create", url, &batch).await;
-        }
-        let url = self.associations(from, to, "/batch/archive");
-        self.tell("associations/archive", url, &batch).await.map(|()| Answered::default())
+        let url = self.associations(from, to, "/batch/create");
+        self.post("associations/create", url, &batch).await
     }
 
     async fn opt_out(&self, place: usize, key: RecordKey, address: &str) -> Vec<Outcome> {

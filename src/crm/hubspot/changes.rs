@@ -5,14 +5,14 @@
 //! with the last instant on it, whose records are left to that one. Where a page holds one instant only, those who share it are asked
 //! for by id, in the order of their ids, until there are no more.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use futures::future::{BoxFuture, FutureExt};
 use serde::{Deserialize, Serialize};
 
 use crate::crm::hubspot::client::{BATCH_MAX, HubspotClient};
-use crate::crm::hubspot::wire::{Id, ListAnswer, NextPage, Object, Paging};
+use crate::crm::hubspot::wire::{ListAnswer, NextPage, Object, Paging};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Asked, Deed, Error, FieldsByKind, Place, Stream, Trace, Traces};
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
@@ -29,9 +29,6 @@ const SEARCHES_PER_SECOND: usize = 4;
 
 /// The most members on one page of a list.
 const MEMBERS_PAGE_MAX: usize = 250;
-
-/// The most records in a batch that asks for the history of properties.
-const HISTORY_BATCH_MAX: usize = 50;
 
 /// Holds a record's own id.
 const ID: &str = "hs_object_id";
@@ -102,38 +99,6 @@ struct Member {
     #[serde(default)]
     membership_timestamp: Option<String>,
 }
-
-/// `POST .../batch/read`, with history.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct HistoryRead<'a> {
-    properties: [&'static str; 0],
-    properties_with_history: &'a [String],
-    inputs: Vec<Id>,
-}
-
-#[derive(Deserialize)]
-struct Histories {
-    #[serde(default)]
-    results: Vec<WithHistory>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WithHistory {
-    id: String,
-    #[serde(default)]
-    properties_with_history: BTreeMap<String, Vec<Version>>,
-}
-
-#[derive(Deserialize)]
-struct Version {
-    #[serde(default)]
-    timestamp: String,
-}
-
-/// A record, and whether somebody edited it.
-type Edited = (RecordKey, Result<bool, Error>);
 
 /// The property that holds when a record of a kind last changed.
 const fn modified_property(kind: Kind) -> &'static str {
@@ -287,51 +252,6 @@ impl HubspotClient {
             Some(Trace { record, deed: Deed::Related, edited_at: None })
         };
         Ok(Traces { traces: answer.results.into_iter().filter_map(trace).collect(), next })
-    }
-
-    /// Whether any of a kind's fields was given a value since then, by the history that HubSpot keeps of each.
-    pub(super) async fn edited_since(
-        &self,
-        keys: &[RecordKey],
-        fields: &FieldsByKind,
-        since: Timestamp,
-    ) -> Vec<Result<bool, Error>> {
-        let mut by_kind: BTreeMap<Kind, Vec<RecordKey>> = BTreeMap::new();
-        for key in keys {
-            by_kind.entry(key.kind()).or_default().push(*key);
-        }
-        let chunks = by_kind.iter().flat_map(|(kind, keys)| {
-            let wanted = fields.get(kind).map(Vec::as_slice).unwrap_or_default();
-            keys.chunks(HISTORY_BATCH_MAX).map(move |chunk| (*kind, chunk, wanted))
-        });
-        let calls: Vec<BoxFuture<'_, Vec<Edited>>> = chunks
-            .map(|(kind, chunk, wanted)| self.histories(kind, chunk, (wanted, since)).boxed())
-            .collect();
-        let told = side_by_side(calls, self.calls_in_flight()).await;
-        let mut told: HashMap<RecordKey, Result<bool, Error>> = told.into_iter().flatten().collect();
-        keys.iter().map(|key| told.remove(key).unwrap_or(Ok(false))).collect()
-    }
-
-    async fn histories(
-        &self,
-        kind: Kind,
-        keys: &[RecordKey],
-        (wanted, since): (&[String], Timestamp),
-    ) -> Vec<Edited> {
-        let inputs = keys.iter().map(|key| Id { id: key.id().to_string() }).collect();
-        let body = HistoryRead { properties: [], properties_with_history: wanted, inputs };
-        let answer: Histories =
-            match self.post("batch/read/history", self.objects(kind, "/batch/read"), &body).await {
-                Ok(answer) => answer,
-                Err(error) => return keys.iter().map(|key| (*key, Err(error.clone()))).collect(),
-            };
-        let recent = |version: &Version| Timestamp::parse(&version.timestamp).is_none_or(|at| at >= since);
-        let edited = |record: &&WithHistory| {
-            record.properties_with_history.values().any(|versions| versions.iter().any(recent))
-        };
-        let edited: Vec<&str> =
-            answer.results.iter().filter(edited).map(|record| record.id.as_str()).collect();
-        keys.iter().map(|key| (*key, Ok(edited.contains(&key.id().to_string().as_str())))).collect()
     }
 }
 

@@ -16,7 +16,9 @@ use crate::crm::hubspot::wire::{
 };
 use crate::crm::limiter::{Allowance, Limiter, Purse};
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
-use crate::crm::{Asked, Crm, Error, FieldsByKind, Found, Identity, Page, Search, Traces, Write, Written};
+use crate::crm::{
+    Asked, Crm, Error, FieldsByKind, Found, Identity, Page, Search, Traces, ValueTimes, Write, Written,
+};
 use crate::domain::{Clock, Kind, Record, RecordId, RecordKey, Secret, System, Timestamp};
 use crate::plan::owners::Owner;
 use crate::plan::resolve::ListKind;
@@ -102,6 +104,11 @@ impl HubspotClient {
     /// The path of a kind's records.
     pub(super) fn objects(&self, kind: Kind, rest: &str) -> String {
         self.path("objects", &format!("/{}{rest}", type_of(kind)))
+    }
+
+    /// Our app, whose id our own writes bear.
+    pub(super) const fn app_id(&self) -> u64 {
+        self.options.app_id
     }
 
     pub(super) const fn calls_in_flight(&self) -> usize {
@@ -401,6 +408,10 @@ impl Crm for HubspotClient {
 
     async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>> {
         self.changes_of(asked, fields).await
+    }
+
+    async fn value_times(&self, asked: &[(RecordKey, &[String])]) -> Vec<Result<ValueTimes, Error>> {
+        self.times_of(asked).await
     }
 
     async fn edited(

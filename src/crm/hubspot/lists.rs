@@ -1,6 +1,6 @@
 //! Lists and their memberships.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use futures::future::{BoxFuture, FutureExt};
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
@@ -12,6 +12,7 @@ use crate::crm::transport::side_by_side;
 use crate::crm::{Error, Page};
 use crate::domain::{Kind, RecordKey};
 use crate::plan::Category;
+use crate::plan::inclusion::ListFilter;
 use crate::plan::resolve::ListKind;
 
 /// The most members in one page.
@@ -61,6 +62,54 @@ struct Definition {
 struct List {
     object_type_id: String,
     processing_type: String,
+    #[serde(default)]
+    filter_branch: Option<FilterBranch>,
+}
+
+/// What decides who is in an active list: filters, and branches of them.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct FilterBranch {
+    filter_branch_type: String,
+    filter_branches: Vec<FilterBranch>,
+    filters: Vec<Filter>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Filter {
+    #[serde(default)]
+    filter_type: String,
+    #[serde(default)]
+    property: Option<String>,
+}
+
+impl FilterBranch {
+    /// Adds the properties it looks at. Returns whether it looks at nothing else.
+    fn looks_only_at(&self, properties: &mut BTreeSet<String>) -> bool {
+        let mut only = matches!(self.filter_branch_type.as_str(), "OR" | "AND");
+        for filter in &self.filters {
+            match &filter.property {
+                Some(property) if filter.filter_type == "PROPERTY" => {
+                    drop(properties.insert(property.clone()))
+                }
+                _ => only = false,
+            }
+        }
+        self.filter_branches.iter().fold(only, |only, branch| branch.looks_only_at(properties) && only)
+    }
+}
+
+impl List {
+    fn filter(&self) -> ListFilter {
+        let mut properties = BTreeSet::new();
+        match &self.filter_branch {
+            _ if self.processing_type != "DYNAMIC" => ListFilter::Manual,
+            Some(branch) if branch.looks_only_at(&mut properties) => ListFilter::Properties(properties),
+            _ => ListFilter::Other,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,11 +129,12 @@ struct Member {
 
 impl HubspotClient {
     pub(super) async fn kind_of_list(&self, list: &str) -> Result<Option<ListKind>, Error> {
-        let url = self.path("lists", &format!("/{}", segment(list)));
+        let url = self.path("lists", &format!("/{}?includeFilters=true", segment(list)));
         match self.get::<Definition>("lists", url).await {
             Ok(Definition { list }) => Ok(Some(ListKind {
                 of_contacts: list.object_type_id == CONTACTS,
                 is_active: list.processing_type == "DYNAMIC",
+                filter: list.filter(),
             })),
             Err(Error::Refused(refusal)) if refusal.category == Category::RecordUnavailable => Ok(None),
             Err(error) => Err(error),

@@ -16,6 +16,7 @@ mod answers;
 mod associations;
 mod changes;
 mod client;
+mod history;
 mod lists;
 mod people;
 pub mod webhook;

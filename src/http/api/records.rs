@@ -8,7 +8,7 @@ use crate::domain::RecordKey;
 use crate::http::api::{connection_of, key_of};
 use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
-use crate::plan::State as RecordState;
+use crate::plan::{AssociationDifference, State as RecordState, differences};
 use crate::store::types::Conflict;
 use crate::worker::{Explanation, Linked};
 
@@ -22,6 +22,7 @@ pub(in crate::http) struct Shown {
     last_error: Option<String>,
     pending: bool,
     conflicts: Vec<Conflict>,
+    association_differences: Vec<AssociationDifference>,
 }
 
 pub(in crate::http) async fn show(
@@ -35,6 +36,8 @@ pub(in crate::http) async fn show(
         status.ok_or(Problem::NotFound("nothing was ever heard of this record; a resync asks for it"))?;
     // What rests does not fail; why it rests is what its reader looks for all the same.
     let stopped = status.pair.as_ref().and_then(|pair| pair.stopped.clone());
+    let association_differences =
+        status.pair.as_ref().map(|pair| differences(&pair.base)).unwrap_or_default();
     let twin = status.pair.as_ref().map(|pair| twin_of(key, pair.hubspot, pair.salesforce));
     Ok(Json(Shown {
         state: status.state,
@@ -43,6 +46,7 @@ pub(in crate::http) async fn show(
         last_error: status.last_error.map(|(_, message)| message).or(stopped),
         pending: status.pending,
         conflicts: state.store().conflicts_of(&connection, &key).await?,
+        association_differences,
     }))
 }
 

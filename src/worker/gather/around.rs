@@ -27,18 +27,17 @@ pub(super) async fn link_companies(
     }
     let keys: Vec<RecordKey> = named.iter().map(|(_, key)| *key).collect();
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let mut links: Vec<(usize, Pair)> =
+    let links: Vec<(usize, Pair)> =
         named.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?))).collect();
-    links.retain(|(_, pair)| pair.stopped.is_none());
     // Where the sides name different ones, something is about to be written: it must not name a record that is gone.
     let differ = |(place, pair): &&(usize, Pair)| !agrees(&drafts[*place].view, pair);
-    let doubtful: Vec<RecordKey> = links.iter().filter(differ).flat_map(|(_, pair)| pair.records()).collect();
+    let going = links.iter().filter(|(_, pair)| pair.stopped.is_none());
+    let doubtful: Vec<RecordKey> = going.filter(differ).flat_map(|(_, pair)| pair.records()).collect();
     known.read(sources, fields, doubtful.into_iter()).await;
     for (place, pair) in links {
         let gone = |key: RecordKey| known.was_read(key) && known.present(key).is_none();
-        if !gone(pair.hubspot) && !gone(pair.salesforce) {
-            drafts[place].view.around.links.add(pair.hubspot, pair.salesforce);
-        }
+        let is_open = pair.stopped.is_none() && !gone(pair.hubspot) && !gone(pair.salesforce);
+        drafts[place].view.around.links.add(pair.hubspot, pair.salesforce, is_open);
     }
     Ok(())
 }

@@ -156,6 +156,7 @@ async fn eligible(
 
 /// Adds a person to the view, and the company or account they belong to on the other side as a candidate.
 fn settle_in(draft: &mut Draft, member: &Member, eligible: bool, known: &Known) {
+    let Some(seeker) = seeker(draft) else { return };
     let pair = member.pair.as_ref();
     let of = |system: System| {
         let own = (member.own.system() == system).then_some(member.own);
@@ -165,9 +166,16 @@ fn settle_in(draft: &mut Draft, member: &Member, eligible: bool, known: &Known) 
     let is_contact = twin.filter(|twin| twin.kind() == Kind::Contact).and_then(|twin| known.present(twin));
     let private = is_contact.is_some_and(|twin| company_of(twin).is_none());
     draft.view.around.neighbours.push(Neighbour { contact, twin, private, eligible });
-    let Some(home) = twin_of(member, known).and_then(company_of) else { return };
-    let fresh = draft.view.around.candidates.iter().all(|candidate| candidate.record.key != home);
-    if let (true, Ok(Side::Present(record))) = (fresh, known.side(home)) {
-        draft.view.around.candidates.push(Candidate { record, paired_with: None, keyed: false });
+    // Only the primary association says where somebody belongs.
+    let is_own = known.present(member.own).and_then(company_of) == Some(seeker);
+    let Some(home) = twin_of(member, known).and_then(company_of).filter(|_| is_own) else { return };
+    let candidates = &mut draft.view.around.candidates;
+    match candidates.iter_mut().find(|candidate| candidate.record.key == home) {
+        Some(candidate) => candidate.shared += 1,
+        None => {
+            if let Ok(Side::Present(record)) = known.side(home) {
+                candidates.push(Candidate { shared: 1, ..Candidate::new(record, false) });
+            }
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use crate::crm::FieldsByKind;
 use crate::domain::{Kind, RecordKey, System, Value};
-use crate::plan::Side;
 use crate::plan::rules::COMPANY_PROPERTY;
+use crate::plan::{Pair, Side};
 use crate::worker::Error;
 use crate::worker::gather::around::read_contacts;
 use crate::worker::gather::{Draft, Known, Sources};
@@ -44,8 +44,10 @@ pub(super) async fn read_people(
     }
     let keys: Vec<RecordKey> = members.iter().map(|(_, key)| *key).collect();
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let twins = members.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?.hubspot)));
-    let twins: Vec<(usize, RecordKey)> = twins.collect();
+    let pairs: Vec<(usize, Pair)> =
+        members.into_iter().zip(pairs).filter_map(|((place, _), pair)| Some((place, pair?))).collect();
+    exclude_those_who_rest(sources, drafts, &pairs).await;
+    let twins: Vec<(usize, RecordKey)> = pairs.iter().map(|(place, pair)| (*place, pair.hubspot)).collect();
     read_contacts(sources, fields, known, (drafts, twins)).await;
     if sources.rules.deals.enabled {
         for (place, related) in related(sources, drafts, (Kind::Deal, Kind::HubspotContact)).await {
@@ -56,6 +58,30 @@ pub(super) async fn read_people(
         }
     }
     Ok(())
+}
+
+/// Names the contacts that take no part: an opportunity moves none of their stages.
+async fn exclude_those_who_rest(sources: &Sources<'_>, drafts: &mut [Draft], pairs: &[(usize, Pair)]) {
+    if !sources.rules.lifecycle.opportunity_transitions {
+        return;
+    }
+    for (place, pair) in pairs.iter().filter(|(_, pair)| pair.stopped.is_some()) {
+        drafts[*place].view.around.excluded.insert(pair.hubspot);
+    }
+    let Some(list) = &sources.rules.people.inclusion_list else { return };
+    let asked: Vec<&(usize, Pair)> = pairs.iter().filter(|(_, pair)| pair.stopped.is_none()).collect();
+    if asked.is_empty() {
+        return;
+    }
+    let keys: Vec<RecordKey> = asked.iter().map(|(_, pair)| pair.hubspot).collect();
+    let members = sources.live.crm(System::Hubspot).members(list, &keys).await;
+    for ((place, pair), is_member) in asked.into_iter().zip(members) {
+        match is_member {
+            Ok(true) => {}
+            Ok(false) => drop(drafts[*place].view.around.excluded.insert(pair.hubspot)),
+            Err(error) => drafts[*place].failed = Some((System::Hubspot, error)),
+        }
+    }
 }
 
 /// Asks for what belongs to the records of one kind among the sides, all at once.

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use futures::future::join_all;
 
-use crate::crm::FieldsByKind;
+use crate::crm::{FieldsByKind, Search};
 use crate::domain::{Family, Kind, RecordKey, System};
-use crate::plan::{Candidate, Side};
+use crate::plan::{Candidate, Side, address_of};
 use crate::worker::Error;
 use crate::worker::gather::{Draft, Known, Sources, twins};
 
@@ -30,6 +30,40 @@ pub(super) async fn tell_merged_from_deleted(sources: &Sources<'_>, drafts: &mut
     for (place, _) in survivors_of(sources, drafts, gone).await {
         drafts[place].view.hubspot = Side::Merged;
     }
+}
+
+/// Looks for other records with the address of a person whose record on one side was deleted: whoever has it takes over before anybody is
+/// deleted.
+pub(super) async fn look_for_others_of_the_address(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    drafts: &mut [Draft],
+) {
+    let deletes_merged = sources.rules.people.delete_in_hubspot;
+    let wanted = |_, draft: &Draft| {
+        let Some(pair) = draft.view.pair.as_ref().filter(|pair| pair.stopped.is_none()) else {
+            return Vec::new();
+        };
+        let left = match (&draft.view.hubspot, &draft.view.salesforce) {
+            (Side::Present(left), Side::Deleted) | (Side::Deleted, Side::Present(left)) => left,
+            (Side::Present(left), Side::Merged) if deletes_merged => left,
+            _ => return Vec::new(),
+        };
+        let gone = if left.key == pair.hubspot { pair.salesforce } else { pair.hubspot };
+        let kinds = gone.kind().family().kinds_in(gone.system()).to_vec();
+        let address = address_of(left).filter(|_| sources.rules.people.enabled);
+        address.map(|address| Search { kinds, address: Some(address), key: None }).into_iter().collect()
+    };
+    let note = |draft: &mut Draft, found: Vec<Candidate>| {
+        let own = draft.own_keys();
+        let known: Vec<RecordKey> =
+            draft.view.around.candidates.iter().map(|candidate| candidate.record.key).collect();
+        let others = found
+            .into_iter()
+            .filter(|one| !own.contains(&one.record.key) && !known.contains(&one.record.key));
+        draft.view.around.candidates.extend(others);
+    };
+    twins::find(sources, fields, drafts, (wanted, note)).await;
 }
 
 /// The HubSpot records that those which are gone were merged into.
@@ -99,7 +133,7 @@ pub(super) async fn adopt_converted(
         let draft = &mut drafts[place];
         draft.set_side(pair.hubspot, known);
         if let Side::Present(record) = std::mem::replace(&mut draft.view.salesforce, Side::Converted) {
-            draft.view.around.candidates = vec![Candidate { record, paired_with: None, keyed: false }];
+            draft.view.around.candidates = vec![Candidate::new(record, false)];
         }
         draft.view.pair = Some(pair);
     }

@@ -12,9 +12,13 @@ pub(super) async fn look_up<'a>(
     views: impl Iterator<Item = &'a mut View>,
 ) -> Vec<Option<(System, crm::Error)>> {
     let views: Vec<&mut View> = views.collect();
+    // The contact of the view, or the one that its Salesforce record would be linked to.
     let contact = |view: &View| match &view.hubspot {
         Side::Present(record) => Some(record.key),
-        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => {
+            let keys = view.around.candidates.iter().map(|candidate| candidate.record.key);
+            keys.into_iter().find(|key| key.system() == System::Hubspot)
+        }
     };
     let keys: Vec<RecordKey> = views.iter().filter_map(|view| contact(view)).collect();
     if keys.is_empty() {

@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | both sides of every pair, and each record without one | always | one batched read a CRM |
 //! | records that could be the twin | for a record without a pair, and for a resync of a pair whose twin is gone | one batched search a CRM |
+//! | another record with the address | for a person's pair of which one side was deleted | one batched search a CRM |
+//! | whether the record that holds a possible twin is still there | where one is held | one batched read |
 //! | the twin of a contact that was merged into this one | where there is one | one batched read |
 //! | the record that a paired one lives on in | where it was converted or merged | one batched read |
 //! | the twin that a candidate already has | where a Salesforce record's match is taken | one batched read |
@@ -17,6 +19,7 @@
 //! | which lead a contact came of | for contacts that nobody in HubSpot matches | one batched query |
 //! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
 //! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
+//! | when HubSpot's properties got their values | where both sides moved and the later change wins ([`plan_all`]) | one batched read with history |
 //!
 //! Records of one round that turn out to concern each other are not planned side by side: the later one is put off to the next
 //! round, which sees what became of the first.
@@ -33,11 +36,15 @@ use crate::worker::connection::{Live, fields_to_read};
 mod around;
 mod companies;
 mod deals;
+mod echoes;
 mod fates;
 mod membership;
+mod times;
 mod twins;
 
 pub(super) use around::company_of;
+pub(super) use echoes::tell_of_us_only;
+pub(super) use times::plan_all;
 
 /// A record to look at, with what memory says of it.
 #[derive(Clone, Debug)]
@@ -50,10 +57,6 @@ pub(super) struct Subject {
     pub(super) asked: Asked,
     /// Whether a create for it was begun whose end we did not live to see.
     pub(super) interrupted: bool,
-    /// When the HubSpot side changed, as told.
-    pub(super) hubspot_changed_at: Option<Timestamp>,
-    /// When the Salesforce side changed, as told.
-    pub(super) salesforce_changed_at: Option<Timestamp>,
 }
 
 /// What gathering came to, for one subject.
@@ -72,6 +75,14 @@ impl Gathered {
         match self {
             Self::Failed(system, error) => Some((*system, error)),
             Self::View(_) | Self::PutOff => None,
+        }
+    }
+
+    /// All that is known, where nothing failed.
+    pub(super) fn view(&self) -> Option<&View> {
+        match self {
+            Self::View(view) => Some(view),
+            Self::PutOff | Self::Failed(..) => None,
         }
     }
 
@@ -109,6 +120,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::follow_own_ids(sources, &fields, &mut known, &mut drafts).await?;
     fates::adopt_converted(sources, &fields, &mut known, &mut drafts).await?;
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
+    fates::look_for_others_of_the_address(sources, &fields, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
     twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
     twins::spare_the_spoken_for(sources, &fields, &mut known, &mut drafts).await?;
@@ -194,13 +206,7 @@ struct Draft {
 
 impl Draft {
     fn new(subject: &Subject, known: &Known, now: Timestamp) -> Self {
-        let around = Around {
-            now,
-            asked: subject.asked,
-            hubspot_changed_at: subject.hubspot_changed_at,
-            salesforce_changed_at: subject.salesforce_changed_at,
-            ..Around::default()
-        };
+        let around = Around { now, asked: subject.asked, ..Around::default() };
         let view =
             View { pair: subject.pair.clone(), hubspot: Side::Absent, salesforce: Side::Absent, around };
         let interrupted = subject.interrupted;
@@ -236,7 +242,7 @@ impl Draft {
     fn meets_its_own(&mut self, record: Record) {
         let candidates = &mut self.view.around.candidates;
         candidates.retain(|candidate| candidate.record.key != record.key);
-        candidates.insert(0, Candidate { record, paired_with: None, keyed: true });
+        candidates.insert(0, Candidate::new(record, true));
     }
 
     /// The record that is gone since a create of its twin was interrupted, if so.

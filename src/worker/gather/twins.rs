@@ -63,7 +63,7 @@ pub(super) async fn look_for_made_of(
 }
 
 /// Asks both CRMs for what is wanted for the drafts, all of each at once.
-async fn find(
+pub(super) async fn find(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     drafts: &mut [Draft],
@@ -105,7 +105,8 @@ pub(super) async fn follow_own_ids(
         }
     }
     let mut gone: Vec<(usize, RecordKey)> = Vec::new();
-    for (place, key) in read_unpaired(sources, fields, known, named).await? {
+    known.read(sources, fields, named.iter().map(|(_, key)| *key)).await;
+    for (place, key) in named {
         match known.side(key) {
             Ok(Side::Present(record)) => drafts[place].meets_its_own(record),
             Ok(_) => gone.extend((key.system() == System::Hubspot).then_some((place, key))),
@@ -193,6 +194,8 @@ pub(super) async fn adopt_merged(
     for (place, pair) in inherited {
         let draft = &mut drafts[place];
         draft.set_side(pair.salesforce, known);
+        draft.view.around.released.push(pair.hubspot);
+        draft.view.around.hubspot_succeeds = true;
         draft.view.pair = Some(Pair { hubspot: draft.subject, stopped: None, ..pair });
     }
     Ok(())
@@ -242,8 +245,7 @@ pub(super) async fn read_heirs(
     for (place, heir) in heirs {
         match known.side(heir) {
             Ok(Side::Present(record)) => {
-                drafts[place].view.around.candidates =
-                    vec![Candidate { record, paired_with: None, keyed: true }];
+                drafts[place].view.around.candidates = vec![Candidate::new(record, true)];
             }
             Ok(Side::Absent | Side::Deleted | Side::Merged | Side::Converted) => {}
             Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
@@ -292,14 +294,17 @@ fn candidates(records: Vec<Record>, search: &Search) -> Vec<Candidate> {
         };
         search.key.as_ref().is_some_and(holds)
     };
-    let candidate = |record: Record| Candidate { keyed: keyed(&record), record, paired_with: None };
+    let candidate = |record: Record| {
+        let keyed = keyed(&record);
+        Candidate::new(record, keyed)
+    };
     let mut candidates: Vec<Candidate> = records.into_iter().map(candidate).collect();
     candidates.sort_by_key(|candidate| !candidate.keyed);
     candidates
 }
 
-/// Says which candidates already have a twin. A Salesforce record whose HubSpot match is taken competes with that match's
-/// present twin: its view becomes the view of that pair.
+/// Says which candidates are held by another record. One whose holder was deleted or merged is free again, for linking. A Salesforce record
+/// whose HubSpot match is held competes with that match's present twin: its view becomes the view of that pair.
 pub(super) async fn adopt_pairs(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
@@ -317,16 +322,28 @@ pub(super) async fn adopt_pairs(
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
     let mut pairs =
         keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
+    known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
     let mut rivals = Vec::new();
     for (place, draft) in drafts.iter_mut().enumerate() {
-        for candidate in &mut draft.view.around.candidates {
+        let mut failed = None;
+        let own = draft.view.pair.as_ref().map(Pair::records);
+        let around = &mut draft.view.around;
+        for candidate in &mut around.candidates {
             let Some(pair) = pairs.get(&candidate.record.key) else { continue };
-            candidate.paired_with = Some(match candidate.record.key.system() {
-                System::Hubspot => pair.salesforce,
-                System::Salesforce => pair.hubspot,
-            });
+            let holder = other_side(candidate.record.key, pair);
+            match known.side(holder) {
+                Ok(side) if own.is_some_and(|own| own.contains(&holder)) || holds(holder, &side) => {
+                    candidate.paired_with = Some(holder);
+                }
+                Ok(_) => around.released.push(holder),
+                Err(error) => failed = Some((holder.system(), error)),
+            }
         }
-        let first = draft.view.around.candidates.first().map(|candidate| candidate.record.key);
+        draft.failed = draft.failed.take().or(failed);
+        let address = draft.seeker().and_then(address_of);
+        let first = draft.view.around.candidates.first();
+        let competes = |one: &&Candidate| one.paired_with.is_some() && address_of(&one.record) == address;
+        let first = first.filter(competes).map(|one| one.record.key);
         if draft.subject.system() == System::Salesforce
             && draft.family() == Family::People
             && draft.view.pair.is_none()
@@ -335,11 +352,30 @@ pub(super) async fn adopt_pairs(
             rivals.push((place, pair));
         }
     }
-    known.read(sources, fields, rivals.iter().map(|(_, pair)| pair.salesforce)).await;
     for (place, pair) in rivals {
         become_rival(&mut drafts[place], pair, known);
     }
     Ok(())
+}
+
+/// The record that a candidate is paired with.
+fn other_side(candidate: RecordKey, pair: &Pair) -> RecordKey {
+    match candidate.system() {
+        System::Hubspot => pair.salesforce,
+        System::Salesforce => pair.hubspot,
+    }
+}
+
+/// Whether a record still holds its twin. People and companies that are gone are entered again as new records; deals are never matched.
+/// HubSpot hides no single record from an app, so what it does not show under its id was erased. In Salesforce the twin of a deleted record
+/// competes like any other, and one that is not shown may be hidden.
+fn holds(holder: RecordKey, side: &Side) -> bool {
+    let gone = match side {
+        Side::Deleted | Side::Merged | Side::Absent => holder.system() == System::Hubspot,
+        Side::Converted | Side::Present(_) => false,
+    };
+    let is_gone_account = matches!((holder.kind(), side), (Kind::Account, Side::Deleted | Side::Merged));
+    !(gone || is_gone_account) || holder.kind().family() == Family::Deals
 }
 
 fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
@@ -351,7 +387,7 @@ fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
     draft.set_side(pair.salesforce, known);
     if let (Some(matched), Side::Present(newcomer)) = (matched, newcomer) {
         draft.view.hubspot = Side::Present(matched);
-        draft.view.around.candidates = vec![Candidate { record: newcomer, paired_with: None, keyed: false }];
+        draft.view.around.candidates = vec![Candidate::new(newcomer, false)];
     }
     draft.view.pair = Some(pair);
 }

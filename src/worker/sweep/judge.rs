@@ -160,8 +160,8 @@ async fn links_of(sources: &Sources<'_>, traces: &[Trace], pairs: &[Option<Pair>
         return Ok(links);
     }
     let known = sources.store.pairs_of(&sources.live.settings.name, &named).await?;
-    for pair in known.into_iter().flatten().filter(|pair| pair.stopped.is_none()) {
-        links.add(pair.hubspot, pair.salesforce);
+    for pair in known.into_iter().flatten() {
+        links.add(pair.hubspot, pair.salesforce, pair.stopped.is_none());
     }
     Ok(links)
 }

@@ -1,0 +1,155 @@
+//! What HubSpot's history of a property tells: who gave it its value, and when.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use futures::future::{BoxFuture, FutureExt};
+use serde::{Deserialize, Serialize};
+
+use crate::crm::hubspot::client::HubspotClient;
+use crate::crm::hubspot::wire::Id;
+use crate::crm::transport::side_by_side;
+use crate::crm::{Error, FieldsByKind, ValueTimes};
+use crate::domain::{Kind, RecordKey, Timestamp};
+
+/// The most records in a batch that asks for the history of properties.
+const HISTORY_BATCH_MAX: usize = 50;
+
+/// What HubSpot calls the source of a value that an app wrote; the source's id is the app's.
+const APP_SOURCE: &str = "INTEGRATION";
+
+/// `POST .../batch/read`, with history.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HistoryRead<'a> {
+    properties: [&'static str; 0],
+    properties_with_history: &'a [String],
+    inputs: Vec<Id>,
+}
+
+#[derive(Deserialize)]
+struct Histories {
+    #[serde(default)]
+    results: Vec<WithHistory>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WithHistory {
+    id: String,
+    /// Every version of each property, the newest first.
+    #[serde(default)]
+    properties_with_history: BTreeMap<String, Vec<Version>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct Version {
+    timestamp: String,
+    source_type: String,
+    source_id: Option<String>,
+}
+
+impl Version {
+    fn is_of_app(&self, app_id: u64) -> bool {
+        let id = self.source_id.as_deref().and_then(|id| id.trim().parse().ok());
+        self.source_type == APP_SOURCE && id == Some(app_id)
+    }
+}
+
+/// A record, and whether somebody edited it.
+type Edited = (RecordKey, Result<bool, Error>);
+
+impl HubspotClient {
+    /// When somebody else than our app gave properties the values that they hold now.
+    pub(super) async fn times_of(&self, asked: &[(RecordKey, &[String])]) -> Vec<Result<ValueTimes, Error>> {
+        let mut by_kind: BTreeMap<Kind, (Vec<RecordKey>, BTreeSet<String>)> = BTreeMap::new();
+        for (key, names) in asked {
+            let (keys, wanted) = by_kind.entry(key.kind()).or_default();
+            keys.push(*key);
+            wanted.extend(names.iter().cloned());
+        }
+        let by_kind: Vec<(Kind, Vec<RecordKey>, Vec<String>)> = by_kind
+            .into_iter()
+            .map(|(kind, (keys, names))| (kind, keys, names.into_iter().collect()))
+            .collect();
+        let chunks = by_kind.iter().flat_map(|(kind, keys, names)| {
+            keys.chunks(HISTORY_BATCH_MAX).map(move |keys| (*kind, keys, names))
+        });
+        let calls: Vec<BoxFuture<'_, (&[RecordKey], Result<Histories, Error>)>> = chunks
+            .map(|(kind, keys, names)| async move { (keys, self.histories(kind, keys, names).await) }.boxed())
+            .collect();
+        let mut told: HashMap<RecordKey, Result<ValueTimes, Error>> = HashMap::new();
+        for (keys, answer) in side_by_side(calls, self.calls_in_flight()).await {
+            let answer = answer.map(|answer| self.newest(answer));
+            for key in keys {
+                let times = |times: &HashMap<String, ValueTimes>| times.get(&key.id().to_string()).cloned();
+                told.insert(
+                    *key,
+                    answer.as_ref().map(|all| times(all).unwrap_or_default()).map_err(Clone::clone),
+                );
+            }
+        }
+        asked.iter().map(|(key, _)| told.get(key).cloned().unwrap_or_else(|| Ok(ValueTimes::new()))).collect()
+    }
+
+    /// The times of the newest versions, by record, without those that our app wrote.
+    fn newest(&self, answer: Histories) -> HashMap<String, ValueTimes> {
+        let of_record = |record: WithHistory| {
+            let time = |(name, versions): (String, Vec<Version>)| {
+                let newest = versions.first().filter(|newest| !newest.is_of_app(self.app_id()))?;
+                Some((name, Timestamp::parse(&newest.timestamp)?))
+            };
+            (record.id, record.properties_with_history.into_iter().filter_map(time).collect())
+        };
+        answer.results.into_iter().map(of_record).collect()
+    }
+
+    /// Whether any of a kind's fields was given a value since then.
+    pub(super) async fn edited_since(
+        &self,
+        keys: &[RecordKey],
+        fields: &FieldsByKind,
+        since: Timestamp,
+    ) -> Vec<Result<bool, Error>> {
+        let mut by_kind: BTreeMap<Kind, Vec<RecordKey>> = BTreeMap::new();
+        for key in keys {
+            by_kind.entry(key.kind()).or_default().push(*key);
+        }
+        let chunks = by_kind.iter().flat_map(|(kind, keys)| {
+            let wanted = fields.get(kind).map(Vec::as_slice).unwrap_or_default();
+            keys.chunks(HISTORY_BATCH_MAX).map(move |chunk| (*kind, chunk, wanted))
+        });
+        let calls: Vec<BoxFuture<'_, Vec<Edited>>> = chunks
+            .map(|(kind, chunk, wanted)| self.edited_of(kind, chunk, (wanted, since)).boxed())
+            .collect();
+        let told = side_by_side(calls, self.calls_in_flight()).await;
+        let mut told: HashMap<RecordKey, Result<bool, Error>> = told.into_iter().flatten().collect();
+        keys.iter().map(|key| told.remove(key).unwrap_or(Ok(false))).collect()
+    }
+
+    async fn edited_of(
+        &self,
+        kind: Kind,
+        keys: &[RecordKey],
+        (wanted, since): (&[String], Timestamp),
+    ) -> Vec<Edited> {
+        let answer = match self.histories(kind, keys, wanted).await {
+            Ok(answer) => answer,
+            Err(error) => return keys.iter().map(|key| (*key, Err(error.clone()))).collect(),
+        };
+        let recent = |version: &Version| Timestamp::parse(&version.timestamp).is_none_or(|at| at >= since);
+        let edited = |record: &&WithHistory| {
+            record.properties_with_history.values().any(|versions| versions.iter().any(recent))
+        };
+        let edited: Vec<&str> =
+            answer.results.iter().filter(edited).map(|record| record.id.as_str()).collect();
+        keys.iter().map(|key| (*key, Ok(edited.contains(&key.id().to_string().as_str())))).collect()
+    }
+
+    async fn histories(&self, kind: Kind, keys: &[RecordKey], wanted: &[String]) -> Result<Histories, Error> {
+        let inputs = keys.iter().map(|key| Id { id: key.id().to_string() }).collect();
+        let body = HistoryRead { properties: [], properties_with_history: wanted, inputs };
+        self.post("batch/read/history", self.objects(kind, "/batch/read"), &body).await
+    }
+}

@@ -1,0 +1,79 @@
+//! Records of one address that compete for a HubSpot contact: the one that people modified most recently is the twin.
+//!
+//! What we wrote counts for neither side, so each pair remembers when somebody else last modified its Salesforce record. A record that lost
+//! is remembered by what it held: it competes again only when a mapped field of it holds something else. Otherwise two portals on one
+//! organization, each of which takes its own id from a record that it lets go, could hand one record back and forth for ever.
+
+use sha2::{Digest, Sha256};
+
+use crate::domain::{Record, RecordKey, Timestamp, Value};
+use crate::plan::mapping::Mapping;
+use crate::plan::{Agreed, Base, Pair, Rules};
+
+/// The name under which the base remembers when somebody else than us last modified the Salesforce record.
+const EDITED_AT: &str = "edited at";
+
+/// What the names begin with under which the base remembers what a record held that was let go.
+const RELEASED: &str = "released";
+
+/// The record that takes the place of the linked one, if one of those with the address was modified more recently.
+pub(super) fn contender<'a>(
+    records: impl Iterator<Item = &'a Record>,
+    (linked, pair): (&Record, &Pair),
+    rules: &Rules,
+) -> Option<&'a Record> {
+    let linked_at = edited_at(linked, &pair.base, rules);
+    let competes = |record: &&Record| {
+        let known = pair.base.get(&name_of(record.key)).and_then(|agreed| agreed.value.as_text());
+        let unchanged = known.is_some_and(|known| known == fingerprint(record, rules));
+        !is_ours(record, rules) && record.modified_at > linked_at && !unchanged
+    };
+    records.filter(competes).max_by_key(|record| record.modified_at)
+}
+
+/// Whether nobody else wrote to a Salesforce record since we did.
+fn is_ours(record: &Record, rules: &Rules) -> bool {
+    record.modified_by.is_some() && record.modified_by == rules.salesforce_author
+}
+
+/// When somebody else than us last modified the linked record, as far as we saw it.
+fn edited_at(linked: &Record, base: &Base, rules: &Rules) -> Timestamp {
+    if !is_ours(linked, rules) {
+        return linked.modified_at;
+    }
+    let known = base.get(EDITED_AT).and_then(|agreed| agreed.value.as_text());
+    known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis).unwrap_or_default()
+}
+
+/// Remembers when somebody else than us last modified the linked record.
+pub(super) fn remember_edit(base: &mut Base, linked: &Record, rules: &Rules) {
+    if !is_ours(linked, rules) {
+        let millis = Value::number(linked.modified_at.as_millis().to_string());
+        base.insert(EDITED_AT, Agreed::new(millis));
+    }
+}
+
+/// What a fresh base keeps of the old one: which records were let go, and what they held.
+pub(super) fn carried_over(old: &Base, linked: RecordKey, released: Option<&Record>, rules: &Rules) -> Base {
+    let known = old.iter().filter(|(name, _)| name.starts_with(RELEASED) && **name != name_of(linked));
+    let known = known.map(|(name, agreed)| (name.clone(), agreed.clone()));
+    let released =
+        released.map(|record| (name_of(record.key), Agreed::new(Value::text(fingerprint(record, rules)))));
+    known.chain(released).collect()
+}
+
+fn name_of(record: RecordKey) -> String {
+    format!("{RELEASED} {}", record.id())
+}
+
+/// The mapped values of a record, in a few bytes.
+fn fingerprint(record: &Record, rules: &Rules) -> String {
+    let mappings = rules.mappings(record.key.kind().family()).iter();
+    let field = |mapping: &Mapping| mapping.target(record.key.kind()).map(|target| target.field.clone());
+    let mut digest = Sha256::new();
+    for field in mappings.filter_map(field) {
+        let value = record.fields.get(&field).and_then(Value::as_text).unwrap_or_default();
+        digest.update(format!("{field}={value};"));
+    }
+    digest.finalize().iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
