@@ -309,7 +309,8 @@ fn r_205_a_stage_that_was_cleared_on_its_way_back_clears_nothing_in_salesforce()
             let known = ("lifecyclestage".to_owned(), Agreed::new(Value::text(base)));
             let sides = (contact(&[("lifecyclestage", hubspot)]), lead(&[("Stage__c", salesforce)]));
             let mut view = pair_view(sides.0, sides.1, Base::from_iter([known]));
-            view.around.hubspot_changed_at = Some(Timestamp::from_millis(2));
+            let changed = ("lifecyclestage".to_owned(), Timestamp::from_millis(2));
+            view.around.hubspot_times = Some(BTreeMap::from([changed]));
             let after = applied(&view, &plan(&view, &rules));
             let held = |side: &Side, field: &str| match side {
                 Side::Present(record) => record.fields[field].as_text().unwrap_or_default().into_owned(),
@@ -445,7 +446,7 @@ fn r_063_only_what_somebody_else_wrote_makes_a_record_the_most_recently_updated(
     };
     for (by, relinks) in [(Some("us"), false), (Some("somebody"), true), (None, true)] {
         let mut view = pair_view(contact(&[]), lead(&[]), Base::default());
-        view.around.candidates = vec![Candidate { record: rival(by), paired_with: None, keyed: false }];
+        view.around.candidates = vec![Candidate::new(rival(by), false)];
         let plan = plan(&view, &rules);
         let links = plan.steps.iter().any(|step| matches!(step, Step::Link { .. }));
         assert_eq!(links, relinks, "{by:?}");
