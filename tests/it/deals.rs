@@ -4,19 +4,19 @@ use crate::harness::TestApp;
 use crate::people::ADA;
 
 /// Deals and companies on; contacts become contacts.
-const ALL: &str = "create_in_salesforce = \"contact\"\n[connections.sync.companies]\nenabled = true\n[connections.sync.deals]\nenabled = true";
+pub(crate) const ALL: &str = "create_in_salesforce = \"contact\"\n[connections.sync.companies]\nenabled = true\n[connections.sync.deals]\nenabled = true";
 
 /// Deals alone.
-const DEALS: &str = "[connections.sync.deals]\nenabled = true";
+pub(crate) const DEALS: &str = "[connections.sync.deals]\nenabled = true";
 
-const DEAL: [(&str, &str); 4] = [
+pub(crate) const DEAL: [(&str, &str); 4] = [
     ("dealname", "Engine 1"),
     ("dealstage", "closedwon"),
     ("amount", "1200.50"),
     ("closedate", "2026-12-31"),
 ];
 
-const OPPORTUNITY: [(&str, &str); 4] =
+pub(crate) const OPPORTUNITY: [(&str, &str); 4] =
     [("Name", "Engine 2"), ("StageName", "Closed Won"), ("Amount", "7"), ("CloseDate", "2026-12-24")];
 
 fn field(app: &TestApp, opportunity: &str, name: &str) -> Option<String> {

@@ -3,7 +3,7 @@
 use crate::harness::TestApp;
 use crate::people::{ADA, linked};
 
-const LISTED: &str = r#"inclusion_list_id = "77""#;
+pub(crate) const LISTED: &str = r#"inclusion_list_id = "77""#;
 
 #[tokio::test]
 async fn r_020_without_a_list_every_contact_takes_part() {

@@ -87,7 +87,7 @@ pub(crate) struct TestApp {
     pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// What a story begins with.
@@ -327,7 +327,7 @@ impl TestApp {
             salesforce_url,
             shutdown,
             config,
-            _database: database,
+            database,
         }
     }
 
@@ -336,6 +336,15 @@ impl TestApp {
         let metrics = hubforce::telemetry::count().unwrap();
         let clock = Arc::new(self.own_clock.clone());
         assemble(&self.config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
+    }
+
+    /// Another instance on the same memory with other lines under `[connections.sync.contacts]`; it must go before the test ends.
+    pub(crate) async fn another_with(&self, contacts: &str) -> Assembled {
+        let urls = (self.hubspot_url.as_str(), self.salesforce_url.as_str());
+        let config = Config::parse(&Setup::with(contacts).configuration(&self.database, urls)).unwrap();
+        let metrics = hubforce::telemetry::count().unwrap();
+        let clock = Arc::new(self.own_clock.clone());
+        assemble(&config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
     }
 
     /// Moves the clock on to the next sweep, and works until that and all that comes of it is done.
