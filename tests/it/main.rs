@@ -40,6 +40,8 @@ mod unasked;
 mod unasked_associations;
 mod unasked_companies;
 mod unasked_deletions;
+mod unasked_lists;
+mod unasked_races;
 mod unasked_resyncs;
 mod unasked_takeovers;
 mod unasked_times;

@@ -25,7 +25,6 @@ async fn r_123_a_contact_whose_company_is_deleted_or_taken_away_keeps_its_accoun
     for deleted in [true, false] {
         let app = TestApp::sweeping(CONTACTS).await;
         let (company, account, ada, contact) = settled(&app).await;
-        assert!(differences(&app, &contact_place(ada)).await.is_empty(), "both sides agree");
         app.clock.advance_millis(1_000);
         if deleted {
             app.hubspot.delete_in("companies", company);

@@ -13,6 +13,7 @@ async fn r_048_and_r_063_another_record_with_the_address_takes_over_before_the_c
         let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com")];
         let other = app.salesforce.create("Contact", &fields).unwrap();
         app.settle_after(5_000).await;
+        app.clock.advance_millis(5_000);
         if deleted == "Lead" {
             app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
             app.settle_after(5_000).await;

@@ -15,6 +15,10 @@ async fn resync_many(app: &TestApp, way: &str, kind: &str, ids: &[String]) {
             let ids = serde_json::to_string(ids).unwrap();
             resync(app, &format!(r#"{{"kind":"{kind}","ids":{ids}}}"#)).await;
         }
+        "list" if kind == "contact" => {
+            app.hubspot.set_active_list("78", &[("lifecyclestage", "lead")]);
+            resync(app, r#"{"list_id":"78"}"#).await;
+        }
         _ => resync(app, &format!(r#"{{"kind":"{kind}","all":true}}"#)).await,
     }
 }
@@ -64,7 +68,9 @@ async fn r_110_to_r_116_only_a_resync_of_one_company_overrides_the_blocks(
 
 #[rstest]
 #[tokio::test]
-async fn r_049_no_resync_of_many_makes_a_deleted_lead_or_contact_anew(#[values("ids", "all")] way: &str) {
+async fn r_049_no_resync_of_many_makes_a_deleted_lead_or_contact_anew(
+    #[values("ids", "all", "list")] way: &str,
+) {
     let app = TestApp::start().await;
     let (ada, lead) = linked(&app).await;
     let bob = app.hubspot.create(&[("email", "bob@example.com"), ("lastname", "Bob")]).unwrap();
@@ -146,7 +152,7 @@ async fn r_049_no_resync_of_many_makes_a_deleted_account_or_company_anew(#[value
 
 #[rstest]
 #[tokio::test]
-async fn r_068_no_resync_of_many_links_to_the_survivor_of_a_merge(#[values("ids", "all")] way: &str) {
+async fn r_068_no_resync_of_many_links_to_the_survivor_of_a_merge(#[values("ids", "all", "list")] way: &str) {
     let app = TestApp::with("follow_merges = false").await;
     let (ada, lead) = linked(&app).await;
     let bob = app.hubspot.create(&[("email", "bob@example.com"), ("lastname", "Bob")]).unwrap();
@@ -189,6 +195,7 @@ async fn r_196_a_resync_of_many_fills_a_mapping_that_is_newer_than_the_pair(
     // The service starts again with the mapping switched on.
     let again = app.another_with(&settings("two_way")).await;
     resync_with(&app, way, &[ada.to_string(), bob.to_string()]).await;
+    app.clock.advance_millis(60_000);
     again.worker.drain().await.unwrap();
     assert_eq!(values(), (Some("Ms.".to_owned()), Some("Mr.".to_owned())));
     drop(again);

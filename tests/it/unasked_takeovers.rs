@@ -60,6 +60,10 @@ impl Two {
 async fn resync_by(app: &TestApp, way: &str, kind: &str, id: u64) {
     match way {
         "one" => resync(app, &format!(r#"{{"kind":"{kind}","ids":["{id}"]}}"#)).await,
+        "list" => {
+            app.hubspot.set_active_list("78", &[("lifecyclestage", "lead")]);
+            resync(app, r#"{"list_id":"78"}"#).await;
+        }
         _ => resync(app, &format!(r#"{{"kind":"{kind}","all":true}}"#)).await,
     }
 }
@@ -71,7 +75,7 @@ async fn resync_by(app: &TestApp, way: &str, kind: &str, id: u64) {
 async fn r_068_and_r_072_a_resync_after_a_merge_takes_no_record_from_the_contact_that_holds_it(
     #[case] settings: &str,
     #[case] object: &'static str,
-    #[values("one", "all")] way: &str,
+    #[values("one", "all", "list")] way: &str,
 ) {
     let app = TestApp::with(settings).await;
     let two = Two::new(&app, object).await;
@@ -86,23 +90,23 @@ async fn r_068_and_r_072_a_resync_after_a_merge_takes_no_record_from_the_contact
 #[rstest]
 #[tokio::test]
 async fn r_068_and_r_080_a_resync_after_a_conversion_takes_no_contact_from_the_one_that_holds_it(
-    #[values("one", "all")] way: &str,
+    #[values("one", "all", "list")] way: &str,
 ) {
     let app = TestApp::start().await;
-    let contact = [("FirstName", "Ada"), ("LastName", "Lovelace"), ("Email", "ada@example.com")];
-    let holder = app.salesforce.create("Contact", &contact).unwrap();
-    app.settle().await;
-    let ada = app.hubspot.ids()[0];
-    let bob = [("email", "bob@example.com"), ("lastname", "Bob"), ("jobtitle", "Baron")];
-    let bob = app.hubspot.create(&bob).unwrap();
-    app.settle().await;
+    let two = Two::new(&app, "Lead").await;
+    let ([ada, bob], [_, lead]) = (two.contacts, two.there);
+    // A salesperson finds that the second lead is Ada and converts it: the contact with her address becomes hers.
+    app.lose_messages();
+    let hers = [("Email", "ada@example.com"), ("FirstName", "Ada"), ("LastName", "Lovelace"), ("Title", "")];
+    app.salesforce.update("Lead", &lead, &hers).unwrap();
+    app.tell_messages();
     app.clock.advance_millis(1_000);
-    // Converted, and merged at once into the contact that was there before.
-    let lead = app.lead();
-    let made = app.salesforce.convert(&lead).unwrap();
-    app.salesforce.merge("Contact", &holder, &made).unwrap();
+    let holder = app.salesforce.convert(&lead).unwrap();
+    app.settle_after(1_000).await;
+    let linked = app.hubspot.property(ada, "hubforce_salesforce_contact_id");
+    assert_eq!(linked.as_ref(), Some(&holder));
     app.hubspot.update(bob, &[("city", "Bonn")]).unwrap();
-    app.settle().await;
+    app.settle_after(1_000).await;
     resync_by(&app, way, "contact", bob).await;
     let two = Two { object: "Contact", contacts: [ada, bob], there: [holder, lead] };
     two.nothing_is_taken(&app).await;
@@ -157,6 +161,7 @@ async fn r_065_an_id_copied_onto_another_hubspot_contact_takes_no_lead_from_its_
     let eve = [("email", "eve@example.com"), ("lastname", "Eve"), ("hubforce_salesforce_lead_id", &lead)];
     let eve = app.hubspot.create(&eve).unwrap();
     app.settle_after(1_000).await;
+    resync_by(&app, "one", "contact", eve).await;
     assert_eq!(app.lead_field(&lead, "Email").as_deref(), Some("ada@example.com"));
     assert_eq!(app.lead_field(&lead, "LastName").as_deref(), Some("Lovelace"));
     assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(ada.to_string()));
@@ -184,8 +189,9 @@ async fn r_065_an_id_copied_onto_another_lead_takes_no_contact_from_its_own() {
         ("Company", "Navy"),
         ("Hubforce_HubSpot_Id__c", &ada.to_string()),
     ];
-    app.salesforce.create("Lead", &eve).unwrap();
+    let eve = app.salesforce.create("Lead", &eve).unwrap();
     app.settle_after(1_000).await;
+    resync(&app, &format!(r#"{{"kind":"Lead","ids":["{eve}"]}}"#)).await;
     assert_eq!(app.hubspot.property(ada, "email").as_deref(), Some("ada@example.com"));
     assert_eq!(app.hubspot.property(ada, "lastname").as_deref(), Some("Lovelace"));
     assert_eq!(app.hubspot.property(ada, "hubforce_salesforce_lead_id").as_ref(), Some(&lead));

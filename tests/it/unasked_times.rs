@@ -61,6 +61,7 @@ async fn r_192_and_r_063_a_property_that_is_not_mapped_makes_no_older_value_the_
     let contact = app.hubspot.create(&[&ADA[..], &[("phone", "1")]].concat()).unwrap();
     app.settle_after(5_000).await;
     let lead = app.lead();
+    app.clock.advance_millis(5_000);
     let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com"), ("Phone", "2")];
     let other = app.salesforce.create("Contact", &fields).unwrap();
     app.clock.advance_millis(5_000);
@@ -150,6 +151,7 @@ async fn r_063_what_we_write_to_the_linked_record_does_not_outdo_a_persons_edit_
     let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com")];
     let other = app.salesforce.create("Contact", &fields).unwrap();
     app.settle_after(5_000).await;
+    app.clock.advance_millis(5_000);
     app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
     app.settle_after(5_000).await;
     let linked_to = |object: &str| app.hubspot.property(contact, &format!("hubforce_salesforce_{object}_id"));
@@ -168,25 +170,6 @@ async fn r_063_what_we_write_to_the_linked_record_does_not_outdo_a_persons_edit_
     assert_eq!(app.hubspot.property(contact, "phone").as_deref(), Some("2"));
     assert_eq!(held(&app, "Contact", &other, "Phone").as_deref(), Some("2"));
     assert_eq!(held(&app, "Contact", &other, "MailingCity").as_deref(), Some("Bonn"));
-    app.end().await;
-}
-
-#[tokio::test]
-async fn r_192_what_we_write_to_a_lead_does_not_make_its_other_values_newer() {
-    let app = TestApp::start().await;
-    let (contact, lead) = linked(&app).await;
-    app.clock.advance_millis(2_000);
-    app.lose_messages();
-    app.salesforce.update("Lead", &lead, &[("Title", "older")]).unwrap();
-    app.clock.advance_millis(2_000);
-    app.hubspot.update(contact, &[("jobtitle", "newer")]).unwrap();
-    app.tell_messages();
-    app.clock.advance_millis(2_000);
-    // An integration of another portal writes to the lead, or we do: it tells nothing of the title.
-    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
-    app.settle().await;
-    let titles = both(&app, (contact, "jobtitle"), (&lead, "Title"));
-    assert_eq!(titles, ["newer", "newer"].map(|text| Some(text.to_owned())));
     app.end().await;
 }
 
