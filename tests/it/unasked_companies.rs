@@ -65,6 +65,25 @@ async fn r_121_a_company_that_is_not_the_primary_one_shares_no_contact() {
 }
 
 #[tokio::test]
+async fn r_121_a_contact_without_a_primary_company_is_shared_by_none() {
+    let app = TestApp::with(CONTACTS).await;
+    let carl = people(&app, &["carl"]).await.remove(0);
+    app.clock.advance_millis(1_000);
+    app.lose_messages();
+    let advised = company_with(&app, "Advised", &[]);
+    app.hubspot.associate_secondary(("contacts", carl.0), ("companies", advised)).unwrap();
+    let account = account_with(&app, "Own Ltd", &[&carl.1]);
+    app.tell_messages();
+    app.clock.advance_millis(1_000);
+    app.hubspot.update_in("companies", advised, &[("phone", "7")]).unwrap();
+    app.settle().await;
+    assert_ne!(linked_account(&app, advised), Some(account.clone()));
+    assert_eq!(app.salesforce.field("Account", &account, "Name").as_deref(), Some("Own Ltd"));
+    assert_eq!(app.salesforce.field("Account", &account, "Phone"), None);
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_096_and_r_121_of_several_accounts_the_one_with_most_of_the_contacts_is_the_companys() {
     let app = TestApp::with(CONTACTS).await;
     let people = people(&app, &["ann", "bob", "carl"]).await;
@@ -138,6 +157,10 @@ async fn r_122_a_company_entered_again_is_linked_to_the_account_by_its_contacts(
     app.settle().await;
     let account = linked_account(&app, old).unwrap();
     app.clock.advance_millis(1_000);
+    // Our id is unique: with it the old company could not come back once another one bears it.
+    app.lose_messages();
+    app.hubspot.update_in("companies", old, &[("hubforce_salesforce_account_id", "")]).unwrap();
+    app.tell_messages();
     app.hubspot.delete_in("companies", old);
     app.settle_after(1_000).await;
     let new = company_with(&app, "Analytical Engines", &[ada]);

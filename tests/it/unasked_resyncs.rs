@@ -178,26 +178,24 @@ async fn r_068_no_resync_of_many_links_to_the_survivor_of_a_merge(#[values("ids"
 async fn r_196_a_resync_of_many_fills_a_mapping_that_is_newer_than_the_pair(
     #[values("ids", "all")] way: &str,
 ) {
-    let settings = |rule: &str| {
-        format!(r#"mappings = [{{ hubspot = "salutation", salesforce = "Salutation", rule = "{rule}" }}]"#)
-    };
-    let app = TestApp::with(&settings("dont_sync")).await;
+    let without = "default_mappings = false";
+    let app = TestApp::with(without).await;
     let (ada, lead) = linked(&app).await;
-    let bob = [("email", "bob@example.com"), ("lastname", "Bob"), ("salutation", "Mr.")];
+    let bob = [("email", "bob@example.com"), ("lastname", "Bob"), ("jobtitle", "Baron")];
     let bob = app.hubspot.create(&bob).unwrap();
     app.settle().await;
     app.clock.advance_millis(1_000);
-    app.salesforce.update("Lead", &lead, &[("Salutation", "Ms.")]).unwrap();
+    app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
     app.settle().await;
     let bobs = app.hubspot.property(bob, "hubforce_salesforce_lead_id").unwrap();
-    let values = || (app.hubspot.property(ada, "salutation"), app.lead_field(&bobs, "Salutation"));
+    let values = || (app.hubspot.property(ada, "jobtitle"), app.lead_field(&bobs, "Title"));
     assert_eq!(values(), (None, None));
-    // The service starts again with the mapping switched on.
-    let again = app.another_with(&settings("two_way")).await;
+    // The service starts again with one mapping more.
+    let mapping = r#"mappings = [{ hubspot = "jobtitle", salesforce = "Title" }]"#;
+    let again = app.another_with(&format!("{without}\n{mapping}")).await;
     resync_with(&app, way, &[ada.to_string(), bob.to_string()]).await;
-    app.clock.advance_millis(60_000);
     again.worker.drain().await.unwrap();
-    assert_eq!(values(), (Some("Ms.".to_owned()), Some("Mr.".to_owned())));
+    assert_eq!(values(), (Some("Countess".to_owned()), Some("Baron".to_owned())));
     drop(again);
     app.end().await;
 }
