@@ -3,22 +3,23 @@
 use hubforce::domain::Clock;
 use hubforce::emulator::{Fault, Vendor};
 
-use crate::harness::{TestApp, unanswered};
+use crate::harness::{IN_LIST, TestApp, unanswered};
 use crate::people::ADA;
 
 /// Companies on, contacts become contacts.
-const CONTACTS: &str = "create_in_salesforce = \"contact\"\n[connections.sync.companies]\nenabled = true";
+pub(crate) const CONTACTS: &str =
+    "create_in_salesforce = \"contact\"\n[connections.sync.companies]\nenabled = true";
 
 /// Companies on, contacts become leads.
-const LEADS: &str = "[connections.sync.companies]\nenabled = true";
+pub(crate) const LEADS: &str = "[connections.sync.companies]\nenabled = true";
 
-const ENGINES: [(&str, &str); 2] = [("name", "Analytical Engines"), ("city", "London")];
+pub(crate) const ENGINES: [(&str, &str); 2] = [("name", "Analytical Engines"), ("city", "London")];
 
-fn company_of(app: &TestApp, contact: u64) -> Option<String> {
+pub(crate) fn company_of(app: &TestApp, contact: u64) -> Option<String> {
     app.hubspot.property(contact, "associatedcompanyid")
 }
 
-fn account_of(app: &TestApp, contact: &str) -> Option<String> {
+pub(crate) fn account_of(app: &TestApp, contact: &str) -> Option<String> {
     app.salesforce.field("Contact", contact, "AccountId")
 }
 
@@ -28,7 +29,7 @@ fn only(mut ids: Vec<String>) -> String {
 }
 
 /// A company with a contact, both on both sides. Returns company, account, HubSpot contact and Salesforce contact.
-async fn settled(app: &TestApp) -> (u64, String, u64, String) {
+pub(crate) async fn settled(app: &TestApp) -> (u64, String, u64, String) {
     let company = app.hubspot.create_in("companies", &ENGINES).unwrap();
     let ada = app.hubspot.create(&ADA).unwrap();
     app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
@@ -282,7 +283,7 @@ async fn r_036_and_r_113_a_company_without_a_listed_contact_gets_no_account() {
     app.settle().await;
     assert!(app.salesforce.ids("Account").is_empty());
     assert_eq!(reason(&app, company).await, "R-113");
-    app.hubspot.set_list("77", &[ada]);
+    app.hubspot.update(ada, &[IN_LIST]).unwrap();
     app.hubspot.update_in("companies", company, &[("phone", "1")]).unwrap();
     app.settle().await;
     assert_eq!(app.salesforce.ids("Account").len(), 1, "one of its contacts is in the list now");

@@ -36,6 +36,16 @@ mod stores;
 mod sweep;
 mod sweep_pages;
 mod sweep_steps;
+mod unasked;
+mod unasked_associations;
+mod unasked_companies;
+mod unasked_deletions;
+mod unasked_lists;
+mod unasked_races;
+mod unasked_resyncs;
+mod unasked_takeovers;
+mod unasked_times;
+mod unasked_values;
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]
 fn asked_for(name: &str) -> Option<u64> {

@@ -4,12 +4,12 @@ use crate::harness::TestApp;
 use crate::people::ADA;
 
 /// Somebody who is the same on both sides: owner 11 in HubSpot, the user returned in Salesforce.
-fn ann(app: &TestApp) -> String {
+pub(crate) fn ann(app: &TestApp) -> String {
     app.hubspot.add_owner(11, "ann@example.com", "Ann", "Lee");
     app.salesforce.add_user("ann@example.com", "Ann", "Lee", true)
 }
 
-fn bob(app: &TestApp) -> String {
+pub(crate) fn bob(app: &TestApp) -> String {
     app.hubspot.add_owner(12, "bob@example.com", "Bob", "Ray");
     app.salesforce.add_user("bob@example.com", "Bob", "Ray", true)
 }

@@ -8,10 +8,10 @@ use crate::harness::{Setup, TestApp};
 use crate::people::ADA;
 
 /// The second portal's key on the same objects.
-const KEY: &str = "Hubforce_Second_Id__c";
+pub(crate) const KEY: &str = "Hubforce_Second_Id__c";
 
 /// Two portals, each with a service of its own. What one of them writes is told to the other: their users may send messages.
-async fn two(settings: &str) -> (TestApp, TestApp) {
+pub(crate) async fn two(settings: &str) -> (TestApp, TestApp) {
     let organization = Options {
         more_external_id_fields: vec![KEY.to_owned()],
         integration_sends_messages: true,

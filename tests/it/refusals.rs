@@ -173,20 +173,20 @@ async fn r_078_a_duplicate_rule_that_blocks_parks_the_create_and_one_that_alerts
 
 #[tokio::test]
 async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
-    let app = TestApp::with("[connections.sync.companies]\nenabled = true").await;
+    let app = TestApp::start().await;
     app.hubspot.drop_events(u32::MAX);
     for n in 0..250 {
-        app.hubspot.create_in("companies", &[("name", &format!("C{n}"))]).unwrap();
+        app.hubspot.create(&[("email", &format!("p{n}@example.com")), ("lastname", "P")]).unwrap();
     }
     app.deliver().await;
-    let fault = r#"{ "method": "GET", "path": "/companies", "skip": 2, "status": 503 }"#;
+    let fault = r#"{ "method": "GET", "path": "/contacts", "skip": 2, "status": 503 }"#;
     app.hubspot.control().add_fault(serde_json::from_str::<Fault>(fault).unwrap());
-    let body = r#"{"kind": "company", "all": true}"#;
+    let body = r#"{"kind": "contact", "all": true}"#;
     let (status, started) = app.ask("POST", "/v1/connections/acme/resync", body).await;
     assert_eq!(status, 202);
     assert!(app.worker.drain().await.is_err(), "a page was not to be had");
     app.worker.drain().await.unwrap();
-    assert_eq!(app.salesforce.ids("Account").len(), 250);
+    assert_eq!(app.salesforce.ids("Lead").len(), 250);
     let path = format!("/v1/connections/acme/resyncs/{}", started["id"].as_str().unwrap());
     let (_, resync) = app.ask("GET", &path, "").await;
     assert_eq!((&resync["state"], &resync["done"]), (&"finished".into(), &250.into()), "{resync}");

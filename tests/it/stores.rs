@@ -40,10 +40,10 @@ async fn a_resync_of_every_kind_counts_every_record(#[values(Sqlite, Postgres)] 
     let many = |of: fn(usize) -> serde_json::Value| (0..N).map(of).collect::<serde_json::Value>();
     let records = json!({ "hubspot": {
         "contacts": many(|n| json!({ "email": format!("p{n}@example.com"), "lastname": format!("L{n}") })),
-        "companies": many(|n| json!({ "name": format!("Company {n}") })),
+        "deals": many(|n| json!({ "dealname": format!("D{n}"), "dealstage": "closedwon", "closedate": "2026-12-31" })),
     } });
     app.hubspot.seed(&records).unwrap();
-    for (kind, object) in [("company", "Account"), ("contact", "Contact")] {
+    for (kind, object) in [("deal", "Opportunity"), ("contact", "Contact")] {
         let body = json!({ "kind": kind, "all": true }).to_string();
         let (_, asked) = app.ask("POST", "/v1/connections/acme/resync", &body).await;
         app.settle().await;

@@ -32,8 +32,14 @@ pub(crate) const SECRET: &str = "client-secret";
 /// The path that the emulated Salesforce calls.
 pub(crate) const PATH_TOKEN: &str = "path-token";
 
-/// A list of contacts that the emulated portal has; it is empty.
+/// An active list of the emulated portal: the contacts that hold `IN_LIST`.
 const LIST: &str = "77";
+
+/// What makes a contact a member of the portal's active list. No mapping carries it.
+pub(crate) const IN_LIST: (&str, &str) = ("hs_lead_status", "CONNECTED");
+
+/// What takes a contact out of that list.
+pub(crate) const NOT_IN_LIST: (&str, &str) = ("hs_lead_status", "BAD_TIMING");
 
 /// The operator's token.
 pub(crate) const TOKEN: &str = "operator-token";
@@ -87,7 +93,7 @@ pub(crate) struct TestApp {
     pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
-    _database: TestDatabase,
+    database: TestDatabase,
 }
 
 /// What a story begins with.
@@ -306,7 +312,7 @@ impl TestApp {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
-        hubspot.set_list(LIST, &[]);
+        hubspot.set_active_list(LIST, &[IN_LIST]);
         let config = Config::parse(&setup.configuration(&database, (&hubspot_url, &salesforce_url))).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
         let own_clock = Skewed::new(&clock);
@@ -327,7 +333,7 @@ impl TestApp {
             salesforce_url,
             shutdown,
             config,
-            _database: database,
+            database,
         }
     }
 
@@ -336,6 +342,15 @@ impl TestApp {
         let metrics = hubforce::telemetry::count().unwrap();
         let clock = Arc::new(self.own_clock.clone());
         assemble(&self.config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
+    }
+
+    /// Another instance on the same memory with other lines under `[connections.sync.contacts]`; it must go before the test ends.
+    pub(crate) async fn another_with(&self, contacts: &str) -> Assembled {
+        let urls = (self.hubspot_url.as_str(), self.salesforce_url.as_str());
+        let config = Config::parse(&Setup::with(contacts).configuration(&self.database, urls)).unwrap();
+        let metrics = hubforce::telemetry::count().unwrap();
+        let clock = Arc::new(self.own_clock.clone());
+        assemble(&config, &Outside { clock, metrics, shutdown: self.shutdown.clone() }).await.unwrap()
     }
 
     /// Moves the clock on to the next sweep, and works until that and all that comes of it is done.

@@ -1,0 +1,134 @@
+//! What a person does between our read and our write is not lost.
+
+use std::sync::Arc;
+
+use hubforce::domain::Clock;
+use hubforce::emulator::Vendor;
+use rstest::rstest;
+
+use crate::companies::{CONTACTS, account_of, settled};
+use crate::harness::TestApp;
+use crate::people::{ADA, linked};
+use crate::unasked::only;
+
+/// Right before the service writes to Salesforce next, a person edits this record. Reads and writes share a path: the first call is
+/// the service's read, the next its write.
+fn edits_before_our_write(app: &TestApp, object: &'static str, id: &str, edit: (&'static str, &str)) {
+    let (salesforce, id) = (Arc::clone(&app.salesforce), id.to_owned());
+    let (field, value) = (edit.0, edit.1.to_owned());
+    app.salesforce.control().before_next_call("/composite/sobjects", move || {
+        let desk = Arc::clone(&salesforce);
+        desk.control().before_next_call("/composite/sobjects", move || {
+            salesforce.update(object, &id, &[(field, value.as_str())]).unwrap();
+        });
+    });
+}
+
+/// Lets HubSpot's events and our write happen.
+async fn our_write(app: &TestApp) {
+    for message in app.hubspot.take_due(app.clock.now()) {
+        app.carry(&message).await;
+    }
+    app.worker.drain().await.unwrap();
+}
+
+/// Carries what Salesforce tells, without this field: nobody selected it for the message.
+async fn told_without(app: &TestApp, field: &str) {
+    let told = app.salesforce.take_due(app.clock.now());
+    assert_eq!(told.len(), 1, "of the person's edit");
+    for mut message in told {
+        let body = String::from_utf8(message.body).unwrap();
+        assert!(body.contains(&format!("<sf:LastModifiedById>{}<", app.salesforce.integration_user())));
+        let tag = format!("<sf:{field}>");
+        message.body = body.lines().filter(|line| !line.contains(&tag)).collect::<Vec<_>>().join("\n").into();
+        app.carry(&message).await;
+    }
+    app.worker.drain().await.unwrap();
+}
+
+#[rstest]
+#[case::filled("", "Countess", "")]
+#[case::filled_in_a_field_that_the_message_leaves_out("", "Countess", "Title")]
+#[case::changed("Baroness", "Countess", "")]
+#[case::changed_in_a_field_that_the_message_leaves_out("Baroness", "Countess", "Title")]
+#[case::cleared("Baroness", "", "")]
+#[tokio::test]
+async fn r_192_an_edit_of_a_lead_between_our_read_and_our_write_is_not_taken_for_our_own(
+    #[case] before: &str,
+    #[case] after: &str,
+    #[case] left_out: &str,
+) {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Title", before)]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "jobtitle").unwrap_or_default(), before);
+    edits_before_our_write(&app, "Lead", &lead, ("Title", after));
+    app.hubspot.update(contact, &[("phone", "7")]).unwrap();
+    our_write(&app).await;
+    assert_eq!(app.lead_field(&lead, "Phone").as_deref(), Some("7"));
+    assert_eq!(app.lead_field(&lead, "Title").unwrap_or_default(), after);
+    told_without(&app, if left_out.is_empty() { "Nothing" } else { left_out }).await;
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "jobtitle").unwrap_or_default(), after);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_192_a_move_of_a_contact_between_our_read_and_our_write_is_not_taken_for_our_own() {
+    let app = TestApp::with(CONTACTS).await;
+    let (company, _, ada, contact) = settled(&app).await;
+    let other = app.salesforce.create("Account", &[("Name", "Looms")]).unwrap();
+    app.settle_after(1_000).await;
+    let other_company = app.hubspot.ids_in("companies").into_iter().find(|id| *id != company).unwrap();
+    edits_before_our_write(&app, "Contact", &contact, ("AccountId", &other));
+    app.hubspot.update(ada, &[("phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(account_of(&app, &contact), Some(other));
+    assert_eq!(app.hubspot.associated(("contacts", ada), "companies")[0], other_company);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_192_an_edit_in_hubspot_between_our_read_and_our_write_is_not_overwritten_unseen() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    let hubspot = Arc::clone(&app.hubspot);
+    app.hubspot.control().before_next_call("/contacts/batch/update", move || {
+        hubspot.update(contact, &[("jobtitle", "Countess")]).unwrap();
+    });
+    app.salesforce.update("Lead", &lead, &[("Phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "phone").as_deref(), Some("7"));
+    assert_eq!(app.lead_field(&lead, "Title").as_deref(), Some("Countess"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_049_a_contact_erased_for_privacy_comes_back_only_when_somebody_enters_it_again() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.hubspot.erase(contact).unwrap();
+    app.settle_after(1_000).await;
+    let fields = [("LastName", "Lovelace"), ("Company", "C"), ("Email", "ada@example.com")];
+    let other = app.salesforce.create("Lead", &fields).unwrap();
+    app.settle_after(1_000).await;
+    assert!(app.hubspot.ids().is_empty(), "a new lead with the address");
+    for body in
+        [r#"{"kind":"Lead","all":true}"#.to_owned(), format!(r#"{{"kind":"Lead","ids":["{other}"]}}"#)]
+    {
+        crate::unasked::resync(&app, &body).await;
+        assert!(app.hubspot.ids().is_empty(), "{body}");
+    }
+    let creates = app.hubspot.control().calls_to("batch/create");
+    assert_eq!(creates, 0, "HubSpot is not even asked");
+    app.hubspot.create(&ADA).unwrap();
+    app.settle_after(1_000).await;
+    let again = only(&app.hubspot.ids());
+    let linked = app.hubspot.property(again, "hubforce_salesforce_lead_id").unwrap_or_default();
+    assert!([lead, other].contains(&linked), "a person entered it: {linked}");
+    app.end().await;
+}
