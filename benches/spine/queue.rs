@@ -135,7 +135,7 @@ impl Bench {
     async fn dirty(&mut self) {
         self.round += 1;
         let marks: Vec<Mark> = (0..PAIRS)
-            .map(|n| Mark { key: contact(n), occurred_at: NOW, notification: None, told: None })
+            .map(|n| Mark::at(contact(n), NOW))
             .collect();
         for marks in marks.chunks(1_000) {
             let cause = Cause::Sweep(Uuid::now_v7());

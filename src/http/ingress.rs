@@ -247,6 +247,7 @@ fn sort_events(
                         occurred_at: event.occurred_at,
                         notification: None,
                         told: None,
+                        changed: event.changed.clone(),
                     }));
                 }
             }
@@ -288,7 +289,8 @@ fn mark_of(
     let occurred_at = notification.changed_at().unwrap_or(now);
     let by_us = notification.author().is_some_and(|told| author == Some(told.as_str()));
     let told = by_us.then_some(notification.fields);
-    Some(Mark { key, occurred_at, notification: Some(notification.id.to_string()), told })
+    let notification = Some(notification.id.to_string());
+    Some(Mark { notification, told, ..Mark::at(key, occurred_at) })
 }
 
 async fn hand_in(state: &AppState, deliveries: Vec<NewDelivery>, events: usize) -> Result<Taken, Refusal> {

@@ -32,6 +32,7 @@ mod step;
 mod survey;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 mod values;
 mod verdict;
 
@@ -47,6 +48,7 @@ pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};
 pub use rules::Rules;
 pub use step::{Change, Step};
+pub use triggers::{Changed, is_worth_a_look};
 
 use crate::domain::{Family, Fields, Kind, Record, RecordKey, Timestamp};
 

@@ -89,9 +89,8 @@ pub(crate) fn looks(finished: &[Finished], held: &HeldJobs) -> BTreeMap<Uuid, Ve
         let paired = || finished.pair.iter().flat_map(Pair::records);
         let keys: Vec<RecordKey> =
             if is_held(finished, held) { finished.looks.clone() } else { made().chain(paired()).collect() };
-        let mark = |key| Mark { key, occurred_at: Timestamp::default(), notification: None, told: None };
         if !keys.is_empty() {
-            by_cause.entry(finished.cause).or_default().extend(keys.into_iter().map(mark));
+            by_cause.entry(finished.cause).or_default().extend(keys.into_iter().map(Mark::of));
         }
     }
     by_cause

@@ -27,7 +27,7 @@ use crate::domain::{
     ConnectionName, Family, Fields, HubspotId, Kind, RecordKey, SalesforceId, System, TestClock, Timestamp,
     Value,
 };
-use crate::plan::{Agreed, Base, Category, Pair, State};
+use crate::plan::{Agreed, Base, Category, Changed, Pair, State};
 
 struct Memory {
     database: TestDatabase,
@@ -59,7 +59,7 @@ impl Memory {
     }
 
     fn delivery(&self, keys: &[RecordKey]) -> NewDelivery {
-        let mark = |key: &RecordKey| Mark { key: *key, occurred_at: at(1), notification: None, told: None };
+        let mark = |key: &RecordKey| Mark::at(*key, at(1));
         NewDelivery {
             id: Uuid::now_v7(),
             connection: Some(self.name.clone()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Family, Fields, RecordKey, System, Timestamp, Value};
-use crate::plan::{Category, Pair, State};
+use crate::plan::{Asked, Category, Changed, Pair, State};
 
 /// Names a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -61,6 +61,20 @@ pub struct Mark {
     /// The record's values, where they are known to be its newest ones or our own: if they all equal the base, there is nothing to
     /// do, and no need to read the record.
     pub told: Option<Fields>,
+    /// What the message said of the change.
+    pub changed: Changed,
+}
+
+impl Mark {
+    /// A mark of a record of which anything may have changed at any time.
+    pub const fn of(key: RecordKey) -> Self {
+        Self::at(key, Timestamp::from_millis(0))
+    }
+
+    /// A mark of a record of which anything may have changed, at this time.
+    pub const fn at(key: RecordKey, occurred_at: Timestamp) -> Self {
+        Self { key, occurred_at, notification: None, told: None, changed: Changed::Anything }
+    }
 }
 
 /// A part of a delivery that could not be read.
@@ -77,8 +91,10 @@ pub struct Unreadable {
 pub enum Cause {
     /// A delivery, by its id.
     Delivery(Uuid),
-    /// A resync, by its id: a person asked.
+    /// A resync of many records, by its id: a person asked.
     Resync(Uuid),
+    /// A resync of this one record, by its id: a person asked for exactly this one.
+    ResyncOne(Uuid),
     /// What was done for another record, by the id of the delivery or resync behind that.
     Follow(Uuid),
     /// A sweep, by its id: it looked for what no message told.
@@ -89,7 +105,20 @@ impl Cause {
     /// The delivery, resync or sweep behind it.
     pub const fn id(self) -> Uuid {
         match self {
-            Self::Delivery(id) | Self::Resync(id) | Self::Follow(id) | Self::Sweep(id) => id,
+            Self::Delivery(id)
+            | Self::Resync(id)
+            | Self::ResyncOne(id)
+            | Self::Follow(id)
+            | Self::Sweep(id) => id,
+        }
+    }
+
+    /// Whether a person asked, and how.
+    pub const fn asked(self) -> Asked {
+        match self {
+            Self::ResyncOne(_) => Asked::Single,
+            Self::Resync(_) => Asked::Bulk,
+            Self::Delivery(_) | Self::Follow(_) | Self::Sweep(_) => Asked::No,
         }
     }
 }
@@ -165,10 +194,12 @@ pub struct ClaimedJob {
     pub occurred_at: Timestamp,
     /// When the oldest change not yet worked happened, for the time to convergence.
     pub dirty_since: Timestamp,
-    /// The last cause.
+    /// The last cause; that of a resync before others, and that of a resync of this one record before all.
     pub cause: Cause,
     /// The values told by the last mark, where every mark since the last work told some.
     pub told: Option<Fields>,
+    /// What all marks since the last work said of the change.
+    pub changed: Changed,
 }
 
 /// A write about to be made, recorded before the call: it becomes an audit row, whatever happens to the process.
@@ -460,6 +491,17 @@ pub struct Resync {
     pub preview: BTreeMap<String, u64>,
     /// When it was asked for.
     pub created_at: Timestamp,
+}
+
+impl Resync {
+    /// Why its records are marked: one record that was named is asked for as such.
+    pub const fn cause(&self) -> Cause {
+        if self.all_of.is_none() && self.total == 1 {
+            Cause::ResyncOne(self.id)
+        } else {
+            Cause::Resync(self.id)
+        }
+    }
 }
 
 /// How long finished things are kept.

@@ -43,7 +43,7 @@ pub(super) fn passed_over(claimed: &Claimed) -> Finished {
     }
 }
 
-/// A claim that needs no look at the records: every message told of our own writes only.
+/// A claim that needs no look at the records: every message told of our own writes only, or of what is not mapped.
 pub(super) fn echoed(claimed: &Claimed) -> Finished {
     Finished { outcome: Outcome::Done, pair: claimed.pair.clone(), ..released(claimed) }
 }

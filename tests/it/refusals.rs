@@ -172,7 +172,7 @@ async fn r_078_a_duplicate_rule_that_blocks_parks_the_create_and_one_that_alerts
 }
 
 #[tokio::test]
-async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
+async fn r_128_and_r_110_a_resync_of_all_has_no_cap_goes_on_where_it_stopped_and_overrides_no_block() {
     let app = TestApp::with("[connections.sync.companies]\nenabled = true").await;
     app.hubspot.drop_events(u32::MAX);
     for n in 0..250 {
@@ -186,7 +186,7 @@ async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
     assert_eq!(status, 202);
     assert!(app.worker.drain().await.is_err(), "a page was not to be had");
     app.worker.drain().await.unwrap();
-    assert_eq!(app.salesforce.ids("Account").len(), 250);
+    assert_eq!(app.salesforce.ids("Account").len(), 0, "none of them has a contact");
     let path = format!("/v1/connections/acme/resyncs/{}", started["id"].as_str().unwrap());
     let (_, resync) = app.ask("GET", &path, "").await;
     assert_eq!((&resync["state"], &resync["done"]), (&"finished".into(), &250.into()), "{resync}");

@@ -311,7 +311,8 @@ async fn close_jobs(
                                     ELSE 'due' END,
                        due_at = CASE f.outcome WHEN 'release' THEN jobs.due_at ELSE f.due_at END,
                        attempts = CASE f.outcome WHEN 'done' THEN 0 ELSE jobs.attempts + f.counts END,
-                       dirty_since = CASE f.outcome WHEN 'done' THEN jobs.occurred_at ELSE jobs.dirty_since END,
+                       dirty_since = CASE WHEN f.outcome <> 'done' THEN jobs.dirty_since
+                                          WHEN jobs.occurred_at = 0 THEN f.due_at ELSE jobs.occurred_at END,
                        told = NULL,
                        category = f.category, message = f.message
                   FROM (SELECT (value ->> 0)::bigint AS id, (value ->> 1)::bigint AS dirty, value ->> 2 AS outcome,

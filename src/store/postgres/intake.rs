@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::Row;
 
 use crate::domain::ConnectionName;
+use crate::plan::Changed;
 use crate::store::Error;
 use crate::store::codec::outcome_text;
 use crate::store::postgres::Transaction;
@@ -37,7 +38,7 @@ pub(super) async fn store(connection: &mut Transaction, deliveries: &[NewDeliver
             jobs.add((name.as_str(), "part", record_id), parked(delivery, part));
         }
     }
-    upsert_jobs(connection, &jobs, "delivery").await
+    upsert_jobs(connection, &jobs, "delivery", false).await
 }
 
 async fn insert(connection: &mut Transaction, deliveries: &[NewDelivery]) -> Result<(), Error> {
@@ -113,6 +114,7 @@ fn marked<'a>(delivery: &NewDelivery, mark: &'a Mark) -> Marked<'a> {
         error: None,
         cause: delivery.id,
         told: mark.told.as_ref(),
+        changed: mark.changed.clone(),
     }
 }
 
@@ -129,5 +131,6 @@ fn parked<'a>(delivery: &NewDelivery, part: &'a Unreadable) -> Marked<'a> {
         error: Some(("unreadable", &part.reason)),
         cause: delivery.id,
         told: None,
+        changed: Changed::Anything,
     }
 }

@@ -456,13 +456,12 @@ impl Store for PostgresStore {
         marks: &[Mark],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let cause = Cause::Resync(resync.id);
         transact!(self, transaction => {
             if !resyncs::stands_at(transaction, resync.id, from).await? {
                 return Ok(false);
             }
             // Jobs before resyncs, which is the order in which a finish locks them.
-            deliveries::mark(transaction, &resync.connection, marks, cause, now).await?;
+            deliveries::mark(transaction, &resync.connection, marks, resync.cause(), now).await?;
             resyncs::advance_resync(transaction, resync).await?;
             Ok(true)
         })

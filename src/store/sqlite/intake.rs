@@ -13,7 +13,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{outcome_text, to_json};
+use crate::store::codec::{changed_json, outcome_text, to_json};
 use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB};
 use crate::store::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, blames_statement};
 use crate::store::types::{Mark, NewDelivery, Unreadable};
@@ -98,8 +98,11 @@ fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), 
         let Some(name) = &delivery.connection else { continue };
         for mark in &delivery.marks {
             let told = mark.told.as_ref().map(to_json).transpose()?;
+            let changed = changed_json(&mark.changed)?;
             if statements.is_fresh(name, mark, delivery.received_at).map_err(failed)? {
-                statements.upsert((delivery, name), mark, told.as_deref()).map_err(failed)?;
+                statements
+                    .upsert((delivery, name), mark, (told.as_deref(), changed.as_deref()))
+                    .map_err(failed)?;
             }
         }
         for part in &delivery.unreadable {
@@ -150,7 +153,7 @@ impl<'c> Statements<'c> {
         &mut self,
         (delivery, name): (&NewDelivery, &ConnectionName),
         mark: &Mark,
-        told: Option<&str>,
+        (told, changed): (Option<&str>, Option<&str>),
     ) -> rusqlite::Result<usize> {
         self.job.execute(params![
             name.as_str(),
@@ -165,6 +168,7 @@ impl<'c> Statements<'c> {
             "delivery",
             delivery.id.as_bytes(),
             told,
+            changed,
         ])
     }
 
@@ -187,6 +191,7 @@ impl<'c> Statements<'c> {
             part.reason,
             "delivery",
             delivery.id.as_bytes(),
+            None::<&str>,
             None::<&str>,
         ])
     }

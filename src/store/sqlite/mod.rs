@@ -335,8 +335,7 @@ impl Store for SqliteStore {
         let mut transaction = self.begin().await?;
         let stands = resyncs::stands_at(&mut transaction, resync.id, from).await?;
         if stands {
-            let cause = Cause::Resync(resync.id);
-            deliveries::mark(&mut transaction, &resync.connection, marks, cause, now).await?;
+            deliveries::mark(&mut transaction, &resync.connection, marks, resync.cause(), now).await?;
             resyncs::advance_resync(&mut transaction, resync).await?;
         }
         transaction.commit().await?;

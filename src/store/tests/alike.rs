@@ -74,6 +74,16 @@ impl Copy {
             occurred_at: at(self.now + self.chance.i64(-50..50)),
             notification: self.chance.bool().then(|| format!("04l{}", self.chance.u8(0..20))),
             told: (self.chance.u8(0..4) > 0).then_some(told),
+            changed: self.changed(),
+        }
+    }
+
+    fn changed(&mut self) -> Changed {
+        let at = at(self.now + self.chance.i64(-50..50));
+        match self.chance.u8(0..8) {
+            0 => Changed::Anything,
+            1 => Changed::association(at),
+            n => Changed::property(["city", "zip"][usize::from(n % 2)], at),
         }
     }
 
@@ -111,7 +121,8 @@ impl Copy {
                 Vec::new()
             }
             4 => {
-                let resync = Resync { id: self.id(), ..edges::resync_of(&self.memory, 5) };
+                let total = self.chance.u64(1..3);
+                let resync = Resync { id: self.id(), ..edges::resync_of(&self.memory, total) };
                 store.create_resync(&resync).await.unwrap();
                 store.advance_resync(&resync, None, &self.marks(), at(self.now)).await.unwrap();
                 self.resyncs.push(resync);
