@@ -242,6 +242,7 @@ fn sort_events(
                     continue;
                 }
                 if connection.is_some() {
+                    delivery.erased.extend(event.records.iter().filter(|_| event.erases));
                     delivery.marks.extend(event.records.iter().map(|key| Mark {
                         key: *key,
                         occurred_at: event.occurred_at,
@@ -337,6 +338,7 @@ impl<'a> Sorted<'a> {
                 n_events: 0,
                 n_echoes: 0,
                 marks: Vec::new(),
+                erased: Vec::new(),
                 unreadable: Vec::new(),
             });
             self.deliveries.len() - 1

@@ -118,6 +118,9 @@ pub struct Around {
     pub made: Option<Record>,
     /// Whether the HubSpot contact is in the inclusion list; `None` where there is no list, or no contact.
     pub included: Option<bool>,
+    /// Whether the address of the Salesforce record is that of a contact that was erased for privacy: nobody is made of it again in
+    /// HubSpot but by hand.
+    pub erased: bool,
     /// The HubSpot contact that already holds the address which the Salesforce side moved to.
     pub address_holder: Option<RecordKey>,
     /// Which of the companies and accounts that the two sides name are pairs.

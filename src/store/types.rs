@@ -33,6 +33,8 @@ pub struct NewDelivery {
     pub n_echoes: u32,
     /// The records it makes dirty.
     pub marks: Vec<Mark>,
+    /// Contacts that were erased for privacy.
+    pub erased: Vec<RecordKey>,
     /// The parts that could not be read; each becomes a parked job.
     pub unreadable: Vec<Unreadable>,
 }
@@ -254,8 +256,11 @@ pub struct Finished {
     pub outcome: Outcome,
     /// Records that answer for the outcome in `GET .../records`, with the state they are in now.
     pub states: Vec<(RecordKey, State)>,
-    /// The pair as it is now, if there is one; it replaces any pair that either side was in.
+    /// The pair as it is now, if there is one; it replaces any pair that either side was in, as far as `released` allows.
     pub pair: Option<Pair>,
+    /// Records whose pairs were seen and end with this. A pair with any other record is never replaced: nothing of this is kept then
+    /// but the audit, and the jobs are due again.
+    pub released: Vec<RecordKey>,
     /// Conflicts to show; they replace those listed before for the same record and property.
     pub conflicts: Vec<Conflict>,
     /// Records whose listed conflicts are settled, all but those in `conflicts`.
@@ -293,6 +298,11 @@ pub enum Outcome {
     },
     /// Given back untouched: due again at once.
     Release,
+    /// Put off until then: no attempt is counted, no error noted, and the record is shown as it was.
+    Postpone {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// A conflict that a person must decide.

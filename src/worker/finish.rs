@@ -1,8 +1,9 @@
 //! From outcomes to what memory keeps: pure translation, committed by the round in one transaction.
 
 use crate::crm::{self, Refusal};
-use crate::domain::{Kind, Record, RecordKey, System, Timestamp};
+use crate::domain::{Kind, Record, RecordKey, System, Timestamp, Value};
 use crate::plan::retry::{self, Failure, Next};
+use crate::plan::rules::MERGED_IDS_PROPERTY;
 use crate::plan::{Base, Category, Pair, Plan, Rules, Side, State, Step, View, landed};
 use crate::store::types::{Claimed, Conflict, Finished, Intent, Outcome, Settled};
 use crate::worker::apply::{Applied, DELETED};
@@ -21,6 +22,7 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
         outcome: Outcome::Release,
         states: Vec::new(),
         pair: None,
+        released: claimed.records(),
         conflicts: Vec::new(),
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
@@ -53,7 +55,7 @@ pub(super) fn unread(claimed: &Claimed, system: System, error: &crm::Error, now:
     let (outcome, unauthorized) = after_failure(system, error, claimed, now);
     let states = match outcome {
         Outcome::Park { .. } => claimed.jobs.iter().map(|job| (job.key, State::Failed)).collect(),
-        Outcome::Done | Outcome::Retry { .. } | Outcome::Release => Vec::new(),
+        Outcome::Done | Outcome::Retry { .. } | Outcome::Release | Outcome::Postpone { .. } => Vec::new(),
     };
     Conclusion { finished: Finished { outcome, states, ..released(claimed) }, unauthorized }
 }
@@ -82,6 +84,7 @@ pub(super) fn applied(
         outcome,
         conflicts: conflicts_of(plan, now),
         conflicts_settled: concerned(claimed, pair.as_ref()),
+        released: released_by(claimed, view, rules),
         pair,
         settled,
         ..released(claimed)
@@ -165,6 +168,31 @@ fn pair_after(view: &View, plan: &Plan, applied: &Applied) -> Option<Pair> {
     Some(Pair { hubspot, salesforce, stopped, base })
 }
 
+/// The records whose pairs the planner saw: a new pair of either may end those.
+fn released_by(claimed: &Claimed, view: &View, rules: &Rules) -> Vec<RecordKey> {
+    let mut keys = claimed.records();
+    keys.extend(view.pair.iter().flat_map(Pair::records));
+    // A pair that a record took over from those merged into it goes on under its id.
+    if let (None, Some(_), Side::Present(survivor)) = (&claimed.pair, &view.pair, &view.hubspot) {
+        keys.extend(merged_into(survivor));
+        keys.extend(borne_by(&view.salesforce, survivor.key.kind(), rules));
+    }
+    keys
+}
+
+/// The HubSpot record whose id a Salesforce record bears: of several that were merged one after the other, the one that it was paired with.
+fn borne_by(side: &Side, kind: Kind, rules: &Rules) -> Option<RecordKey> {
+    let Side::Present(record) = side else { return None };
+    let id = record.fields.get(rules.external_id_field.as_deref()?).and_then(Value::as_text)?;
+    RecordKey::parse(kind, &id).ok()
+}
+
+/// The records that were merged into this one, as HubSpot lists them.
+fn merged_into(record: &Record) -> Vec<RecordKey> {
+    let ids = record.fields.get(MERGED_IDS_PROPERTY).and_then(Value::as_text).unwrap_or_default();
+    ids.split(';').filter_map(|id| RecordKey::parse(record.key.kind(), id.trim()).ok()).collect()
+}
+
 fn linked_by(view: &View, plan: &Plan, applied: &Applied) -> Option<(RecordKey, RecordKey)> {
     for step in &plan.steps {
         match (step, applied.created) {
@@ -189,7 +217,7 @@ fn states_after(
         Outcome::Park { category: Category::Ambiguous, .. } => State::Ambiguous,
         Outcome::Park { category: Category::Conflict, .. } => State::Conflict,
         Outcome::Park { .. } => State::Failed,
-        Outcome::Retry { .. } | Outcome::Release => return Vec::new(),
+        Outcome::Retry { .. } | Outcome::Release | Outcome::Postpone { .. } => return Vec::new(),
         Outcome::Done => plan.state,
     };
     let in_pair = |key: &RecordKey| pair.is_some_and(|pair| pair.records().contains(key));

@@ -264,6 +264,7 @@ fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, 
         Outcome::Retry { category, .. } => ("waiting", Some(*category)),
         Outcome::Park { category, .. } => ("parked", Some(*category)),
         Outcome::Release => ("released", None),
+        Outcome::Postpone { .. } => ("postponed", None),
     };
     for job in &claimed.jobs {
         let cause = job.cause.id();

@@ -12,6 +12,7 @@ mod costs;
 mod crash;
 mod deals;
 mod editions;
+mod erased;
 mod fates;
 mod fields;
 mod first_load;
@@ -30,12 +31,14 @@ mod people_at_work;
 mod persons;
 mod portals;
 mod refusals;
+mod resyncs;
 mod rules;
 mod simulation;
 mod stores;
 mod sweep;
 mod sweep_pages;
 mod sweep_steps;
+mod triggers;
 
 #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says how many stories they want")]
 fn asked_for(name: &str) -> Option<u64> {

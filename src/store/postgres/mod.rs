@@ -13,6 +13,7 @@ mod clock;
 mod connections;
 mod deliveries;
 mod dirty;
+mod erasures;
 mod finish;
 mod intake;
 mod jobs;
@@ -357,6 +358,14 @@ impl Store for PostgresStore {
             return Ok(Vec::new());
         }
         transact!(self, transaction => pairs::pairs_of(transaction, connection, keys).await)
+    }
+
+    async fn advance_erasures(&self, connection: &ConnectionName, now: Timestamp) -> Result<bool, Error> {
+        transact!(self, transaction => erasures::advance(transaction, connection, now).await)
+    }
+
+    async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error> {
+        transact!(self, transaction => erasures::erased(transaction, connection, addresses).await)
     }
 
     async fn with_open_creates(

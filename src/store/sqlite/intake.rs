@@ -11,10 +11,11 @@ use std::thread;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::domain::{ConnectionName, Timestamp};
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{changed_json, outcome_text, to_json};
 use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB};
+use crate::store::sqlite::erasures::INSERT_ERASURE;
 use crate::store::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, blames_statement};
 use crate::store::types::{Mark, NewDelivery, Unreadable};
 
@@ -105,6 +106,9 @@ fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), 
                     .map_err(failed)?;
             }
         }
+        for key in &delivery.erased {
+            statements.erase((delivery, name), key).map_err(failed)?;
+        }
         for part in &delivery.unreadable {
             statements.park((delivery, name), part).map_err(failed)?;
         }
@@ -118,6 +122,7 @@ struct Statements<'c> {
     delivery: CachedStatement<'c>,
     notification: CachedStatement<'c>,
     job: CachedStatement<'c>,
+    erasure: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -126,6 +131,7 @@ impl<'c> Statements<'c> {
             delivery: transaction.prepare_cached(INSERT_DELIVERY)?,
             notification: transaction.prepare_cached(INSERT_NOTIFICATION)?,
             job: transaction.prepare_cached(UPSERT_JOB)?,
+            erasure: transaction.prepare_cached(INSERT_ERASURE)?,
         })
     }
 
@@ -170,6 +176,15 @@ impl<'c> Statements<'c> {
             told,
             changed,
         ])
+    }
+
+    fn erase(
+        &mut self,
+        (delivery, name): (&NewDelivery, &ConnectionName),
+        key: &RecordKey,
+    ) -> rusqlite::Result<usize> {
+        let (kind, id) = (key.kind().as_str(), key.id().to_string());
+        self.erasure.execute(params![name.as_str(), kind, id, delivery.received_at.as_millis()])
     }
 
     /// Keeps an unreadable part as a parked job, for a person to see.

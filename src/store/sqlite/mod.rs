@@ -9,6 +9,7 @@ mod claims;
 mod clock;
 mod connections;
 mod deliveries;
+mod erasures;
 mod finish;
 mod intake;
 mod jobs;
@@ -222,6 +223,21 @@ impl Store for SqliteStore {
             return Ok(Vec::new());
         }
         pairs::pairs_of(&self.readers, connection, keys).await
+    }
+
+    async fn advance_erasures(&self, connection: &ConnectionName, now: Timestamp) -> Result<bool, Error> {
+        // Most looks find nothing; they need not take the writer.
+        if !erasures::any(&self.readers, connection).await? {
+            return Ok(false);
+        }
+        let mut transaction = self.begin().await?;
+        let advanced = erasures::advance(&mut transaction, connection, now).await?;
+        transaction.commit().await?;
+        Ok(advanced)
+    }
+
+    async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error> {
+        erasures::erased(&self.readers, connection, addresses).await
     }
 
     async fn with_open_creates(

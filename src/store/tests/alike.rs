@@ -164,10 +164,11 @@ impl Copy {
             let intent = Intent { id: self.id(), ..intent(claimed.jobs[0].key, &claimed) };
             self.memory.store.intend(&self.memory.name, std::slice::from_ref(&intent)).await.unwrap();
             let (category, message) = (Category::Validation, format!("message {}", self.n));
-            let outcome = match self.chance.u32(0..6) {
+            let outcome = match self.chance.u32(0..8) {
                 0 => Outcome::Park { category, message },
                 1 => Outcome::Retry { at: at(self.now + 70), counts: self.chance.bool(), category, message },
                 2 => Outcome::Release,
+                3 => Outcome::Postpone { at: at(self.now + 30) },
                 _ => Outcome::Done,
             };
             let mut finished = finished(&claimed, outcome);
@@ -179,6 +180,7 @@ impl Copy {
                     key => pair(contact(hubspot), key),
                 });
             }
+            finished.released = if self.chance.bool() { any_record() } else { vec![self.record()] };
             finished.looks = (0..self.chance.usize(0..3)).map(|_| self.record()).collect();
             finished.conflicts = (0..self.chance.usize(0..3))
                 .map(|_| Conflict {

@@ -15,7 +15,7 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
         let put = |claimed: &Claimed, (hubspot, salesforce): (u64, u32), city: &str| {
             let base = Base::from_iter([("city".to_owned(), Agreed::new(Value::text(city)))]);
             let pair = Pair { base, ..pair(contact(hubspot), lead(salesforce)) };
-            Finished { pair: Some(pair), ..finished(claimed, Outcome::Done) }
+            Finished { pair: Some(pair), released: any_record(), ..finished(claimed, Outcome::Done) }
         };
         let both = [put(&claimed[0], earlier, "Bonn"), put(&claimed[1], later, "Kiel")];
         memory.finish_as(worker, &both).await;
@@ -47,6 +47,7 @@ async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
             let claimed = memory.claim_as(worker, 10).await;
             let put = |(claimed, pair): (&Claimed, &Pair)| Finished {
                 pair: Some(pair.clone()),
+                released: any_record(),
                 ..finished(claimed, Outcome::Done)
             };
             let outcomes: Vec<Finished> = claimed.iter().zip(&found).map(put).collect();
