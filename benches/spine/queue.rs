@@ -134,9 +134,7 @@ impl Bench {
     /// Marks every contact.
     async fn dirty(&mut self) {
         self.round += 1;
-        let marks: Vec<Mark> = (0..PAIRS)
-            .map(|n| Mark { key: contact(n), occurred_at: NOW, notification: None, told: None })
-            .collect();
+        let marks: Vec<Mark> = (0..PAIRS).map(|n| Mark::at(contact(n), NOW)).collect();
         for marks in marks.chunks(1_000) {
             let cause = Cause::Sweep(Uuid::now_v7());
             self.store.mark(&self.name, marks, cause, NOW).await.expect("marks are stored");
@@ -210,6 +208,7 @@ fn finished(claimed: &Claimed, agreed: &Base) -> Finished {
         outcome: Outcome::Done,
         states: vec![(hubspot, State::Linked), (salesforce, State::Linked)],
         pair: Some(Pair { hubspot, salesforce, stopped: None, base: agreed.clone() }),
+        released: Vec::new(),
         conflicts: Vec::new(),
         conflicts_settled: vec![hubspot],
         settled: Vec::new(),

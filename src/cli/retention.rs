@@ -132,6 +132,7 @@ mod tests {
             n_events: 0,
             n_echoes: 0,
             marks: Vec::new(),
+            erased: Vec::new(),
             unreadable: Vec::new(),
         }
     }

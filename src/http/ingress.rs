@@ -242,11 +242,13 @@ fn sort_events(
                     continue;
                 }
                 if connection.is_some() {
+                    delivery.erased.extend(event.records.iter().filter(|_| event.erases));
                     delivery.marks.extend(event.records.iter().map(|key| Mark {
                         key: *key,
                         occurred_at: event.occurred_at,
                         notification: None,
                         told: None,
+                        changed: event.changed.clone(),
                     }));
                 }
             }
@@ -288,7 +290,8 @@ fn mark_of(
     let occurred_at = notification.changed_at().unwrap_or(now);
     let by_us = notification.author().is_some_and(|told| author == Some(told.as_str()));
     let told = by_us.then_some(notification.fields);
-    Some(Mark { key, occurred_at, notification: Some(notification.id.to_string()), told })
+    let notification = Some(notification.id.to_string());
+    Some(Mark { notification, told, ..Mark::at(key, occurred_at) })
 }
 
 async fn hand_in(state: &AppState, deliveries: Vec<NewDelivery>, events: usize) -> Result<Taken, Refusal> {
@@ -335,6 +338,7 @@ impl<'a> Sorted<'a> {
                 n_events: 0,
                 n_echoes: 0,
                 marks: Vec::new(),
+                erased: Vec::new(),
                 unreadable: Vec::new(),
             });
             self.deliveries.len() - 1

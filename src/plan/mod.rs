@@ -35,6 +35,7 @@ mod step;
 mod survey;
 #[cfg(test)]
 mod tests;
+pub mod triggers;
 mod values;
 mod verdict;
 
@@ -51,6 +52,7 @@ pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};
 pub use rules::Rules;
 pub use step::{Change, Step};
+pub use triggers::{Changed, is_worth_a_look};
 
 use crate::domain::{Family, Fields, Kind, Record, RecordKey, Timestamp};
 
@@ -126,6 +128,9 @@ pub struct Around {
     pub included: Option<bool>,
     /// HubSpot contacts among `contacts` that do not take part: they are not in the inclusion list, or their pair is stopped.
     pub excluded: BTreeSet<RecordKey>,
+    /// Whether the address of the Salesforce record is that of a contact that was erased for privacy: nobody is made of it again in
+    /// HubSpot but by hand.
+    pub erased: bool,
     /// The HubSpot contact that already holds the address which the Salesforce side moved to.
     pub address_holder: Option<RecordKey>,
     /// Which of the companies and accounts that the two sides name are pairs.

@@ -289,7 +289,7 @@ fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: 
             "R-063",
             "the HubSpot contact with the address has a twin",
         ),
-        None => create_in_hubspot(salesforce, rules),
+        None => create_in_hubspot(salesforce, view, rules),
     }
 }
 
@@ -328,7 +328,14 @@ fn create_in_salesforce<'a>(twin: &'a Record, rules: &Rules) -> Pairing<'a> {
     }
 }
 
-fn create_in_hubspot<'a>(twin: &'a Record, rules: &Rules) -> Pairing<'a> {
+fn create_in_hubspot<'a>(twin: &'a Record, view: &View, rules: &Rules) -> Pairing<'a> {
+    if view.around.erased {
+        return pairing(
+            Verdict::Nothing(State::Unlinked),
+            "R-242",
+            "the contact with this address was erased for privacy in HubSpot; it comes back only if somebody enters it again there",
+        );
+    }
     let wanted = match rules.people.create_in_hubspot {
         CreateInHubspot::LeadsAndContacts => true,
         CreateInHubspot::Leads => twin.key.kind() == Kind::Lead,

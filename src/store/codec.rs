@@ -1,11 +1,13 @@
 //! Between rows and types: the forms in which values stand in the database.
 
+use std::collections::BTreeMap;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Kind, RecordKey, Timestamp};
-use crate::plan::{Category, Pair, State};
+use crate::plan::{Category, Changed, Pair, State};
 use crate::store::Error;
 use crate::store::types::{AllOf, Cause, DeliveryOutcome};
 
@@ -73,6 +75,35 @@ pub(crate) fn cause(kind: &str, id: &[u8], place: Place) -> Result<Cause, Error>
     }
 }
 
+/// The cause of a job, which knows besides whether a resync asks for its record alone.
+pub(crate) fn job_cause(kind: &str, id: &[u8], asked_alone: bool) -> Result<Cause, Error> {
+    Ok(match cause(kind, id, ("jobs", "cause"))? {
+        Cause::Resync(id) if asked_alone => Cause::ResyncOne(id),
+        cause => cause,
+    })
+}
+
+/// What stands for associations among the properties told; no property has such a name.
+const ASSOCIATIONS: &str = "@associations";
+
+/// What a message said of a change, as JSON of names and times that both databases merge; nothing where anything may have changed.
+pub(crate) fn changed_json(changed: &Changed) -> Result<Option<String>, Error> {
+    let Changed::Only { properties, associated } = changed else { return Ok(None) };
+    let associated = associated.iter().map(|at| (ASSOCIATIONS, at.as_millis()));
+    let told: BTreeMap<&str, i64> =
+        properties.iter().map(|(name, at)| (name.as_str(), at.as_millis())).chain(associated).collect();
+    if told.is_empty() { Ok(None) } else { to_json(&told).map(Some) }
+}
+
+/// Reads what [`changed_json`] writes.
+pub(crate) fn changed(text: Option<&str>) -> Result<Changed, Error> {
+    let Some(text) = text else { return Ok(Changed::Anything) };
+    let mut told: BTreeMap<String, i64> = from_json(text, ("jobs", "changed"))?;
+    let associated = told.remove(ASSOCIATIONS).map(at);
+    let properties = told.into_iter().map(|(name, millis)| (name, at(millis))).collect();
+    Ok(Changed::Only { properties, associated })
+}
+
 /// What a list's id stands behind, where kinds stand otherwise.
 const LIST: &str = "list:";
 
@@ -101,7 +132,7 @@ pub(crate) fn uuid(bytes: &[u8], place: Place) -> Result<Uuid, Error> {
 pub(crate) const fn cause_parts(cause: &Cause) -> (&'static str, &Uuid) {
     match cause {
         Cause::Delivery(id) => ("delivery", id),
-        Cause::Resync(id) => ("resync", id),
+        Cause::Resync(id) | Cause::ResyncOne(id) => ("resync", id),
         Cause::Follow(id) => ("follow", id),
         Cause::Sweep(id) => ("sweep", id),
     }

@@ -5,6 +5,7 @@
 
 mod codec;
 pub mod door;
+mod erasure;
 pub mod error;
 pub mod migrations;
 mod outcomes;
@@ -131,6 +132,13 @@ pub trait Store: Send + Sync {
         connection: &ConnectionName,
         keys: &[RecordKey],
     ) -> Result<Vec<RecordKey>, Error>;
+
+    /// Goes one bounded step on in erasing what is held of contacts that were erased for privacy: values in deliveries, the audit, the
+    /// pair and messages. Returns whether it did; call again while it does. Somebody at work on the record is waited for.
+    async fn advance_erasures(&self, connection: &ConnectionName, now: Timestamp) -> Result<bool, Error>;
+
+    /// Which of the addresses are those of contacts that were erased for privacy, one answer for each.
+    async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error>;
 
     /// Extends the leases on those of the jobs that are still this worker's, and says which these are.
     async fn renew(&self, worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Result<Vec<JobId>, Error>;

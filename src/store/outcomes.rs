@@ -6,13 +6,16 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use crate::domain::{RecordKey, Timestamp};
-use crate::plan::Pair;
+use crate::plan::retry::rest_ms;
+use crate::plan::{Category, Pair};
 use crate::store::types::{Finished, JobId, Mark, Outcome};
 
 /// A job that is still its worker's.
 pub(crate) struct Held {
     /// Its dirty counter, as it is now.
     pub(crate) dirty: i64,
+    /// Its failed attempts.
+    pub(crate) attempts: u32,
     /// Whether a resync waits for it.
     pub(crate) awaited: bool,
 }
@@ -42,7 +45,7 @@ pub(crate) fn awaited(finished: &[&Finished], held: &HeldJobs) -> (Vec<JobId>, V
         let ended = match finished.outcome {
             Outcome::Done => &mut done,
             Outcome::Park { .. } => &mut failed,
-            Outcome::Retry { .. } | Outcome::Release => continue,
+            Outcome::Retry { .. } | Outcome::Release | Outcome::Postpone { .. } => continue,
         };
         let unmoved = finished
             .jobs
@@ -65,6 +68,7 @@ pub(crate) fn closed(finished: &[&Finished], held: &HeldJobs, now: Timestamp) ->
             }
             Outcome::Park { category, message } => ("park", now, 1, Some((category, message))),
             Outcome::Release => ("release", now, 0, None),
+            Outcome::Postpone { at } => ("postpone", *at, 0, None),
         };
         for (id, dirty) in &finished.jobs {
             if outcome == "done" && held.get(&id.0).is_some_and(|held| held.dirty == *dirty) {
@@ -82,19 +86,65 @@ pub(crate) fn closed(finished: &[&Finished], held: &HeldJobs, now: Timestamp) ->
 /// The other records that are to be looked at; in the order of the causes, so that what is done does not depend on chance. Where a lease
 /// was lost, that is what was made and the pair that was worked: whoever has the lease now may have made another record, or may have read
 /// before we wrote, and nobody else knows of it, as our own writes are not told.
-pub(crate) fn looks(finished: &[Finished], held: &HeldJobs) -> BTreeMap<Uuid, Vec<Mark>> {
+/// The same goes for what was refused.
+pub(crate) fn looks(
+    finished: &[Finished],
+    held: &HeldJobs,
+    refused: &[&Finished],
+) -> BTreeMap<Uuid, Vec<Mark>> {
     let mut by_cause: BTreeMap<Uuid, Vec<Mark>> = BTreeMap::new();
     for finished in finished {
         let made = || finished.settled.iter().filter_map(|(_, settled)| settled.record());
         let paired = || finished.pair.iter().flat_map(Pair::records);
+        let is_refused = refused.iter().any(|refused| std::ptr::eq(*refused, finished));
+        let counts = is_held(finished, held) && !is_refused;
         let keys: Vec<RecordKey> =
-            if is_held(finished, held) { finished.looks.clone() } else { made().chain(paired()).collect() };
-        let mark = |key| Mark { key, occurred_at: Timestamp::default(), notification: None, told: None };
+            if counts { finished.looks.clone() } else { made().chain(paired()).collect() };
         if !keys.is_empty() {
-            by_cause.entry(finished.cause).or_default().extend(keys.into_iter().map(mark));
+            by_cause.entry(finished.cause).or_default().extend(keys.into_iter().map(Mark::of));
         }
     }
     by_cause
+}
+
+/// Parts what can be kept from what cannot: a claim whose pair would end one that its planner did not know of is refused. `standing` are
+/// the pairs that the records of all new ones are in; each claim sees what those before it came to.
+pub(crate) fn part_refused<'a>(
+    finished: &[&'a Finished],
+    standing: &[[RecordKey; 2]],
+) -> (Vec<&'a Finished>, Vec<&'a Finished>) {
+    let both_ways = |[hubspot, salesforce]: [RecordKey; 2]| [(hubspot, salesforce), (salesforce, hubspot)];
+    let mut partners: HashMap<RecordKey, RecordKey> = standing.iter().copied().flat_map(both_ways).collect();
+    finished.iter().partition(|finished| {
+        let Some(pair) = &finished.pair else { return true };
+        let new = both_ways(pair.records());
+        let former =
+            |(own, other): (RecordKey, RecordKey)| partners.get(&own).copied().filter(|one| *one != other);
+        let former: Vec<RecordKey> = new.into_iter().filter_map(former).collect();
+        let allowed = former.iter().all(|record| finished.released.contains(record));
+        if allowed {
+            for record in &former {
+                partners.remove(record);
+            }
+            partners.extend(new);
+        }
+        allowed
+    })
+}
+
+/// What is said of a claim that was refused.
+const TAKEN: &str = "one of the two records was paired with another one meanwhile; they are looked at anew";
+
+/// A row for each job of what was refused, in the form that [`closed`] has: looked at again at once, and where that comes to the same,
+/// after longer and longer waits.
+pub(crate) fn again(refused: &[&Finished], held: &HeldJobs, now: Timestamp) -> Vec<Json> {
+    let jobs = refused.iter().flat_map(|finished| &finished.jobs);
+    let row = |(id, dirty): &(JobId, i64)| {
+        let attempts = held.get(&id.0).map_or(0, |held| held.attempts);
+        let due_at = if attempts == 0 { now } else { now.plus_millis(rest_ms(attempts)) };
+        json!([id.0, dirty, "retry", due_at.as_millis(), 1, Category::Conflict.as_str(), TAKEN])
+    };
+    jobs.map(row).collect()
 }
 
 /// The pairs to remember: where two of one commit share a record, the later one replaces the earlier, as it would in a commit

@@ -2,6 +2,7 @@
 
 mod alike;
 mod edges;
+mod erasures;
 mod groups;
 mod instances;
 mod locks;
@@ -27,7 +28,7 @@ use crate::domain::{
     ConnectionName, Family, Fields, HubspotId, Kind, RecordKey, SalesforceId, System, TestClock, Timestamp,
     Value,
 };
-use crate::plan::{Agreed, Base, Category, Pair, State};
+use crate::plan::{Agreed, Base, Category, Changed, Pair, State};
 
 struct Memory {
     database: TestDatabase,
@@ -59,7 +60,7 @@ impl Memory {
     }
 
     fn delivery(&self, keys: &[RecordKey]) -> NewDelivery {
-        let mark = |key: &RecordKey| Mark { key: *key, occurred_at: at(1), notification: None, told: None };
+        let mark = |key: &RecordKey| Mark::at(*key, at(1));
         NewDelivery {
             id: Uuid::now_v7(),
             connection: Some(self.name.clone()),
@@ -70,6 +71,7 @@ impl Memory {
             n_events: 1,
             n_echoes: 0,
             marks: keys.iter().map(mark).collect(),
+            erased: Vec::new(),
             unreadable: Vec::new(),
         }
     }
@@ -126,12 +128,18 @@ fn finished(claimed: &Claimed, outcome: Outcome) -> Finished {
         outcome,
         states: claimed.jobs.iter().map(|job| (job.key, State::Linked)).collect(),
         pair: claimed.pair.clone(),
+        released: claimed.records(),
         conflicts: Vec::new(),
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
         looks: Vec::new(),
         cause: claimed.cause().id(),
     }
+}
+
+/// Every record that tests pair, for those whose new pairs may end any other.
+fn any_record() -> Vec<RecordKey> {
+    (1..=20).flat_map(|n| [contact(n.into()), lead(n)]).collect()
 }
 
 fn parked() -> Outcome {

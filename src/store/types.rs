@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use uuid::Uuid;
 
 use crate::domain::{ConnectionName, Family, Fields, RecordKey, System, Timestamp, Value};
-use crate::plan::{Category, Pair, State};
+use crate::plan::{Asked, Category, Changed, Pair, State};
 
 /// Names a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
@@ -33,6 +33,8 @@ pub struct NewDelivery {
     pub n_echoes: u32,
     /// The records it makes dirty.
     pub marks: Vec<Mark>,
+    /// Contacts that were erased for privacy.
+    pub erased: Vec<RecordKey>,
     /// The parts that could not be read; each becomes a parked job.
     pub unreadable: Vec<Unreadable>,
 }
@@ -61,6 +63,20 @@ pub struct Mark {
     /// The record's values, where they are known to be its newest ones or our own: if they all equal the base, there is nothing to
     /// do, and no need to read the record.
     pub told: Option<Fields>,
+    /// What the message said of the change.
+    pub changed: Changed,
+}
+
+impl Mark {
+    /// A mark of a record of which anything may have changed at any time.
+    pub const fn of(key: RecordKey) -> Self {
+        Self::at(key, Timestamp::from_millis(0))
+    }
+
+    /// A mark of a record of which anything may have changed, at this time.
+    pub const fn at(key: RecordKey, occurred_at: Timestamp) -> Self {
+        Self { key, occurred_at, notification: None, told: None, changed: Changed::Anything }
+    }
 }
 
 /// A part of a delivery that could not be read.
@@ -77,8 +93,10 @@ pub struct Unreadable {
 pub enum Cause {
     /// A delivery, by its id.
     Delivery(Uuid),
-    /// A resync, by its id: a person asked.
+    /// A resync of many records, by its id: a person asked.
     Resync(Uuid),
+    /// A resync of this one record, by its id: a person asked for exactly this one.
+    ResyncOne(Uuid),
     /// What was done for another record, by the id of the delivery or resync behind that.
     Follow(Uuid),
     /// A sweep, by its id: it looked for what no message told.
@@ -89,7 +107,20 @@ impl Cause {
     /// The delivery, resync or sweep behind it.
     pub const fn id(self) -> Uuid {
         match self {
-            Self::Delivery(id) | Self::Resync(id) | Self::Follow(id) | Self::Sweep(id) => id,
+            Self::Delivery(id)
+            | Self::Resync(id)
+            | Self::ResyncOne(id)
+            | Self::Follow(id)
+            | Self::Sweep(id) => id,
+        }
+    }
+
+    /// Whether a person asked, and how.
+    pub const fn asked(self) -> Asked {
+        match self {
+            Self::ResyncOne(_) => Asked::Single,
+            Self::Resync(_) => Asked::Bulk,
+            Self::Delivery(_) | Self::Follow(_) | Self::Sweep(_) => Asked::No,
         }
     }
 }
@@ -165,10 +196,12 @@ pub struct ClaimedJob {
     pub occurred_at: Timestamp,
     /// When the oldest change not yet worked happened, for the time to convergence.
     pub dirty_since: Timestamp,
-    /// The last cause.
+    /// The last cause; that of a resync before others, and that of a resync of this one record before all.
     pub cause: Cause,
     /// The values told by the last mark, where every mark since the last work told some.
     pub told: Option<Fields>,
+    /// What all marks since the last work said of the change.
+    pub changed: Changed,
 }
 
 /// A write about to be made, recorded before the call: it becomes an audit row, whatever happens to the process.
@@ -223,8 +256,11 @@ pub struct Finished {
     pub outcome: Outcome,
     /// Records that answer for the outcome in `GET .../records`, with the state they are in now.
     pub states: Vec<(RecordKey, State)>,
-    /// The pair as it is now, if there is one; it replaces any pair that either side was in.
+    /// The pair as it is now, if there is one; it replaces any pair that either side was in, as far as `released` allows.
     pub pair: Option<Pair>,
+    /// Records whose pairs were seen and end with this. A pair with any other record is never replaced: nothing of this is kept then
+    /// but the audit, and the jobs are due again.
+    pub released: Vec<RecordKey>,
     /// Conflicts to show; they replace those listed before for the same record and property.
     pub conflicts: Vec<Conflict>,
     /// Records whose listed conflicts are settled, all but those in `conflicts`.
@@ -262,6 +298,11 @@ pub enum Outcome {
     },
     /// Given back untouched: due again at once.
     Release,
+    /// Put off until then: no attempt is counted, no error noted, and the record is shown as it was.
+    Postpone {
+        /// When.
+        at: Timestamp,
+    },
 }
 
 /// A conflict that a person must decide.
@@ -460,6 +501,17 @@ pub struct Resync {
     pub preview: BTreeMap<String, u64>,
     /// When it was asked for.
     pub created_at: Timestamp,
+}
+
+impl Resync {
+    /// Why its records are marked: one record that was named is asked for as such.
+    pub const fn cause(&self) -> Cause {
+        if self.all_of.is_none() && self.total == 1 {
+            Cause::ResyncOne(self.id)
+        } else {
+            Cause::Resync(self.id)
+        }
+    }
 }
 
 /// How long finished things are kept.

@@ -21,6 +21,7 @@ pub(super) fn released(claimed: &Claimed) -> Finished {
         outcome: Outcome::Release,
         states: Vec::new(),
         pair: None,
+        released: claimed.records(),
         conflicts: Vec::new(),
         conflicts_settled: Vec::new(),
         settled: Vec::new(),
@@ -43,7 +44,7 @@ pub(super) fn passed_over(claimed: &Claimed) -> Finished {
     }
 }
 
-/// A claim that needs no look at the records: every message told of our own writes only.
+/// A claim that needs no look at the records: every message told of our own writes only, or of what is not mapped.
 pub(super) fn echoed(claimed: &Claimed) -> Finished {
     Finished { outcome: Outcome::Done, pair: claimed.pair.clone(), ..released(claimed) }
 }
@@ -53,7 +54,7 @@ pub(super) fn unread(claimed: &Claimed, system: System, error: &crm::Error, now:
     let (outcome, unauthorized) = after_failure(system, error, claimed, now);
     let states = match outcome {
         Outcome::Park { .. } => claimed.jobs.iter().map(|job| (job.key, State::Failed)).collect(),
-        Outcome::Done | Outcome::Retry { .. } | Outcome::Release => Vec::new(),
+        Outcome::Done | Outcome::Retry { .. } | Outcome::Release | Outcome::Postpone { .. } => Vec::new(),
     };
     Conclusion { finished: Finished { outcome, states, ..released(claimed) }, unauthorized }
 }
@@ -71,7 +72,7 @@ pub(super) fn applied(
         (Some((system, error)), _, _) => after_failure(*system, error, claimed, now),
         (None, Some(refusal), _) => (parked_by(refusal), None),
         (None, None, Some((category, text))) => (Outcome::Park { category, message: text.to_owned() }, None),
-        (None, None, None) => (Outcome::Done, None),
+        (None, None, None) => (postponed(plan).unwrap_or(Outcome::Done), None),
     };
     let pair = pair_after(view, plan, applied);
     let mut settled = applied.settled.clone();
@@ -82,6 +83,7 @@ pub(super) fn applied(
         outcome,
         conflicts: conflicts_of(plan, now),
         conflicts_settled: concerned(claimed, pair.as_ref()),
+        released: released_by(claimed, view),
         pair,
         settled,
         ..released(claimed)
@@ -140,6 +142,14 @@ fn held(plan: &Plan) -> Option<(Category, &str)> {
     })
 }
 
+/// When to look again, where nothing could be decided yet.
+fn postponed(plan: &Plan) -> Option<Outcome> {
+    plan.steps.iter().find_map(|step| match step {
+        Step::Postpone { at } => Some(Outcome::Postpone { at: *at }),
+        _ => None,
+    })
+}
+
 /// The other records to look at, once what is done here is done.
 fn looks_of(plan: &Plan, outcome: &Outcome) -> Vec<RecordKey> {
     if !matches!(outcome, Outcome::Done | Outcome::Park { .. }) {
@@ -165,6 +175,14 @@ fn pair_after(view: &View, plan: &Plan, applied: &Applied) -> Option<Pair> {
     Some(Pair { hubspot, salesforce, stopped, base })
 }
 
+/// The records whose pairs the planner saw: a new pair of either may end those.
+fn released_by(claimed: &Claimed, view: &View) -> Vec<RecordKey> {
+    let mut keys = claimed.records();
+    keys.extend(view.pair.iter().flat_map(Pair::records));
+    keys.extend(&view.around.released);
+    keys
+}
+
 fn linked_by(view: &View, plan: &Plan, applied: &Applied) -> Option<(RecordKey, RecordKey)> {
     for step in &plan.steps {
         match (step, applied.created) {
@@ -188,8 +206,10 @@ fn states_after(
     let state = match outcome {
         Outcome::Park { category: Category::Ambiguous, .. } => State::Ambiguous,
         Outcome::Park { category: Category::Conflict, .. } => State::Conflict,
+        // Nothing failed: somebody else holds what would be its counterpart.
+        Outcome::Park { .. } if plan.state == State::Stopped => State::Stopped,
         Outcome::Park { .. } => State::Failed,
-        Outcome::Retry { .. } | Outcome::Release => return Vec::new(),
+        Outcome::Retry { .. } | Outcome::Release | Outcome::Postpone { .. } => return Vec::new(),
         Outcome::Done => plan.state,
     };
     let in_pair = |key: &RecordKey| pair.is_some_and(|pair| pair.records().contains(key));

@@ -132,12 +132,7 @@ mod tests {
                 clock: TestClock::at(Timestamp::default()),
                 name: ConnectionName::parse("acme").unwrap(),
             };
-            let mark = |id| Mark {
-                key: RecordKey::parse(Kind::HubspotContact, id).unwrap(),
-                occurred_at: Timestamp::default(),
-                notification: None,
-                told: None,
-            };
+            let mark = |id| Mark::of(RecordKey::parse(Kind::HubspotContact, id).unwrap());
             let cause = Cause::Delivery(Uuid::now_v7());
             memory
                 .store

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::crm::{self, Page};
 use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
-use crate::plan::{Asked, Step};
+use crate::plan::Step;
 use crate::store::types::{AllOf, Mark, Resync};
 use crate::worker::connection::Live;
 use crate::worker::gather::{Gathered, Sources, Subject, gather, plan_all};
@@ -63,8 +63,8 @@ impl Worker {
             self.preview(live, &mut resync, &page, now).await?;
             self.store.advance_resync(&resync, from.as_deref(), &[], now).await?;
         } else {
-            let mark = |key: &RecordKey| Mark { key: *key, occurred_at: now, notification: None, told: None };
-            let marks: Vec<Mark> = page.iter().map(mark).collect();
+            // It gives neither side a newer time: when something changed decides conflicts, not when somebody asked.
+            let marks: Vec<Mark> = page.iter().copied().map(Mark::of).collect();
             self.store.advance_resync(&resync, from.as_deref(), &marks, now).await?;
         }
         Ok(true)
@@ -79,8 +79,9 @@ impl Worker {
     ) -> Result<(), Error> {
         let resolved = live.resolve(now).await?;
         let pairs = self.store.pairs_of(&live.settings.name, page).await?;
+        let asked = resync.cause().asked();
         let subjects: Vec<Subject> =
-            page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair, Asked::Single)).collect();
+            page.iter().zip(pairs).map(|(key, pair)| Subject::asked_for(*key, pair, asked)).collect();
         for chunk in subjects.chunks(self.round_limit()) {
             let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
             let mut gathered = gather(&sources, chunk).await?;

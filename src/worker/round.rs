@@ -8,8 +8,8 @@ use tracing::{debug, info, warn};
 use crate::crm;
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
-use crate::plan::{Asked, Category, Plan, Rules, View, names_stranger};
-use crate::store::types::{Cause, Claim, Claimed, ClaimedJob, ConnectionState, Finished, Outcome, SaidBy};
+use crate::plan::{Category, Plan, Rules, View, is_worth_a_look, names_stranger};
+use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome, SaidBy};
 use crate::worker::apply::{Applied, Assignment, apply};
 use crate::worker::connection::{Live, Mode};
 use crate::worker::finish::{self, Conclusion};
@@ -62,7 +62,9 @@ impl Worker {
         let mut of_us_only = tell_of_us_only(&sources, &claimed).await.into_iter();
         let (echoes, claimed): (Vec<_>, Vec<_>) =
             claimed.into_iter().partition(|_| of_us_only.next().unwrap_or_default());
-        let mut finished: Vec<Finished> = echoes.iter().map(finish::echoed).collect();
+        let (unmoved, claimed): (Vec<_>, Vec<_>) =
+            claimed.into_iter().partition(|claimed| tells_of_nothing_mapped(claimed, rules));
+        let mut finished: Vec<Finished> = echoes.iter().chain(&unmoved).map(finish::echoed).collect();
         finished.extend(passed_over.iter().map(finish::passed_over));
         count_echoes(&live.settings.name, echoes.len());
         if !claimed.is_empty() {
@@ -216,20 +218,19 @@ impl<'a> Planned<'a> {
     }
 }
 
+/// Whether every message since the last work told of what nobody syncs, so that there is nothing to look at.
+fn tells_of_nothing_mapped(claimed: &Claimed, rules: &Rules) -> bool {
+    let has_pair = claimed.pair.is_some();
+    claimed.open_intents.is_empty()
+        && claimed.jobs.iter().all(|job| !is_worth_a_look(job.key.kind(), has_pair, &job.changed, rules))
+}
+
 pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     Subject {
         key: claimed.jobs[0].key,
         pair: claimed.pair.clone(),
         interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
-        asked: claimed.jobs.iter().map(asked_of).max().unwrap_or_default(),
-    }
-}
-
-/// Whether a person asked for a job's record.
-const fn asked_of(job: &ClaimedJob) -> Asked {
-    match job.cause {
-        Cause::Resync(_) => Asked::Single,
-        Cause::Delivery(_) | Cause::Follow(_) | Cause::Sweep(_) => Asked::No,
+        asked: claimed.jobs.iter().map(|job| job.cause.asked()).max().unwrap_or_default(),
     }
 }
 
@@ -245,6 +246,7 @@ fn log_job(connection: &ConnectionName, claimed: &Claimed, finished: &Finished, 
         Outcome::Retry { category, .. } => ("waiting", Some(*category)),
         Outcome::Park { category, .. } => ("parked", Some(*category)),
         Outcome::Release => ("released", None),
+        Outcome::Postpone { .. } => ("postponed", None),
     };
     for job in &claimed.jobs {
         let cause = job.cause.id();

@@ -39,7 +39,6 @@ async fn one_association_that_cannot_be_made_holds_back_no_other(
     let relate = |(n, contact): (usize, &u64)| Write::Relate {
         from: key(Kind::HubspotContact, *contact),
         to: key(Kind::Company, if n == 5 { 404 } else { company }),
-        related: true,
     };
     if let Some((status, body)) = answered {
         let fault: Fault = serde_json::from_str(r#"{ "path": "/associations/" }"#).unwrap();

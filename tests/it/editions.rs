@@ -2,7 +2,7 @@
 
 use hubforce::emulator::salesforce::Options;
 use hubforce::plan::Category;
-use hubforce::store::types::JobState;
+use hubforce::store::types::{ConnectionState, JobState};
 
 use crate::harness::{Setup, TestApp};
 use crate::people::ADA;
@@ -101,8 +101,9 @@ async fn hubspots_own_connector_at_work_in_the_portal_is_refused_unless_that_is_
         app.deliver().await;
         let findings = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();
         assert_eq!(findings.contains("own connector"), days == 0, "{findings}");
-        let worked = app.worker.drain().await;
-        assert_eq!(worked.is_ok(), leads == 1, "{worked:?}");
+        app.worker.drain().await.unwrap();
+        let state = app.store.connection_state(&app.name).await.unwrap();
+        assert_eq!(matches!(state, ConnectionState::Refused(_)), leads == 0, "{state:?}");
         assert_eq!(app.salesforce.ids("Lead").len(), leads, "allowed {allowed}, {days} days later");
         app.stop().await;
     }

@@ -12,7 +12,8 @@ use rstest::rstest;
 
 use crate::harness::{self, PATH_TOKEN, PUBLIC_URL, SECRET, Setup, TOKEN, TestApp, VIEWER};
 
-fn signed(app: &TestApp, body: &[u8], secret: &str, off_ms: i64) -> Request<Body> {
+/// A signed request of HubSpot.
+pub(crate) fn signed(app: &TestApp, body: &[u8], secret: &str, off_ms: i64) -> Request<Body> {
     let timestamp = (app.clock.now().as_millis() + off_ms).to_string();
     let mut mac = Hmac::<sha2::Sha256>::new_from_slice(secret.as_bytes()).unwrap();
     for part in

@@ -3,7 +3,7 @@
 use hubforce::domain::Secret;
 use hubforce::emulator::{Caller, Fault, hubspot, salesforce};
 use hubforce::plan::Category;
-use hubforce::store::types::JobState;
+use hubforce::store::types::{ConnectionState, JobState};
 
 use crate::harness::{TestApp, unanswered};
 use crate::people::linked;
@@ -172,22 +172,25 @@ async fn r_078_a_duplicate_rule_that_blocks_parks_the_create_and_one_that_alerts
 }
 
 #[tokio::test]
-async fn r_128_a_resync_of_all_has_no_cap_and_goes_on_where_it_stopped() {
-    let app = TestApp::start().await;
+async fn r_128_and_r_110_a_resync_of_all_has_no_cap_goes_on_where_it_stopped_and_overrides_no_block() {
+    let app = TestApp::with("[connections.sync.companies]\nenabled = true").await;
     app.hubspot.drop_events(u32::MAX);
     for n in 0..250 {
-        app.hubspot.create(&[("email", &format!("p{n}@example.com")), ("lastname", "P")]).unwrap();
+        app.hubspot.create_in("companies", &[("name", &format!("C{n}"))]).unwrap();
     }
     app.deliver().await;
-    let fault = r#"{ "method": "GET", "path": "/contacts", "skip": 2, "status": 503 }"#;
+    let fault = r#"{ "method": "GET", "path": "/companies", "skip": 2, "status": 503 }"#;
     app.hubspot.control().add_fault(serde_json::from_str::<Fault>(fault).unwrap());
-    let body = r#"{"kind": "contact", "all": true}"#;
+    let body = r#"{"kind": "company", "all": true}"#;
     let (status, started) = app.ask("POST", "/v1/connections/acme/resync", body).await;
     assert_eq!(status, 202);
-    assert!(app.worker.drain().await.is_err(), "a page was not to be had");
     app.worker.drain().await.unwrap();
-    assert_eq!(app.salesforce.ids("Lead").len(), 250);
     let path = format!("/v1/connections/acme/resyncs/{}", started["id"].as_str().unwrap());
+    let (_, resync) = app.ask("GET", &path, "").await;
+    assert_eq!(resync["total"], 200, "a page was not to be had: {resync}");
+    app.clock.advance_millis(5_000);
+    app.worker.drain().await.unwrap();
+    assert_eq!(app.salesforce.ids("Account").len(), 0, "none of them has a contact");
     let (_, resync) = app.ask("GET", &path, "").await;
     assert_eq!((&resync["state"], &resync["done"]), (&"finished".into(), &250.into()), "{resync}");
     assert_eq!(app.hubspot.control().calls_to("list"), 3, "no page is read twice");
@@ -254,8 +257,7 @@ async fn a_day_without_a_crm_parks_nothing_and_is_made_good_once_for_each_record
         app.deliver().await;
         for _ in 0..30 {
             app.clock.advance_millis(2 * 60_000);
-            // What cannot be asked is an error of the round; it rests and goes on.
-            let _ = app.worker.drain().await;
+            app.worker.drain().await.unwrap();
         }
     }
     assert_eq!(app.jobs(Some(JobState::Due)).await.len(), contacts.len(), "nothing waits for a person");
@@ -275,7 +277,9 @@ async fn credentials_that_salesforce_refuses_are_tried_once() {
     let app = TestApp::in_organization("", salesforce::Options { client, ..Default::default() }).await;
     create(&app, 0, "Fine");
     app.deliver().await;
-    app.worker.drain().await.unwrap_err();
+    app.worker.drain().await.unwrap();
+    let state = app.store.connection_state(&app.name).await.unwrap();
+    assert!(matches!(state, ConnectionState::Unauthorized(_)), "{state:?}");
     assert_eq!(app.salesforce.control().total(Caller::Unknown), 1, "a start asks many questions at once");
     app.stop().await;
 }
@@ -288,8 +292,10 @@ async fn a_token_of_another_portal_is_found_out_before_anything_is_written() {
         .create("Lead", &[("LastName", "P"), ("Company", "C"), ("Email", "p@example.com")])
         .unwrap();
     app.deliver().await;
-    let refused = app.worker.drain().await.unwrap_err();
-    let reason = hubforce::domain::Chain(&refused).to_string();
+    app.worker.drain().await.unwrap();
+    let ConnectionState::Unauthorized(reason) = app.store.connection_state(&app.name).await.unwrap() else {
+        panic!("it works with another portal");
+    };
     assert!(reason.contains("belongs to portal 7654321"), "{reason}");
     assert!(app.hubspot.ids().is_empty());
     app.stop().await;

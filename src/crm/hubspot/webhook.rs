@@ -13,6 +13,7 @@ use serde::Deserialize;
 use sha2::Sha256;
 
 use crate::domain::{Family, HubspotId, RecordKey, Secret, Timestamp};
+use crate::plan::Changed;
 
 /// How far a request's timestamp may lie from now, either way; HubSpot's own helpers use the same five minutes.
 pub const TIMESTAMP_TOLERANCE_MS: i64 = 5 * 60 * 1_000;
@@ -134,6 +135,10 @@ pub struct Event {
     pub occurred_at: Timestamp,
     /// The records it makes dirty; empty for what we do not work.
     pub records: Vec<RecordKey>,
+    /// What it says of the change.
+    pub changed: Changed,
+    /// Whether a contact was erased for privacy.
+    pub erases: bool,
     /// Who or what made the change: `CRM_UI`, `INTEGRATION`, ...
     pub change_source: Option<String>,
     /// The user, or for `INTEGRATION` the app.
@@ -211,7 +216,7 @@ fn read(raw: &str, position: u32) -> Result<Event, BadEvent> {
     let portal_id = wire.portal_id.ok_or_else(|| bad("it has no portalId"))?.0;
     let occurred_at = wire.occurred_at.ok_or_else(|| bad("it has no occurredAt"))?;
     let (object, change) = subscription.split_once('.').unwrap_or((subscription, ""));
-    let records = if let Some(family) = family_of(object, &wire) {
+    let mut records = if let Some(family) = family_of(object, &wire) {
         let ids = named_ids(&wire, change);
         if ids.is_empty() {
             return Err(bad("it names no record"));
@@ -222,11 +227,17 @@ fn read(raw: &str, position: u32) -> Result<Event, BadEvent> {
     } else {
         Vec::new()
     };
+    if change == "associationChange" {
+        records.extend(far_side(&wire).filter(|key| !records.contains(key)));
+    }
+    let occurred_at = Timestamp::from_millis(i64::try_from(occurred_at.0).unwrap_or(i64::MAX));
     Ok(Event {
         portal_id,
         app_id: wire.app_id.map(|id| id.0),
-        occurred_at: Timestamp::from_millis(i64::try_from(occurred_at.0).unwrap_or(i64::MAX)),
+        occurred_at,
         records,
+        changed: changed_by(change, &wire, occurred_at),
+        erases: (object, change) == ("contact", "privacyDeletion"),
         change_source: wire.change_source.map(Cow::into_owned),
         source_id: wire.source_id.map(Cow::into_owned),
         is_plain_change: matches!(change, "creation" | "propertyChange" | "associationChange"),
@@ -257,6 +268,36 @@ fn named_ids(wire: &WireEvent<'_>, change: &str) -> Vec<Id> {
     };
     ids.dedup();
     ids
+}
+
+/// The far side of an association, if the change may matter to it: a contact is what its own properties say, a company or deal is
+/// also what its contacts are.
+fn far_side(wire: &WireEvent<'_>) -> Option<RecordKey> {
+    let id = wire.to_object_id.filter(|id| id.0 > 0)?;
+    let by_name = || wire.association_type.as_deref()?.split_once("_TO_").map(|(_, far)| far);
+    let family = match wire.to_object_type_id.as_deref().or_else(by_name)? {
+        "0-2" | "COMPANY" => Family::Companies,
+        "0-3" | "DEAL" => Family::Deals,
+        _ => return None,
+    };
+    Some(RecordKey::hubspot(family, HubspotId::new(id.0)))
+}
+
+/// The longest name of a property that is kept with a job. HubSpot takes 100 characters.
+const PROPERTY_LENGTH_MAX: usize = 200;
+
+/// What an event says of the change. A name that no property can have says nothing.
+fn changed_by(change: &str, wire: &WireEvent<'_>, at: Timestamp) -> Changed {
+    let fits = |letter: u8| letter.is_ascii_alphanumeric() || matches!(letter, b'_' | b'-' | b'.');
+    match (change, wire.property_name.as_deref()) {
+        ("associationChange", _) => Changed::association(at),
+        ("propertyChange", Some(name))
+            if (1..=PROPERTY_LENGTH_MAX).contains(&name.len()) && name.bytes().all(fits) =>
+        {
+            Changed::property(name, at)
+        }
+        _ => Changed::Anything,
+    }
 }
 
 /// What went wrong, without the text that serde quotes.
@@ -294,6 +335,13 @@ struct WireEvent<'a> {
     from_object_id: Option<Id>,
     #[serde(borrow)]
     from_object_type_id: Option<Cow<'a, str>>,
+    to_object_id: Option<Id>,
+    #[serde(borrow)]
+    to_object_type_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    association_type: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    property_name: Option<Cow<'a, str>>,
 }
 
 /// A whole number that comes as one or as text.

@@ -51,7 +51,7 @@ impl From<AuditRow> for Shown {
         let record = Linked::from(row.created.unwrap_or(row.intent.key));
         let cause = match row.intent.cause {
             Cause::Delivery(id) => format!("delivery {id}"),
-            Cause::Resync(id) => format!("resync {id}"),
+            Cause::Resync(id) | Cause::ResyncOne(id) => format!("resync {id}"),
             Cause::Follow(id) => format!("follow {id}"),
             Cause::Sweep(id) => format!("sweep {id}"),
         };

@@ -70,7 +70,7 @@ macro_rules! pair_and_twin {
 /// The oldest due jobs that nobody works on, one for each pair: the one that is due first.
 const DUE_JOBS: &str = concat!(
     "SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-            j.told, p.id AS pair_id, t.id AS twin_id
+            j.told, j.changed, j.asked_alone, p.id AS pair_id, t.id AS twin_id
        FROM jobs j ",
     pair_and_twin!(),
     " WHERE j.connection = $1 AND j.family = $2 AND j.state <> 'parked' AND j.due_at <= $3 AND j.lease_until <= $3
@@ -100,7 +100,7 @@ fn ids(due: &[PgRow], column: &str) -> Vec<i64> {
 
 /// The jobs of the other records, as far as nobody works on them: whatever waits for one side is answered by working the pair.
 const TWIN_JOBS: &str = "
-    SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told
+    SELECT id, kind, record_id, dirty, attempts, occurred_at, dirty_since, cause_kind, cause, told, changed, asked_alone
       FROM jobs
      WHERE id = ANY ($2) AND lease_until <= $1
        FOR UPDATE SKIP LOCKED";
@@ -194,8 +194,9 @@ fn job(row: &PgRow) -> Result<ClaimedJob, Error> {
         attempts: codec::count(row.get("attempts")),
         occurred_at: at(row.get("occurred_at")),
         dirty_since: at(row.get("dirty_since")),
-        cause: codec::cause(row.get("cause_kind"), cause.as_bytes(), ("jobs", "cause"))?,
+        cause: codec::job_cause(row.get("cause_kind"), cause.as_bytes(), row.get("asked_alone"))?,
         told: told.map(|told| from_json(&told, ("jobs", "told"))).transpose()?,
+        changed: codec::changed(row.get("changed"))?,
     })
 }
 

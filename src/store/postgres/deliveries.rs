@@ -10,12 +10,13 @@ use crate::store::types::{Cause, Mark, Retention};
 /// Makes records dirty: SQLite's statement, but for `dirty`, which may stand for several marks.
 const UPSERT_JOBS: &str =
     "INSERT INTO jobs (connection, family, kind, record_id, dirty, state, due_at, dirty_since, occurred_at,
-                       category, message, cause_kind, cause, told)
+                       category, message, cause_kind, cause, told, changed, asked_alone)
      SELECT m.connection, m.family, m.kind, m.record_id, m.dirty, m.state, m.due_at, m.dirty_since, m.occurred_at,
-            m.category, m.message, $1, m.cause, m.told
+            m.category, m.message, $1, m.cause, m.told, m.changed, $16
        FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[], $8::bigint[], $9::bigint[],
-                   $10::bigint[], $11::text[], $12::text[], $13::uuid[], $14::text[])
-         AS m (connection, family, kind, record_id, dirty, state, due_at, dirty_since, occurred_at, category, message, cause, told)
+                   $10::bigint[], $11::text[], $12::text[], $13::uuid[], $14::text[], $15::text[])
+         AS m (connection, family, kind, record_id, dirty, state, due_at, dirty_since, occurred_at, category, message, cause, told,
+               changed)
      ON CONFLICT (connection, kind, record_id) DO UPDATE SET
             dirty       = jobs.dirty + excluded.dirty,
             -- A parked record that changed may fit now. One that waits for its CRM goes on waiting, unless a person asks.
@@ -31,13 +32,23 @@ const UPSERT_JOBS: &str =
                                THEN jobs.cause ELSE excluded.cause END,
             cause_kind  = CASE WHEN jobs.cause_kind = 'resync' AND jobs.state <> 'parked' THEN jobs.cause_kind
                                ELSE excluded.cause_kind END,
-            told        = CASE WHEN jobs.told IS NULL THEN NULL ELSE excluded.told END";
+            -- One that asks for this record alone asks for more than one of many.
+            asked_alone = CASE WHEN jobs.state = 'parked' THEN excluded.asked_alone ELSE jobs.asked_alone OR excluded.asked_alone END,
+            told        = CASE WHEN jobs.told IS NULL THEN NULL ELSE excluded.told END,
+            -- Of each property the newest change; messages come in any order.
+            changed     = CASE WHEN jobs.changed IS NULL OR excluded.changed IS NULL THEN NULL ELSE (
+                          SELECT jsonb_object_agg(newest.name, newest.at)::text
+                            FROM (SELECT name, max(at::bigint) AS at
+                                    FROM (SELECT key AS name, value AS at FROM jsonb_each_text(jobs.changed::jsonb)
+                                          UNION ALL SELECT key, value FROM jsonb_each_text(excluded.changed::jsonb)) told_of
+                                   GROUP BY name) newest) END";
 
-/// Makes records dirty, all for one kind of cause.
+/// Makes records dirty, all for one kind of cause; `alone` where a resync asks for one record.
 pub(super) async fn upsert_jobs(
     connection: &mut Transaction,
     jobs: &Jobs<'_>,
     cause_kind: &'static str,
+    alone: bool,
 ) -> Result<(), Error> {
     if jobs.is_empty() {
         return Ok(());
@@ -59,6 +70,8 @@ pub(super) async fn upsert_jobs(
         .bind(columns.message)
         .bind(columns.cause)
         .bind(columns.told)
+        .bind(columns.changed)
+        .bind(alone)
         .execute(&mut **connection)
         .await?;
     Ok(())
@@ -87,12 +100,13 @@ pub(super) async fn mark(
             error: None,
             cause: *cause_id,
             told: mark.told.as_ref(),
+            changed: mark.changed.clone(),
         };
         jobs.add((name.as_str(), mark.key.kind().as_str(), mark.key.id().to_string()), marked);
     }
-    upsert_jobs(connection, &jobs, cause_kind).await?;
+    upsert_jobs(connection, &jobs, cause_kind, cause.asked().overrides()).await?;
     match cause {
-        Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
+        Cause::Resync(id) | Cause::ResyncOne(id) => resyncs::wait_for(connection, name, id, marks).await,
         Cause::Delivery(_) | Cause::Follow(_) | Cause::Sweep(_) => Ok(()),
     }
 }

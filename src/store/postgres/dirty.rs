@@ -10,8 +10,9 @@ use std::collections::btree_map::Entry;
 use uuid::Uuid;
 
 use crate::domain::Fields;
+use crate::plan::Changed;
 use crate::store::Error;
-use crate::store::codec::to_json;
+use crate::store::codec::{changed_json, to_json};
 
 /// Which job: connection, kind and record. Ordered by their bytes, as the database's `"C"` is.
 type Key<'a> = (&'a str, &'static str, String);
@@ -28,6 +29,7 @@ pub(super) struct Marked<'a> {
     pub(super) error: Option<(&'static str, &'a str)>,
     pub(super) cause: Uuid,
     pub(super) told: Option<&'a Fields>,
+    pub(super) changed: Changed,
 }
 
 impl Marked<'_> {
@@ -41,6 +43,7 @@ impl Marked<'_> {
         self.occurred_at = self.occurred_at.max(later.occurred_at);
         self.cause = later.cause;
         self.told = self.told.and(later.told);
+        self.changed.merge(&later.changed);
     }
 }
 
@@ -83,6 +86,7 @@ impl<'a> Jobs<'a> {
             columns.message.push(marked.error.map(|(_, message)| super::text(message).into_owned()));
             columns.cause.push(marked.cause);
             columns.told.push(marked.told.map(to_json).transpose()?);
+            columns.changed.push(changed_json(&marked.changed)?);
         }
         Ok(columns)
     }
@@ -104,4 +108,5 @@ pub(super) struct Columns<'a> {
     pub(super) message: Vec<Option<String>>,
     pub(super) cause: Vec<Uuid>,
     pub(super) told: Vec<Option<String>>,
+    pub(super) changed: Vec<Option<String>>,
 }

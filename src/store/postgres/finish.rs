@@ -9,12 +9,12 @@ use sqlx::query::Query;
 use sqlx::{Postgres, Row};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Timestamp};
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{key_json, to_json};
+use crate::store::codec::{count, key, key_json, to_json};
 use crate::store::outcomes::{
-    Held, HeldJobs, all_pairs, awaited, closed, job_ids, latest_pairs, looks, still_held,
+    Held, HeldJobs, again, all_pairs, awaited, closed, job_ids, latest_pairs, looks, part_refused, still_held,
 };
 use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows, text};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
@@ -29,13 +29,12 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     audit::settle(connection, finished).await?;
     let held = held_jobs(connection, worker, finished).await?;
-    let looks = looks(finished, &held);
-    let finished = still_held(finished, &held);
-    put_pairs(connection, name, &finished).await?;
-    put_states(connection, name, &finished, now).await?;
-    put_conflicts(connection, name, &finished).await?;
-    count_for_resyncs(connection, &finished, &held).await?;
-    close_jobs(connection, &finished, &held, now).await?;
+    let (kept, refused) = put_pairs(connection, name, still_held(finished, &held)).await?;
+    put_states(connection, name, &kept, now).await?;
+    put_conflicts(connection, name, &kept).await?;
+    count_for_resyncs(connection, &kept, &held).await?;
+    close_jobs(connection, (&kept, &refused), &held, now).await?;
+    let looks = looks(finished, &held, &refused);
     mark_looks(connection, name, &looks, now).await
 }
 
@@ -60,14 +59,18 @@ async fn held_jobs(
     worker: Uuid,
     finished: &[Finished],
 ) -> Result<HeldJobs, Error> {
-    let sql = "SELECT id, dirty, EXISTS (SELECT FROM resync_jobs w WHERE w.job_id = jobs.id) AS awaited
+    let sql =
+        "SELECT id, dirty, attempts, EXISTS (SELECT FROM resync_jobs w WHERE w.job_id = jobs.id) AS awaited
                  FROM jobs
                 WHERE id = ANY ($2) AND worker = $1
                 ORDER BY connection, kind, record_id
                   FOR UPDATE";
     let rows =
         connection.query(sql).bind(worker).bind(job_ids(finished)).fetch_all(&mut **connection).await?;
-    let held = |row: &PgRow| (row.get("id"), Held { dirty: row.get("dirty"), awaited: row.get("awaited") });
+    let held = |row: &PgRow| {
+        let (dirty, attempts, awaited) = (row.get("dirty"), count(row.get("attempts")), row.get("awaited"));
+        (row.get("id"), Held { dirty, attempts, awaited })
+    };
     Ok(rows.iter().map(held).collect())
 }
 
@@ -97,24 +100,67 @@ impl Columns {
     }
 }
 
-/// Remembers pairs. A pair that either record was in with somebody else is gone with that.
-async fn put_pairs(
+/// What is kept of a commit, and what is refused.
+type Parted<'a> = (Vec<&'a Finished>, Vec<&'a Finished>);
+
+/// Remembers pairs. A pair that either record was in with somebody else is gone with that, if its end was meant.
+async fn put_pairs<'a>(
     connection: &mut Transaction,
     name: &ConnectionName,
-    finished: &[&Finished],
-) -> Result<(), Error> {
-    let latest = latest_pairs(finished);
-    if latest.is_empty() {
-        return Ok(());
-    }
+    finished: Vec<&'a Finished>,
+) -> Result<Parted<'a>, Error> {
+    let latest = latest_pairs(&finished);
     let pairs = Columns::of(latest.iter().copied())?;
-    if latest.len() == all_pairs(finished).count() && update_pairs(connection, name, &pairs).await? {
-        return Ok(());
+    let is_known = latest.is_empty()
+        || (latest.len() == all_pairs(&finished).count() && update_pairs(connection, name, &pairs).await?);
+    if is_known {
+        return Ok((finished, Vec::new()));
     }
     // Two instances that pair the same record at once would each see neither the other's pair nor a conflict. So those who make
     // pairs of a connection take turns, until they commit.
     let turn = "SELECT pg_advisory_xact_lock(hashtextextended('pairs ' || $1, 0))";
     connection.query(turn).bind(name.as_str()).execute(&mut **connection).await?;
+    let standing = standing_pairs(connection, name, &finished).await?;
+    let (kept, refused) = part_refused(&finished, &standing);
+    replace_pairs(connection, name, &kept).await?;
+    Ok((kept, refused))
+}
+
+/// The pairs that the records of new ones are in.
+async fn standing_pairs(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<Vec<[RecordKey; 2]>, Error> {
+    let sql = "SELECT p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id
+                 FROM (SELECT (SELECT l.pair_id FROM links l
+                                WHERE l.connection = $1 AND l.kind = w.kind AND l.record_id = w.record_id) AS pair_id
+                         FROM unnest($2::text[], $3::text[]) AS w (kind, record_id)) wanted
+                 JOIN pairs p ON p.id = wanted.pair_id";
+    let keys: Vec<RecordKey> = all_pairs(finished).flat_map(Pair::records).collect();
+    let rows = connection
+        .query(sql)
+        .bind(name.as_str())
+        .bind(keys.iter().map(|key| key.kind().as_str()).collect::<Vec<_>>())
+        .bind(keys.iter().map(|key| key.id().to_string()).collect::<Vec<_>>())
+        .fetch_all(&mut **connection)
+        .await?;
+    let records = |row: &PgRow| {
+        let hubspot = key(row.get("hubspot_kind"), row.get("hubspot_id"), ("pairs", "hubspot_id"))?;
+        let salesforce =
+            key(row.get("salesforce_kind"), row.get("salesforce_id"), ("pairs", "salesforce_id"))?;
+        Ok([hubspot, salesforce])
+    };
+    rows.iter().map(records).collect()
+}
+
+/// Puts pairs in the place of those that their records were in.
+async fn replace_pairs(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<(), Error> {
+    let pairs = Columns::of(latest_pairs(finished).into_iter())?;
     let broken = "DELETE FROM pairs
                    WHERE id = ANY (ARRAY (
                          SELECT p.id
@@ -196,7 +242,7 @@ async fn put_states(
             Outcome::Retry { category, message, .. } | Outcome::Park { category, message } => {
                 (false, Some((category.as_str(), message)))
             }
-            Outcome::Release => continue,
+            Outcome::Release | Outcome::Postpone { .. } => continue,
         };
         for (key, state) in &finished.states {
             let row = states.entry((key.kind().as_str(), key.id().to_string())).or_default();
@@ -294,11 +340,12 @@ async fn count_for_resyncs(
 
 async fn close_jobs(
     connection: &mut Transaction,
-    finished: &[&Finished],
+    (finished, refused): (&[&Finished], &[&Finished]),
     held: &HeldJobs,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (done, kept) = closed(finished, held, now);
+    let (done, mut kept) = closed(finished, held, now);
+    kept.extend(again(refused, held, now));
     let close = "DELETE FROM jobs WHERE id = ANY ($1)";
     if !done.is_empty() {
         connection.query(close).bind(done).execute(&mut **connection).await?;
@@ -306,14 +353,16 @@ async fn close_jobs(
     let keep = "UPDATE jobs SET
                        worker = NULL, lease_until = 0,
                        -- A record that changed while it was worked on is due again, unless its CRM asked us to wait.
-                       state = CASE WHEN f.outcome = 'retry' THEN 'waiting'
+                       state = CASE WHEN f.outcome IN ('retry', 'postpone') THEN 'waiting'
                                     WHEN f.outcome = 'park' AND jobs.dirty = f.dirty THEN 'parked'
                                     ELSE 'due' END,
                        due_at = CASE f.outcome WHEN 'release' THEN jobs.due_at ELSE f.due_at END,
                        attempts = CASE f.outcome WHEN 'done' THEN 0 ELSE jobs.attempts + f.counts END,
-                       dirty_since = CASE f.outcome WHEN 'done' THEN jobs.occurred_at ELSE jobs.dirty_since END,
+                       dirty_since = CASE WHEN f.outcome <> 'done' THEN jobs.dirty_since
+                                          WHEN jobs.occurred_at = 0 THEN f.due_at ELSE jobs.occurred_at END,
                        told = NULL,
-                       category = f.category, message = f.message
+                       category = CASE f.outcome WHEN 'postpone' THEN jobs.category ELSE f.category END,
+                       message = CASE f.outcome WHEN 'postpone' THEN jobs.message ELSE f.message END
                   FROM (SELECT (value ->> 0)::bigint AS id, (value ->> 1)::bigint AS dirty, value ->> 2 AS outcome,
                                (value ->> 3)::bigint AS due_at, (value ->> 4)::bigint AS counts, value ->> 5 AS category,
                                value ->> 6 AS message

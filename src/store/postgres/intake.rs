@@ -8,11 +8,12 @@ use std::collections::{BTreeMap, HashSet};
 use sqlx::Row;
 
 use crate::domain::ConnectionName;
+use crate::plan::Changed;
 use crate::store::Error;
 use crate::store::codec::outcome_text;
-use crate::store::postgres::Transaction;
 use crate::store::postgres::deliveries::upsert_jobs;
 use crate::store::postgres::dirty::{Jobs, Marked};
+use crate::store::postgres::{Transaction, erasures};
 use crate::store::types::{Mark, NewDelivery, Unreadable};
 
 /// A notification: its connection and the sender's own id of it.
@@ -37,7 +38,12 @@ pub(super) async fn store(connection: &mut Transaction, deliveries: &[NewDeliver
             jobs.add((name.as_str(), "part", record_id), parked(delivery, part));
         }
     }
-    upsert_jobs(connection, &jobs, "delivery").await
+    upsert_jobs(connection, &jobs, "delivery", false).await?;
+    for delivery in deliveries.iter().filter(|delivery| !delivery.erased.is_empty()) {
+        let Some(name) = &delivery.connection else { continue };
+        erasures::note(connection, name, &delivery.erased, delivery.received_at).await?;
+    }
+    Ok(())
 }
 
 async fn insert(connection: &mut Transaction, deliveries: &[NewDelivery]) -> Result<(), Error> {
@@ -113,6 +119,7 @@ fn marked<'a>(delivery: &NewDelivery, mark: &'a Mark) -> Marked<'a> {
         error: None,
         cause: delivery.id,
         told: mark.told.as_ref(),
+        changed: mark.changed.clone(),
     }
 }
 
@@ -129,5 +136,6 @@ fn parked<'a>(delivery: &NewDelivery, part: &'a Unreadable) -> Marked<'a> {
         error: Some(("unreadable", &part.reason)),
         cause: delivery.id,
         told: None,
+        changed: Changed::Anything,
     }
 }

@@ -7,13 +7,15 @@ use crate::store::Error;
 use crate::store::migrations::{self, MigrationStatus};
 
 /// Number, name and text of every migration.
-pub(in crate::store) const MIGRATIONS: [(i64, &str, &str); 6] = [
+pub(in crate::store) const MIGRATIONS: [(i64, &str, &str); 8] = [
     (1, "deliveries", include_str!("../../../migrations/postgres/0001_deliveries.sql")),
     (2, "pairs", include_str!("../../../migrations/postgres/0002_pairs.sql")),
     (3, "jobs", include_str!("../../../migrations/postgres/0003_jobs.sql")),
     (4, "audit", include_str!("../../../migrations/postgres/0004_audit.sql")),
     (5, "resync_jobs", include_str!("../../../migrations/postgres/0005_resync_jobs.sql")),
     (6, "tasks", include_str!("../../../migrations/postgres/0006_tasks.sql")),
+    (7, "triggers", include_str!("../../../migrations/postgres/0007_triggers.sql")),
+    (8, "erasures", include_str!("../../../migrations/postgres/0008_erasures.sql")),
 ];
 
 /// Makes instances that start together migrate one after the other; it ends with the transaction. (The migrator's own lock belongs

@@ -13,6 +13,7 @@ mod clock;
 mod connections;
 mod deliveries;
 mod dirty;
+mod erasures;
 mod finish;
 mod intake;
 mod jobs;
@@ -359,6 +360,14 @@ impl Store for PostgresStore {
         transact!(self, transaction => pairs::pairs_of(transaction, connection, keys).await)
     }
 
+    async fn advance_erasures(&self, connection: &ConnectionName, now: Timestamp) -> Result<bool, Error> {
+        transact!(self, transaction => erasures::advance(transaction, connection, now).await)
+    }
+
+    async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error> {
+        transact!(self, transaction => erasures::erased(transaction, connection, addresses).await)
+    }
+
     async fn with_open_creates(
         &self,
         connection: &ConnectionName,
@@ -456,13 +465,12 @@ impl Store for PostgresStore {
         marks: &[Mark],
         now: Timestamp,
     ) -> Result<bool, Error> {
-        let cause = Cause::Resync(resync.id);
         transact!(self, transaction => {
             if !resyncs::stands_at(transaction, resync.id, from).await? {
                 return Ok(false);
             }
             // Jobs before resyncs, which is the order in which a finish locks them.
-            deliveries::mark(transaction, &resync.connection, marks, cause, now).await?;
+            deliveries::mark(transaction, &resync.connection, marks, resync.cause(), now).await?;
             resyncs::advance_resync(transaction, resync).await?;
             Ok(true)
         })

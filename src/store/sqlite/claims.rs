@@ -58,7 +58,7 @@ pub(super) async fn claim(
 /// The oldest due jobs that nobody works on: a lease on either record is one on their pair.
 const DUE_JOBS: &str = "
     SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-           j.told, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
+           j.told, j.changed, j.asked_alone, p.id AS pair_id, p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id,
            p.stopped, p.base
       FROM jobs j
       LEFT JOIN links l ON l.connection = j.connection AND l.kind = j.kind AND l.record_id = j.record_id
@@ -90,7 +90,7 @@ async fn twin_jobs(
     due_ids: &[i64],
 ) -> Result<Vec<SqliteRow>, Error> {
     let sql = "SELECT j.id, j.kind, j.record_id, j.dirty, j.attempts, j.occurred_at, j.dirty_since, j.cause_kind, j.cause,
-                      j.told, l.pair_id
+                      j.told, j.changed, j.asked_alone, l.pair_id
                  FROM json_each(?1) wanted
                  CROSS JOIN links l ON l.pair_id = wanted.value
                  CROSS JOIN jobs j ON j.connection = l.connection AND j.kind = l.kind AND j.record_id = l.record_id
@@ -154,8 +154,9 @@ fn job(row: &SqliteRow) -> Result<ClaimedJob, Error> {
         attempts: row.get("attempts"),
         occurred_at: at(row.get("occurred_at")),
         dirty_since: at(row.get("dirty_since")),
-        cause: codec::cause(row.get("cause_kind"), row.get("cause"), ("jobs", "cause"))?,
+        cause: codec::job_cause(row.get("cause_kind"), row.get("cause"), row.get("asked_alone"))?,
         told: told.map(|told| from_json(&told, ("jobs", "told"))).transpose()?,
+        changed: codec::changed(row.get("changed"))?,
     })
 }
 

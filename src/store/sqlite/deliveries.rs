@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use crate::domain::{ConnectionName, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{cause_parts, hex, to_json};
+use crate::store::codec::{cause_parts, changed_json, hex, to_json};
 use crate::store::sqlite::resyncs;
 use crate::store::types::{Cause, Mark, Retention};
 
@@ -22,7 +22,7 @@ macro_rules! upsert_jobs {
     ($rows:literal) => {
         concat!(
             "INSERT INTO jobs (connection, family, kind, record_id, dirty, state, due_at, dirty_since, occurred_at,
-                               category, message, cause_kind, cause, told) ",
+                               category, message, cause_kind, cause, told, changed, asked_alone) ",
             $rows,
             " ON CONFLICT (connection, kind, record_id) DO UPDATE SET
                      dirty       = dirty + 1,
@@ -39,19 +39,28 @@ macro_rules! upsert_jobs {
                                         THEN cause ELSE excluded.cause END,
                      cause_kind  = CASE WHEN cause_kind = 'resync' AND state <> 'parked' THEN cause_kind
                                         ELSE excluded.cause_kind END,
-                     told        = CASE WHEN told IS NULL THEN NULL ELSE excluded.told END"
+                     -- One that asks for this record alone asks for more than one of many.
+                     asked_alone = CASE WHEN state = 'parked' THEN excluded.asked_alone ELSE max(asked_alone, excluded.asked_alone) END,
+                     told        = CASE WHEN told IS NULL THEN NULL ELSE excluded.told END,
+                     -- Of each property the newest change; messages come in any order.
+                     changed     = CASE WHEN changed IS NULL OR excluded.changed IS NULL THEN NULL ELSE (
+                                   SELECT json_group_object(name, at)
+                                     FROM (SELECT name, max(at) AS at
+                                             FROM (SELECT key AS name, value AS at FROM json_each(jobs.changed)
+                                                   UNION ALL SELECT key, value FROM json_each(excluded.changed))
+                                            GROUP BY name)) END"
         )
     };
 }
 
 /// Makes one record dirty.
 pub(super) const UPSERT_JOB: &str =
-    upsert_jobs!("VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, min(?7, ?6), ?7, ?8, ?9, ?10, ?11, ?12)");
+    upsert_jobs!("VALUES (?1, ?2, ?3, ?4, 1, ?5, ?6, min(?7, ?6), ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0)");
 
 /// Makes the records of a JSON array dirty.
 const MARK_JOBS: &str = upsert_jobs!(
     "SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, 1, 'due', value ->> 4, CASE value ->> 5 WHEN 0 THEN value ->> 4 ELSE min(value ->> 5, value ->> 4) END,
-            value ->> 5, NULL, NULL, value ->> 6, unhex(value ->> 7), value ->> 8
+            value ->> 5, NULL, NULL, value ->> 6, unhex(value ->> 7), value ->> 8, value ->> 9, value ->> 10
        FROM json_each(?1)
       WHERE true"
 );
@@ -77,12 +86,14 @@ pub(super) async fn mark(
             cause_kind,
             hex(cause_id),
             told,
+            changed_json(&mark.changed)?,
+            i64::from(cause.asked().overrides()),
         ]))
     };
     let rows: Vec<Json> = marks.iter().map(row).collect::<Result<_, Error>>()?;
     sqlx::query(MARK_JOBS).bind(to_json(&rows)?).execute(&mut *connection).await?;
     match cause {
-        Cause::Resync(id) => resyncs::wait_for(connection, name, id, marks).await,
+        Cause::Resync(id) | Cause::ResyncOne(id) => resyncs::wait_for(connection, name, id, marks).await,
         Cause::Delivery(_) | Cause::Follow(_) | Cause::Sweep(_) => Ok(()),
     }
 }

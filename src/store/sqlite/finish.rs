@@ -7,11 +7,12 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, Timestamp};
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::plan::Pair;
 use crate::store::Error;
-use crate::store::codec::{key_json, pair_json, to_json};
+use crate::store::codec::{key, key_json, pair_json, to_json};
 use crate::store::outcomes::{
-    Held, HeldJobs, all_pairs, awaited, closed, job_ids, latest_pairs, looks, still_held,
+    Held, HeldJobs, again, all_pairs, awaited, closed, job_ids, latest_pairs, looks, part_refused, still_held,
 };
 use crate::store::sqlite::{audit, deliveries, resyncs};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
@@ -26,13 +27,12 @@ pub(super) async fn finish(
 ) -> Result<(), Error> {
     audit::settle(connection, finished).await?;
     let held = held_jobs(connection, worker, finished).await?;
-    let looks = looks(finished, &held);
-    let finished = still_held(finished, &held);
-    put_pairs(connection, name, &finished).await?;
-    put_states(connection, name, &finished, now).await?;
-    put_conflicts(connection, name, &finished).await?;
-    count_for_resyncs(connection, &finished, &held).await?;
-    close_jobs(connection, &finished, &held, now).await?;
+    let (kept, refused) = put_pairs(connection, name, still_held(finished, &held)).await?;
+    put_states(connection, name, &kept, now).await?;
+    put_conflicts(connection, name, &kept).await?;
+    count_for_resyncs(connection, &kept, &held).await?;
+    close_jobs(connection, (&kept, &refused), &held, now).await?;
+    let looks = looks(finished, &held, &refused);
     mark_looks(connection, name, &looks, now).await
 }
 
@@ -55,7 +55,7 @@ async fn held_jobs(
     worker: Uuid,
     finished: &[Finished],
 ) -> Result<HeldJobs, Error> {
-    let sql = "SELECT j.id, j.dirty, EXISTS (SELECT 1 FROM resync_jobs w WHERE w.job_id = j.id) AS awaited
+    let sql = "SELECT j.id, j.dirty, j.attempts, EXISTS (SELECT 1 FROM resync_jobs w WHERE w.job_id = j.id) AS awaited
                  FROM json_each(?2) wanted CROSS JOIN jobs j ON j.id = wanted.value
                 WHERE j.worker = ?1";
     let rows = sqlx::query(sql)
@@ -63,25 +63,32 @@ async fn held_jobs(
         .bind(to_json(&job_ids(finished))?)
         .fetch_all(connection)
         .await?;
-    let held =
-        |row: &SqliteRow| (row.get("id"), Held { dirty: row.get("dirty"), awaited: row.get("awaited") });
+    let held = |row: &SqliteRow| {
+        let (dirty, attempts, awaited) = (row.get("dirty"), row.get("attempts"), row.get("awaited"));
+        (row.get("id"), Held { dirty, attempts, awaited })
+    };
     Ok(rows.iter().map(held).collect())
 }
 
-/// Remembers pairs. A pair that either record was in with somebody else is gone with that.
-async fn put_pairs(
+/// What is kept of a commit, and what is refused.
+type Parted<'a> = (Vec<&'a Finished>, Vec<&'a Finished>);
+
+/// Remembers pairs. A pair that either record was in with somebody else is gone with that, if its end was meant.
+async fn put_pairs<'a>(
     connection: &mut SqliteConnection,
     name: &ConnectionName,
-    finished: &[&Finished],
-) -> Result<(), Error> {
-    let pairs: Vec<Json> = latest_pairs(finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
-    if pairs.is_empty() {
-        return Ok(());
+    finished: Vec<&'a Finished>,
+) -> Result<Parted<'a>, Error> {
+    let pairs: Vec<Json> = latest_pairs(&finished).into_iter().map(pair_json).collect::<Result<_, _>>()?;
+    let is_known = pairs.is_empty()
+        || (pairs.len() == all_pairs(&finished).count() && update_pairs(connection, name, &pairs).await?);
+    if is_known {
+        return Ok((finished, Vec::new()));
     }
-    if pairs.len() == all_pairs(finished).count() && update_pairs(connection, name, &pairs).await? {
-        return Ok(());
-    }
-    let all: Vec<Json> = all_pairs(finished).map(pair_json).collect::<Result<_, _>>()?;
+    let standing = standing_pairs(connection, name, &finished).await?;
+    let (kept, refused) = part_refused(&finished, &standing);
+    let pairs: Vec<Json> = latest_pairs(&kept).into_iter().map(pair_json).collect::<Result<_, _>>()?;
+    let all: Vec<Json> = all_pairs(&kept).map(pair_json).collect::<Result<_, _>>()?;
     let broken = "DELETE FROM pairs
                    WHERE id IN (
                          SELECT l.pair_id
@@ -117,7 +124,28 @@ async fn put_pairs(
     for (sql, pairs) in [(broken, &all), (put, &pairs), (link, &pairs)] {
         sqlx::query(sql).bind(name.as_str()).bind(pairs).execute(&mut *connection).await?;
     }
-    Ok(())
+    Ok((kept, refused))
+}
+
+/// The pairs that the records of new ones are in.
+async fn standing_pairs(
+    connection: &mut SqliteConnection,
+    name: &ConnectionName,
+    finished: &[&Finished],
+) -> Result<Vec<[RecordKey; 2]>, Error> {
+    let keys: Vec<Json> = all_pairs(finished).flat_map(Pair::records).map(|key| key_json(&key)).collect();
+    let sql = "SELECT p.hubspot_kind, p.hubspot_id, p.salesforce_kind, p.salesforce_id
+                 FROM json_each(?2) wanted
+                 CROSS JOIN links l ON l.connection = ?1 AND l.kind = wanted.value ->> 0 AND l.record_id = wanted.value ->> 1
+                 CROSS JOIN pairs p ON p.id = l.pair_id";
+    let rows = sqlx::query(sql).bind(name.as_str()).bind(to_json(&keys)?).fetch_all(connection).await?;
+    let records = |row: &SqliteRow| {
+        let hubspot = key(row.get("hubspot_kind"), row.get("hubspot_id"), ("pairs", "hubspot_id"))?;
+        let salesforce =
+            key(row.get("salesforce_kind"), row.get("salesforce_id"), ("pairs", "salesforce_id"))?;
+        Ok([hubspot, salesforce])
+    };
+    rows.iter().map(records).collect()
 }
 
 /// The subquery, where a join would do, keeps the planner from walking all pairs of the connection.
@@ -154,7 +182,7 @@ async fn put_states(
             Outcome::Retry { category, message, .. } | Outcome::Park { category, message } => {
                 (false, Some((category.as_str(), message)))
             }
-            Outcome::Release => continue,
+            Outcome::Release | Outcome::Postpone { .. } => continue,
         };
         for (key, state) in &finished.states {
             rows.push(json!([
@@ -239,11 +267,12 @@ async fn count_for_resyncs(
 
 async fn close_jobs(
     connection: &mut SqliteConnection,
-    finished: &[&Finished],
+    (finished, refused): (&[&Finished], &[&Finished]),
     held: &HeldJobs,
     now: Timestamp,
 ) -> Result<(), Error> {
-    let (done, kept) = closed(finished, held, now);
+    let (done, mut kept) = closed(finished, held, now);
+    kept.extend(again(refused, held, now));
     if !done.is_empty() {
         let close = "DELETE FROM jobs WHERE id IN (SELECT value FROM json_each(?1))";
         sqlx::query(close).bind(to_json(&done)?).execute(&mut *connection).await?;
@@ -254,14 +283,16 @@ async fn close_jobs(
     let keep = "UPDATE jobs SET
                        worker = NULL, lease_until = 0,
                        -- A record that changed while it was worked on is due again, unless its CRM asked us to wait.
-                       state = CASE WHEN f.outcome = 'retry' THEN 'waiting'
+                       state = CASE WHEN f.outcome IN ('retry', 'postpone') THEN 'waiting'
                                     WHEN f.outcome = 'park' AND jobs.dirty = f.dirty THEN 'parked'
                                     ELSE 'due' END,
                        due_at = CASE f.outcome WHEN 'release' THEN jobs.due_at ELSE f.due_at END,
                        attempts = CASE f.outcome WHEN 'done' THEN 0 ELSE jobs.attempts + f.counts END,
-                       dirty_since = CASE f.outcome WHEN 'done' THEN jobs.occurred_at ELSE jobs.dirty_since END,
+                       dirty_since = CASE WHEN f.outcome <> 'done' THEN jobs.dirty_since
+                                          WHEN jobs.occurred_at = 0 THEN f.due_at ELSE jobs.occurred_at END,
                        told = NULL,
-                       category = f.category, message = f.message
+                       category = CASE f.outcome WHEN 'postpone' THEN jobs.category ELSE f.category END,
+                       message = CASE f.outcome WHEN 'postpone' THEN jobs.message ELSE f.message END
                   FROM (SELECT value ->> 0 AS id, value ->> 1 AS dirty, value ->> 2 AS outcome, value ->> 3 AS due_at,
                                value ->> 4 AS counts, value ->> 5 AS category, value ->> 6 AS message
                           FROM json_each(?1)) f

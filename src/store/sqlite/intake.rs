@@ -11,10 +11,11 @@ use std::thread;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 use tokio::sync::{Mutex, mpsc, oneshot};
 
-use crate::domain::{ConnectionName, Timestamp};
+use crate::domain::{ConnectionName, RecordKey, Timestamp};
 use crate::store::Error;
-use crate::store::codec::{outcome_text, to_json};
+use crate::store::codec::{changed_json, outcome_text, to_json};
 use crate::store::sqlite::deliveries::{INSERT_DELIVERY, INSERT_NOTIFICATION, UPSERT_JOB};
+use crate::store::sqlite::erasures::INSERT_ERASURE;
 use crate::store::sqlite::{BUSY_TIMEOUT, CHECKPOINT_PAGES, blames_statement};
 use crate::store::types::{Mark, NewDelivery, Unreadable};
 
@@ -98,9 +99,15 @@ fn store(connection: &mut Connection, deliveries: &[NewDelivery]) -> Result<(), 
         let Some(name) = &delivery.connection else { continue };
         for mark in &delivery.marks {
             let told = mark.told.as_ref().map(to_json).transpose()?;
+            let changed = changed_json(&mark.changed)?;
             if statements.is_fresh(name, mark, delivery.received_at).map_err(failed)? {
-                statements.upsert((delivery, name), mark, told.as_deref()).map_err(failed)?;
+                statements
+                    .upsert((delivery, name), mark, (told.as_deref(), changed.as_deref()))
+                    .map_err(failed)?;
             }
+        }
+        for key in &delivery.erased {
+            statements.erase((delivery, name), key).map_err(failed)?;
         }
         for part in &delivery.unreadable {
             statements.park((delivery, name), part).map_err(failed)?;
@@ -115,6 +122,7 @@ struct Statements<'c> {
     delivery: CachedStatement<'c>,
     notification: CachedStatement<'c>,
     job: CachedStatement<'c>,
+    erasure: CachedStatement<'c>,
 }
 
 impl<'c> Statements<'c> {
@@ -123,6 +131,7 @@ impl<'c> Statements<'c> {
             delivery: transaction.prepare_cached(INSERT_DELIVERY)?,
             notification: transaction.prepare_cached(INSERT_NOTIFICATION)?,
             job: transaction.prepare_cached(UPSERT_JOB)?,
+            erasure: transaction.prepare_cached(INSERT_ERASURE)?,
         })
     }
 
@@ -150,7 +159,7 @@ impl<'c> Statements<'c> {
         &mut self,
         (delivery, name): (&NewDelivery, &ConnectionName),
         mark: &Mark,
-        told: Option<&str>,
+        (told, changed): (Option<&str>, Option<&str>),
     ) -> rusqlite::Result<usize> {
         self.job.execute(params![
             name.as_str(),
@@ -165,7 +174,17 @@ impl<'c> Statements<'c> {
             "delivery",
             delivery.id.as_bytes(),
             told,
+            changed,
         ])
+    }
+
+    fn erase(
+        &mut self,
+        (delivery, name): (&NewDelivery, &ConnectionName),
+        key: &RecordKey,
+    ) -> rusqlite::Result<usize> {
+        let (kind, id) = (key.kind().as_str(), key.id().to_string());
+        self.erasure.execute(params![name.as_str(), kind, id, delivery.received_at.as_millis()])
     }
 
     /// Keeps an unreadable part as a parked job, for a person to see.
@@ -187,6 +206,7 @@ impl<'c> Statements<'c> {
             part.reason,
             "delivery",
             delivery.id.as_bytes(),
+            None::<&str>,
             None::<&str>,
         ])
     }

@@ -9,6 +9,7 @@ mod claims;
 mod clock;
 mod connections;
 mod deliveries;
+mod erasures;
 mod finish;
 mod intake;
 mod jobs;
@@ -224,6 +225,21 @@ impl Store for SqliteStore {
         pairs::pairs_of(&self.readers, connection, keys).await
     }
 
+    async fn advance_erasures(&self, connection: &ConnectionName, now: Timestamp) -> Result<bool, Error> {
+        // Most looks find nothing; they need not take the writer.
+        if !erasures::any(&self.readers, connection).await? {
+            return Ok(false);
+        }
+        let mut transaction = self.begin().await?;
+        let advanced = erasures::advance(&mut transaction, connection, now).await?;
+        transaction.commit().await?;
+        Ok(advanced)
+    }
+
+    async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error> {
+        erasures::erased(&self.readers, connection, addresses).await
+    }
+
     async fn with_open_creates(
         &self,
         connection: &ConnectionName,
@@ -335,8 +351,7 @@ impl Store for SqliteStore {
         let mut transaction = self.begin().await?;
         let stands = resyncs::stands_at(&mut transaction, resync.id, from).await?;
         if stands {
-            let cause = Cause::Resync(resync.id);
-            deliveries::mark(&mut transaction, &resync.connection, marks, cause, now).await?;
+            deliveries::mark(&mut transaction, &resync.connection, marks, resync.cause(), now).await?;
             resyncs::advance_resync(&mut transaction, resync).await?;
         }
         transaction.commit().await?;

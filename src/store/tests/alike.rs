@@ -74,6 +74,16 @@ impl Copy {
             occurred_at: at(self.now + self.chance.i64(-50..50)),
             notification: self.chance.bool().then(|| format!("04l{}", self.chance.u8(0..20))),
             told: (self.chance.u8(0..4) > 0).then_some(told),
+            changed: self.changed(),
+        }
+    }
+
+    fn changed(&mut self) -> Changed {
+        let at = at(self.now + self.chance.i64(-50..50));
+        match self.chance.u8(0..8) {
+            0 => Changed::Anything,
+            1 => Changed::association(at),
+            n => Changed::property(["city", "zip"][usize::from(n % 2)], at),
         }
     }
 
@@ -111,7 +121,8 @@ impl Copy {
                 Vec::new()
             }
             4 => {
-                let resync = Resync { id: self.id(), ..edges::resync_of(&self.memory, 5) };
+                let total = self.chance.u64(1..3);
+                let resync = Resync { id: self.id(), ..edges::resync_of(&self.memory, total) };
                 store.create_resync(&resync).await.unwrap();
                 store.advance_resync(&resync, None, &self.marks(), at(self.now)).await.unwrap();
                 self.resyncs.push(resync);
@@ -153,10 +164,11 @@ impl Copy {
             let intent = Intent { id: self.id(), ..intent(claimed.jobs[0].key, &claimed) };
             self.memory.store.intend(&self.memory.name, std::slice::from_ref(&intent)).await.unwrap();
             let (category, message) = (Category::Validation, format!("message {}", self.n));
-            let outcome = match self.chance.u32(0..6) {
+            let outcome = match self.chance.u32(0..8) {
                 0 => Outcome::Park { category, message },
                 1 => Outcome::Retry { at: at(self.now + 70), counts: self.chance.bool(), category, message },
                 2 => Outcome::Release,
+                3 => Outcome::Postpone { at: at(self.now + 30) },
                 _ => Outcome::Done,
             };
             let mut finished = finished(&claimed, outcome);
@@ -168,6 +180,7 @@ impl Copy {
                     key => pair(contact(hubspot), key),
                 });
             }
+            finished.released = if self.chance.bool() { any_record() } else { vec![self.record()] };
             finished.looks = (0..self.chance.usize(0..3)).map(|_| self.record()).collect();
             finished.conflicts = (0..self.chance.usize(0..3))
                 .map(|_| Conflict {

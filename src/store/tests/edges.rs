@@ -15,7 +15,7 @@ async fn of_two_pairs_in_one_commit_that_share_a_record_the_later_one_stays(
         let put = |claimed: &Claimed, (hubspot, salesforce): (u64, u32), city: &str| {
             let base = Base::from_iter([("city".to_owned(), Agreed::new(Value::text(city)))]);
             let pair = Pair { base, ..pair(contact(hubspot), lead(salesforce)) };
-            Finished { pair: Some(pair), ..finished(claimed, Outcome::Done) }
+            Finished { pair: Some(pair), released: any_record(), ..finished(claimed, Outcome::Done) }
         };
         let both = [put(&claimed[0], earlier, "Bonn"), put(&claimed[1], later, "Kiel")];
         memory.finish_as(worker, &both).await;
@@ -47,6 +47,7 @@ async fn pairs_of_one_commit_come_to_what_they_would_in_commits_of_their_own(
             let claimed = memory.claim_as(worker, 10).await;
             let put = |(claimed, pair): (&Claimed, &Pair)| Finished {
                 pair: Some(pair.clone()),
+                released: any_record(),
                 ..finished(claimed, Outcome::Done)
             };
             let outcomes: Vec<Finished> = claimed.iter().zip(&found).map(put).collect();
@@ -168,15 +169,77 @@ async fn a_resync_keeps_its_say_while_its_record_waits_for_a_retry(#[values(Sqli
     memory.finish_as(worker, &[finished(&claimed[0], retry)]).await;
     memory.mark(&[contact(1)]).await;
     let claimed = memory.claim_as(worker, 60).await;
-    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resync), "a person asked, and it is not done yet");
+    assert_eq!(claimed[0].jobs[0].cause, Cause::ResyncOne(resync), "a person asked, and it is not done yet");
     memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
     assert_eq!(counts_of(&memory, resync).await, (1, 0));
+}
+
+#[rstest]
+#[tokio::test]
+async fn a_resync_of_one_record_is_not_forgotten_for_what_asks_for_less(
+    #[values(Sqlite, Postgres)] on: Database,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let worker = Uuid::now_v7();
+    let one = marked_by_a_resync(&memory, contact(1)).await;
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    assert_eq!(claimed[0].jobs[0].cause, Cause::ResyncOne(one), "an event asks for less");
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Release)]).await;
+    let many = Resync { all_of: Some(AllOf::Kind(Kind::HubspotContact)), ..resync_of(&memory, 1) };
+    memory.store.create_resync(&many).await.unwrap();
+    memory
+        .store
+        .advance_resync(&many, None, &[Mark::of(contact(1)), Mark::of(contact(2))], at(2))
+        .await
+        .unwrap();
+    let claimed = memory.claim_as(worker, 20).await;
+    let causes: Vec<Cause> = claimed.iter().map(|claimed| claimed.jobs[0].cause).collect();
+    assert_eq!(causes, [Cause::ResyncOne(many.id), Cause::Resync(many.id)], "one of many asks for less");
+    let outcomes: Vec<Finished> = claimed.iter().map(|claimed| finished(claimed, parked())).collect();
+    memory.finish_as(worker, &outcomes).await;
+    // It was worked once: what comes now is an event like others.
+    memory.mark(&[contact(1)]).await;
+    let claimed = memory.claim_as(worker, 60).await;
+    assert!(matches!(claimed[0].jobs[0].cause, Cause::Delivery(_)), "{:?}", claimed[0].jobs[0].cause);
+}
+
+#[rstest]
+#[tokio::test]
+async fn what_messages_say_of_a_change_comes_together(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let worker = Uuid::now_v7();
+    let told = |changed: Changed| {
+        let mark = Mark { changed, ..Mark::at(contact(1), at(1)) };
+        NewDelivery { marks: vec![mark], ..memory.delivery(&[]) }
+    };
+    let city = |millis| Changed::property("city", at(millis));
+    // Together and one after the other; the older change of the city arrives last.
+    memory.store.accept([told(city(7)), told(Changed::association(at(5)))].into()).await.unwrap();
+    memory.store.accept([told(Changed::property("zip", at(6)))].into()).await.unwrap();
+    memory.store.accept([told(city(3)), told(Changed::association(at(4)))].into()).await.unwrap();
+    let claimed = memory.claim_as(worker, 10).await;
+    let properties = BTreeMap::from([("city".to_owned(), at(7)), ("zip".to_owned(), at(6))]);
+    let both = Changed::Only { properties, associated: Some(at(5)) };
+    assert_eq!(claimed[0].jobs[0].changed, both);
+    // What comes during the work is added, and a failure forgets nothing.
+    memory.store.accept([told(city(9))].into()).await.unwrap();
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
+    let claimed = memory.claim_as(worker, 60).await;
+    assert!(
+        matches!(&claimed[0].jobs[0].changed, Changed::Only { properties, .. } if properties["city"] == at(9))
+    );
+    memory.store.mark(&memory.name, &[Mark::of(contact(1))], Cause::Sweep(worker), at(61)).await.unwrap();
+    memory.store.accept([told(city(10))].into()).await.unwrap();
+    memory.finish_as(worker, &[finished(&claimed[0], Outcome::Release)]).await;
+    let claimed = memory.claim_as(worker, 70).await;
+    assert_eq!(claimed[0].jobs[0].changed, Changed::Anything, "a sweep says nothing of the change");
 }
 
 async fn marked_by_a_resync(memory: &Memory, key: RecordKey) -> Uuid {
     let resync = resync_of(memory, 1);
     memory.store.create_resync(&resync).await.unwrap();
-    let mark = Mark { key, occurred_at: at(1), notification: None, told: None };
+    let mark = Mark::at(key, at(1));
     memory.store.advance_resync(&resync, None, &[mark], at(1)).await.unwrap();
     resync.id
 }
@@ -194,7 +257,7 @@ async fn every_resync_of_a_record_counts_it(#[values(Sqlite, Postgres)] on: Data
     let resyncs =
         [marked_by_a_resync(&memory, contact(1)).await, marked_by_a_resync(&memory, contact(1)).await];
     let claimed = memory.claim_as(worker, 10).await;
-    assert_eq!(claimed[0].jobs[0].cause, Cause::Resync(resyncs[1]), "the audit names the latest");
+    assert_eq!(claimed[0].jobs[0].cause, Cause::ResyncOne(resyncs[1]), "the audit names the latest");
     memory.finish_as(worker, &[finished(&claimed[0], Outcome::Done)]).await;
     for resync in resyncs {
         assert_eq!(counts_of(&memory, resync).await, (1, 0));
@@ -312,10 +375,8 @@ async fn a_resync_counts_what_became_of_its_records(#[values(Sqlite, Postgres)] 
     memory.store.create_resync(&resync).await.unwrap();
     assert_eq!(memory.store.open_resyncs(&memory.name).await.unwrap(), [resync.clone()]);
     resync.complete = true;
-    let marks: Vec<Mark> = std::mem::take(&mut resync.keys)
-        .into_iter()
-        .map(|key| Mark { key, occurred_at: at(2), notification: None, told: None })
-        .collect();
+    let marks: Vec<Mark> =
+        std::mem::take(&mut resync.keys).into_iter().map(|key| Mark::at(key, at(2))).collect();
     memory.store.advance_resync(&resync, None, &marks, at(2)).await.unwrap();
     // An event of the same record in between does not take the resync's say.
     memory.mark(&[contact(1)]).await;

@@ -82,6 +82,7 @@ async fn mark_and_work(store: Arc<dyn Store>, name: ConnectionName, seed: u64, h
                 occurred_at: at(1),
                 notification: None,
                 told: None,
+                changed: Changed::Anything,
             })
             .collect();
         store.mark(&name, &marks, Cause::Sweep(worker), at(1)).await.unwrap();
@@ -98,7 +99,7 @@ async fn mark_and_work(store: Arc<dyn Store>, name: ConnectionName, seed: u64, h
         tokio::task::yield_now().await;
         let mut outcomes = Vec::new();
         for claimed in &claimed {
-            let mut outcome = finished(claimed, Outcome::Done);
+            let mut outcome = Finished { released: super::any_record(), ..finished(claimed, Outcome::Done) };
             if outcome.pair.is_none() || chance.u32(0..4) == 0 {
                 let twin = chance.u32(1..=RECORDS);
                 outcome.pair = Some(match claimed.jobs[0].key {
@@ -179,6 +180,7 @@ async fn records_accepted_by_several_instances_at_once_are_counted_each_time(
                             occurred_at: at(1),
                             notification: None,
                             told: None,
+                            changed: Changed::Anything,
                         };
                         NewDelivery {
                             id: Uuid::now_v7(),
@@ -291,9 +293,7 @@ async fn a_resync_worked_by_several_instances_counts_every_record_once(
     for resync in &resyncs {
         memory.store.create_resync(resync).await.unwrap();
     }
-    let marks: Vec<Mark> = (1..=total)
-        .map(|n| Mark { key: contact(n), occurred_at: at(1), notification: None, told: None })
-        .collect();
+    let marks: Vec<Mark> = (1..=total).map(|n| Mark::at(contact(n), at(1))).collect();
     for resync in &resyncs {
         memory.store.advance_resync(resync, None, &marks, at(1)).await.unwrap();
     }
@@ -331,7 +331,7 @@ async fn a_resync_worked_by_several_instances_counts_every_record_once(
 /// A resync's next page, which has one record.
 fn next_page(resync: &Resync) -> (Resync, Mark) {
     let total = resync.total + 1;
-    let mark = Mark { key: contact(total), occurred_at: at(1), notification: None, told: None };
+    let mark = Mark::at(contact(total), at(1));
     (Resync { cursor: Some(total.to_string()), total, ..resync.clone() }, mark)
 }
 

@@ -50,7 +50,7 @@ async fn i_1_what_is_acknowledged_survives_a_server_that_is_killed_in_the_middle
     let (acknowledge, mut acknowledged) = tokio::sync::mpsc::unbounded_channel();
     let sender = tokio::spawn(async move {
         for n in 1.. {
-            let mark = Mark { key: contact(n), occurred_at: at(1), notification: None, told: None };
+            let mark = Mark::at(contact(n), at(1));
             let delivery = NewDelivery { id: Uuid::now_v7(), marks: vec![mark], ..empty.clone() };
             match store.accept([delivery].into()).await {
                 Ok(()) if acknowledge.send(contact(n)).is_err() => return,

@@ -291,3 +291,32 @@ fn no_mark_is_lost(on: Database, steps: Vec<(u8, u64)>) {
         assert_eq!(left, dirty);
     });
 }
+
+#[rstest]
+#[tokio::test]
+async fn what_is_postponed_waits_and_is_shown_as_before(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    memory.mark(&[contact(1)]).await;
+    let worker = Uuid::now_v7();
+    let claimed = memory.claim_as(worker, 10).await;
+    let failed = Outcome::Retry {
+        at: at(60),
+        counts: true,
+        category: Category::Unavailable,
+        message: "busy".to_owned(),
+    };
+    memory.finish_as(worker, &[finished(&claimed[0], failed)]).await;
+    let before = memory.store.record(&memory.name, &contact(1)).await.unwrap();
+    let claimed = memory.claim_as(worker, 60).await;
+    let states = vec![(contact(1), State::Conflict)];
+    let postponed = Finished { states, ..finished(&claimed[0], Outcome::Postpone { at: at(500) }) };
+    memory.finish_as(worker, &[postponed]).await;
+    assert_eq!(memory.store.record(&memory.name, &contact(1)).await.unwrap(), before);
+    assert_eq!(memory.store.next_due(&memory.name).await.unwrap(), Some(at(500)));
+    assert!(memory.claim_as(worker, 499).await.is_empty());
+    // An event meanwhile does not end the wait, and no attempt was counted.
+    memory.mark(&[contact(1)]).await;
+    assert!(memory.claim_as(worker, 499).await.is_empty());
+    let claimed = memory.claim_as(worker, 500).await;
+    assert_eq!(claimed[0].jobs[0].attempts, 1);
+}

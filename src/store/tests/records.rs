@@ -12,6 +12,7 @@ async fn a_new_pair_ends_the_pairs_its_records_were_in(#[values(Sqlite, Postgres
         let claimed = memory.claim_as(worker, 10).await;
         let put = Finished {
             pair: Some(pair(contact(hubspot), lead(salesforce))),
+            released: any_record(),
             ..finished(&claimed[0], Outcome::Done)
         };
         memory.finish_as(worker, &[put]).await;
@@ -122,4 +123,58 @@ async fn conflicts_are_listed_until_they_are_settled(#[values(Sqlite, Postgres)]
         memory.finish_as(worker, &[put]).await;
         assert_eq!(memory.store.conflicts_of(&memory.name, &contact(1)).await.unwrap().len(), expected);
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn i_5_a_record_is_not_taken_from_a_pair_that_the_planner_did_not_know_of(
+    #[values(Sqlite, Postgres)] on: Database,
+    #[values(false, true)] in_one_commit: bool,
+) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let worker = Uuid::now_v7();
+    memory.mark(&[contact(1), contact(2)]).await;
+    let claimed = memory.claim_as(worker, 10).await;
+    let intents: Vec<Intent> = claimed.iter().map(|claimed| intent(claimed.jobs[0].key, claimed)).collect();
+    memory.store.intend(&memory.name, &intents).await.unwrap();
+    let linked = |claimed: &Claimed, intent: &Intent| Finished {
+        pair: Some(pair(claimed.jobs[0].key, lead(1))),
+        settled: vec![(intent.id, Settled::Written(Some(lead(1))))],
+        ..finished(claimed, Outcome::Done)
+    };
+    let outcomes = [linked(&claimed[0], &intents[0]), linked(&claimed[1], &intents[1])];
+    for commit in outcomes.chunks(if in_one_commit { 2 } else { 1 }) {
+        memory.finish_as(worker, commit).await;
+    }
+    let keys = [contact(1), contact(2), lead(1)];
+    let first = Some(pair(contact(1), lead(1)));
+    assert_eq!(
+        memory.store.pairs_of(&memory.name, &keys).await.unwrap(),
+        [first.clone(), None, first.clone()]
+    );
+    let query =
+        AuditQuery { connection: &memory.name, system: None, key: None, since: None, after: None, limit: 9 };
+    let written = memory.store.audit(&query).await.unwrap();
+    assert_eq!(written.iter().filter(|row| row.written == Some(true)).count(), 2, "both were written");
+    assert_eq!(memory.store.record(&memory.name, &contact(2)).await.unwrap().unwrap().state, State::Unlinked);
+    // It is looked at anew, and so is the pair whose record was written to; later and later, as long as that comes to the same.
+    let again = memory.claim_as(worker, 50).await;
+    let due: Vec<RecordKey> = again.iter().map(|claimed| claimed.jobs[0].key).collect();
+    assert!(due.contains(&contact(2)) && due.contains(&lead(1)), "{due:?}");
+    let seeker = again.iter().find(|claimed| claimed.jobs[0].key == contact(2)).unwrap();
+    let taking = Finished { pair: Some(pair(contact(2), lead(1))), ..finished(seeker, Outcome::Done) };
+    memory.finish_as(worker, std::slice::from_ref(&taking)).await;
+    let due = memory.claim_as(worker, 51).await;
+    assert!(due.iter().all(|claimed| claimed.jobs[0].key != contact(2)), "{due:?}");
+    // Who knows of the pair and means its end, ends it.
+    let later = memory.claim_as(worker, 1_000_000).await;
+    let seeker = later.iter().find(|claimed| claimed.jobs[0].key == contact(2)).unwrap();
+    let meant = Finished {
+        pair: Some(pair(contact(2), lead(1))),
+        released: vec![contact(1)],
+        ..finished(seeker, Outcome::Done)
+    };
+    memory.finish_as(worker, &[meant]).await;
+    let second = Some(pair(contact(2), lead(1)));
+    assert_eq!(memory.store.pairs_of(&memory.name, &keys).await.unwrap(), [None, second.clone(), second]);
 }

@@ -195,7 +195,7 @@ async fn what_scheduled_work_found_is_marked_with_its_progress(#[values(Sqlite, 
     let worker = Uuid::now_v7();
     memory.store.claim_task(&task_claim(&memory, worker, 1)).await.unwrap();
     let told = Fields::from([("city".to_owned(), Value::text("Bonn"))]);
-    let mark = Mark { key: contact(1), occurred_at: at(3), notification: None, told: Some(told.clone()) };
+    let mark = Mark { told: Some(told.clone()), ..Mark::at(contact(1), at(3)) };
     let found = progress(&memory, worker, "a", TaskNext::Rests(at(900)));
     assert!(memory.store.advance_task(&TaskProgress { marks: &[mark], ..found }).await.unwrap());
     let claimed = memory.claim_as(worker, 10).await;

@@ -78,7 +78,9 @@ async fn exclude_those_who_rest(sources: &Sources<'_>, drafts: &mut [Draft], pai
     for ((place, pair), is_member) in asked.into_iter().zip(members) {
         match is_member {
             Ok(true) => {}
-            Ok(false) => drop(drafts[*place].view.around.excluded.insert(pair.hubspot)),
+            Ok(false) => {
+                drafts[*place].view.around.excluded.insert(pair.hubspot);
+            }
             Err(error) => drafts[*place].failed = Some((System::Hubspot, error)),
         }
     }

@@ -10,6 +10,7 @@
 //! | the record that a paired one lives on in | where it was converted or merged | one batched read |
 //! | the twin that a candidate already has | where a Salesforce record's match is taken | one batched read |
 //! | whether the HubSpot contact is in the inclusion list | where there is one | one batched call |
+//! | whether the address is that of a contact erased for privacy | for Salesforce people without a twin | none |
 //! | who holds the address that Salesforce moved to | where it changed (R-075) | one batched search |
 //! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
 //! | a deal's company and contacts | for deals | one batched call each |
@@ -126,6 +127,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::spare_the_spoken_for(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
     look_up_members(sources, &mut drafts).await;
+    look_up_erased(sources, &mut drafts).await?;
     twins::look_up_addresses(sources, &fields, &mut drafts).await;
     deals::read_companies(sources, &mut drafts).await;
     around::link_companies(sources, &fields, &mut known, &mut drafts).await?;
@@ -325,6 +327,25 @@ async fn look_up_members(sources: &Sources<'_>, drafts: &mut [Draft]) {
     for (draft, failure) in people.into_iter().zip(failures) {
         draft.failed = draft.failed.take().or(failure);
     }
+}
+
+/// Finds out which Salesforce records have the address of a contact that was erased for privacy.
+async fn look_up_erased(sources: &Sources<'_>, drafts: &mut [Draft]) -> Result<(), Error> {
+    let seekers = drafts.iter().enumerate().filter(|(_, draft)| draft.goes_on());
+    let (places, addresses): (Vec<usize>, Vec<String>) = seekers
+        .filter_map(|(place, draft)| {
+            let seeker = draft.seeker().filter(|seeker| seeker.key.system() == System::Salesforce)?;
+            Some((place, address_of(seeker)?))
+        })
+        .unzip();
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let erased = sources.store.erased(&sources.live.settings.name, &addresses).await?;
+    for (place, erased) in places.into_iter().zip(erased) {
+        drafts[place].view.around.erased = erased;
+    }
+    Ok(())
 }
 
 /// The key of a record of the given kind, if the id is of its CRM.

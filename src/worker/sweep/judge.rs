@@ -75,7 +75,7 @@ pub(super) async fn judge(
 
 /// A mark of this time.
 pub(super) const fn mark(key: RecordKey, occurred_at: Timestamp) -> Mark {
-    Mark { key, occurred_at, notification: None, told: None }
+    Mark::at(key, occurred_at)
 }
 
 /// When the change happened, for deciding conflicts: Salesforce's stamp, which its messages carry as well. The time that HubSpot keeps for

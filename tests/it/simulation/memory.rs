@@ -89,6 +89,8 @@ effects! {
     next_due(connection: &ConnectionName) -> Option<Timestamp>;
     pairs_of(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<Option<Pair>>;
     with_open_creates(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<RecordKey>;
+    advance_erasures(connection: &ConnectionName, now: Timestamp) -> bool;
+    erased(connection: &ConnectionName, addresses: &[String]) -> Vec<bool>;
     renew(worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Vec<JobId>;
     release_all(worker: Uuid) -> ();
     record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;

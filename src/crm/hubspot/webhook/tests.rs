@@ -255,6 +255,52 @@ fn both_forms_and_every_kind_of_contact_event() {
 }
 
 #[test]
+fn r_104_an_association_is_told_to_a_company_or_deal_on_its_far_side() {
+    let base = r#""portalId":62515,"occurredAt":1790000000000"#;
+    let (legacy, generic) = ("contact.associationChange", "object.associationChange");
+    for (kind, association, expected) in [
+        (legacy, r#""associationType":"CONTACT_TO_COMPANY""#, vec!["contact 901", "company 55"]),
+        (legacy, r#""associationType":"CONTACT_TO_DEAL""#, vec!["contact 901", "deal 55"]),
+        (legacy, r#""associationType":"CONTACT_TO_CONTACT""#, vec!["contact 901"]),
+        (legacy, r#""associationType":"CONTACT_TO_TICKET""#, vec!["contact 901"]),
+        (generic, r#""fromObjectTypeId":"0-1","toObjectTypeId":"0-2""#, vec!["contact 901", "company 55"]),
+        (generic, r#""fromObjectTypeId":"0-2","toObjectTypeId":"0-3""#, vec!["company 901", "deal 55"]),
+        (generic, r#""fromObjectTypeId":"0-5","toObjectTypeId":"0-2""#, vec!["company 55"]),
+        (generic, r#""fromObjectTypeId":"0-2","toObjectTypeId":"0-1""#, vec!["company 901"]),
+    ] {
+        let event = only(&format!(
+            r#"[{{{base},"subscriptionType":"{kind}",{association},"fromObjectId":901,"toObjectId":55}}]"#
+        ))
+        .unwrap();
+        let records: Vec<String> = event.records.iter().map(ToString::to_string).collect();
+        let expected: Vec<String> = expected.iter().map(|record| format!("hubspot {record}")).collect();
+        assert_eq!(records, expected, "{association}");
+        assert_eq!(event.changed, Changed::association(Timestamp::from_millis(1_790_000_000_000)));
+    }
+}
+
+#[test]
+fn an_event_says_what_changed() {
+    let told = |kind: &str, more: &str| {
+        let base = r#""portalId":1,"occurredAt":7,"objectId":1"#;
+        only(&format!(r#"[{{{base},"subscriptionType":"{kind}"{more}}}]"#)).unwrap()
+    };
+    let city = told("contact.propertyChange", r#","propertyName":"city","propertyValue":"Bonn""#);
+    assert_eq!(city.changed, Changed::property("city", Timestamp::from_millis(7)));
+    let long = format!(r#","propertyName":"{}""#, "x".repeat(PROPERTY_LENGTH_MAX + 1));
+    for name in
+        ["", r#","propertyName":"""#, r#","propertyName":"a\u0000b""#, r#","propertyName":"@a""#, &long]
+    {
+        assert_eq!(told("contact.propertyChange", name).changed, Changed::Anything, "{name}");
+    }
+    for kind in ["creation", "deletion", "restore", "privacyDeletion"] {
+        let event = told(&format!("contact.{kind}"), "");
+        assert_eq!(event.changed, Changed::Anything);
+        assert_eq!(event.erases, kind == "privacyDeletion");
+    }
+}
+
+#[test]
 fn one_bad_event_does_not_spoil_the_others() {
     let good = r#"{"subscriptionType":"contact.creation","portalId":1,"occurredAt":1,"objectId":1}"#;
     let body = format!(
