@@ -1,6 +1,6 @@
 //! Deals and opportunities as stories.
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, unanswered};
 use crate::people::ADA;
 
 /// Deals and companies on; contacts become contacts.
@@ -351,5 +351,27 @@ async fn r_182_and_r_183_a_new_opportunity_has_the_owner_who_matches_or_is_ours(
     let mut expected = vec![Some(app.salesforce.integration_user().to_owned()), Some(ann)];
     expected.sort();
     assert_eq!(owners, expected);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn i_5_a_company_and_a_deal_whose_creation_was_not_answered_are_found_by_the_ids_they_hold() {
+    let app = TestApp::with(ALL).await;
+    for object in ["companies", "deals"] {
+        app.hubspot.control().add_fault(unanswered("POST", &format!("/{object}/batch/create")));
+    }
+    let account = app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
+    let opportunity = [&OPPORTUNITY[..], &[("AccountId", account.as_str())]].concat();
+    let opportunity = app.salesforce.create("Opportunity", &opportunity).unwrap();
+    app.settle().await;
+    app.settle_after(60_000).await;
+    let (company, deal) = (only(&app.hubspot.ids_in("companies")), deal(&app));
+    assert_eq!(property(&app, deal, "hubforce_salesforce_opportunity_id"), Some(opportunity));
+    let id = app.hubspot.property_in("companies", company, "hubforce_salesforce_account_id");
+    assert_eq!(id, Some(account));
+    for path in [format!("company/{company}"), format!("deal/{deal}")] {
+        let (_, record) = app.ask("GET", &format!("/v1/connections/acme/records/hubspot/{path}"), "").await;
+        assert_eq!(record["state"], "linked", "{record}");
+    }
     app.end().await;
 }

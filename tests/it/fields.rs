@@ -22,7 +22,16 @@ async fn r_082_one_mapping_serves_lead_and_contact_and_survives_the_conversion()
     app.hubspot.update(contact, &[("salutation", "Countess")]).unwrap();
     app.settle().await;
     assert_eq!(app.lead_field(&lead, "Nickname__c").as_deref(), Some("Countess"));
+    // No lead-conversion mapping carries the custom field: the new contact's is blank.
     let heir = app.salesforce.convert(&lead).unwrap();
+    assert_eq!(app.salesforce.field("Contact", &heir, "Nickname__c"), None);
+    app.settle().await;
+    assert_eq!(
+        app.hubspot.property(contact, "salutation").as_deref(),
+        Some("Countess"),
+        "it keeps its value"
+    );
+    assert_eq!(app.salesforce.field("Contact", &heir, "Nickname__c").as_deref(), Some("Countess"));
     app.clock.advance_millis(1_000);
     app.salesforce.update("Contact", &heir, &[("Nickname__c", "Ada")]).unwrap();
     app.settle().await;

@@ -148,6 +148,7 @@ async fn i_1_a_store_that_cannot_write_answers_503() {
     assert_eq!(app.send(ready).await.0, 503);
     let lives = Request::get("/healthz").body(Body::empty()).unwrap();
     assert_eq!(app.send(lives).await.0, 200);
+    app.stop().await;
 }
 
 #[rstest]

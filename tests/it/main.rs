@@ -21,6 +21,7 @@ mod held;
 mod inclusion;
 mod ingress;
 mod layering;
+mod leftovers;
 mod lifecycle;
 mod metrics;
 mod openapi;

@@ -16,6 +16,8 @@ mod properties;
 mod records;
 mod rest;
 mod search;
+#[cfg(test)]
+mod tests;
 mod webhooks;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

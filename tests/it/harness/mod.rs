@@ -1,7 +1,9 @@
 //! A service with both emulators around it, on a clock that stands still until it is moved.
 //!
 //! Calls to the CRMs go over HTTP on this machine; webhooks are carried by hand, so that a test decides when they arrive. At its end
-//! a test that did not say otherwise must have left nothing to do.
+//! a test that did not say otherwise must have left nothing to do, and no test may have led to a call that an emulator does not know.
+
+mod left;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -22,6 +24,8 @@ use hubforce::store::types::{Job, JobQuery, JobState};
 use hubforce::store::{Database, Store};
 use hubforce::worker::Worker;
 use tower::ServiceExt;
+
+use left::Leftovers;
 
 /// Where the service is said to be; only signatures care.
 pub(crate) const PUBLIC_URL: &str = "https://sync.example.com";
@@ -93,6 +97,8 @@ pub(crate) struct TestApp {
     pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
+    /// Looks into the database when it goes, which must be before the database does.
+    leftovers: Leftovers,
     database: TestDatabase,
 }
 
@@ -320,6 +326,8 @@ impl TestApp {
         let assembled = assemble(&config, &outside).await.unwrap();
         let router = http::router(assembled.state);
         let name = ConnectionName::parse("acme").unwrap();
+        let desks = [hubspot.control().clone(), salesforce.control().clone()];
+        let leftovers = Leftovers::new(database.url(), name.clone(), desks);
         Self {
             hubspot,
             salesforce,
@@ -333,6 +341,7 @@ impl TestApp {
             salesforce_url,
             shutdown,
             config,
+            leftovers,
             database,
         }
     }
@@ -480,6 +489,11 @@ impl TestApp {
         self.store.jobs(&query).await.unwrap()
     }
 
+    /// Says that the test leaves work on purpose.
+    pub(crate) fn leaves_work(&self) {
+        self.leftovers.allow_work();
+    }
+
     /// Ends the test: nothing may be left to do.
     pub(crate) async fn end(self) {
         let left = self.jobs(None).await;
@@ -487,13 +501,15 @@ impl TestApp {
         self.stop().await;
     }
 
-    /// Ends a test that leaves something on purpose.
+    /// Ends a test that leaves work on purpose.
     pub(crate) async fn stop(self) {
+        self.leaves_work();
         self.shutdown.stop.cancel();
-        let Self { store, worker, router, shutdown, .. } = self;
+        let Self { store, worker, router, shutdown, leftovers, .. } = self;
         drop((worker, router));
         store.close().await;
         assert!(shutdown.finish(std::time::Duration::from_secs(10)).await);
+        drop(leftovers);
     }
 
     /// The only lead's id.
