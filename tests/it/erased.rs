@@ -3,17 +3,12 @@
 use hubforce::store::Database;
 use rstest::rstest;
 
-use crate::harness::{SECRET, TestApp};
-use crate::ingress::signed;
+use crate::harness::TestApp;
 use crate::people::{ADA, linked};
 
-/// HubSpot erases a contact for privacy: it tells of that and of the deletion, in any order.
+/// A person erases a contact for privacy in HubSpot, which tells of that and of a deletion.
 async fn erase(app: &TestApp, contact: u64) {
-    assert!(app.hubspot.delete(contact));
-    let event = format!(
-        r#"[{{"portalId":1234567,"occurredAt":1,"subscriptionType":"contact.privacyDeletion","objectId":{contact}}}]"#
-    );
-    assert_eq!(app.send(signed(app, event.as_bytes(), SECRET, 0)).await.0, 200);
+    app.hubspot.erase(contact).unwrap();
     app.settle().await;
 }
 

@@ -116,12 +116,13 @@ async fn a_finish_waits_for_a_mark_under_way_and_leaves_its_record_due() {
 }
 
 #[tokio::test]
-async fn of_two_instances_that_pair_a_record_at_once_the_later_one_has_it() {
-    let Some(mut meeting) = Meeting::new().await else { return };
-    meeting.memory.mark(&[contact(1)]).await;
-    let claimed = meeting.memory.claim_as(meeting.worker, 10).await;
-    let salesforce_id = lead(1).id().to_string();
-    meeting
+async fn of_two_instances_that_pair_a_record_at_once_the_later_one_is_refused_unless_it_knew() {
+    for knew in [false, true] {
+        let Some(mut meeting) = Meeting::new().await else { return };
+        meeting.memory.mark(&[contact(1)]).await;
+        let claimed = meeting.memory.claim_as(meeting.worker, 10).await;
+        let salesforce_id = lead(1).id().to_string();
+        meeting
         .meanwhile(&format!(
             "SELECT pg_advisory_xact_lock(hashtextextended('pairs acme', 0));
              WITH put AS (INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, base)
@@ -130,16 +131,24 @@ async fn of_two_instances_that_pair_a_record_at_once_the_later_one_has_it() {
                FROM put, (VALUES ('contact', '2'), ('Lead', '{salesforce_id}')) AS l (kind, record_id)"
         ))
         .await;
-    let put = [Finished { pair: Some(pair(contact(1), lead(1))), ..finished(&claimed[0], Outcome::Done) }];
-    let Meeting { memory, other, worker } = &mut meeting;
-    let (finishing, ()) = tokio::join!(memory.store.finish(&memory.name, *worker, &put, at(50)), async {
-        until_somebody_waits_for(other).await;
-        other.execute("COMMIT").await.unwrap();
-    });
-    finishing.unwrap();
-    let pairs = memory.store.pairs_of(&memory.name, &[contact(1), lead(1), contact(2)]).await.unwrap();
-    let ours = put[0].pair.clone();
-    assert_eq!(pairs, [ours.clone(), ours, None]);
+        let released = if knew { vec![contact(2)] } else { Vec::new() };
+        let pair = Some(pair(contact(1), lead(1)));
+        let put = [Finished { pair, released, ..finished(&claimed[0], Outcome::Done) }];
+        let Meeting { memory, other, worker } = &mut meeting;
+        let (finishing, ()) = tokio::join!(memory.store.finish(&memory.name, *worker, &put, at(50)), async {
+            until_somebody_waits_for(other).await;
+            other.execute("COMMIT").await.unwrap();
+        });
+        finishing.unwrap();
+        let pairs = memory.store.pairs_of(&memory.name, &[contact(1), lead(1), contact(2)]).await.unwrap();
+        let ours = put[0].pair.clone();
+        if knew {
+            assert_eq!(pairs, [ours.clone(), ours, None]);
+        } else {
+            assert_eq!(pairs[0], None);
+            assert_eq!(pairs[1].as_ref().map(|pair| pair.hubspot), Some(contact(2)), "what was there stays");
+        }
+    }
 }
 
 #[tokio::test]
