@@ -13,12 +13,13 @@ use crate::emulator::hubspot::properties::PropertySet;
 use crate::emulator::hubspot::records::{Act, Change, Refused, Table, Writer, not_found};
 use crate::emulator::hubspot::search::Index;
 use crate::emulator::hubspot::webhooks::Webhooks;
+use crate::emulator::journal::{Author, Journal};
 
 /// The mirror of whether an address is opted out.
 const OPT_OUT: &str = "hs_email_optout";
 
 /// The mirror of a contact's primary company.
-const COMPANY: &str = "associatedcompanyid";
+pub(super) const COMPANY: &str = "associatedcompanyid";
 
 /// What a portal holds.
 pub(super) struct State {
@@ -30,11 +31,13 @@ pub(super) struct State {
     pub(super) pipelines: Vec<Pipeline>,
     opted_out: BTreeSet<String>,
     pub(super) webhooks: Webhooks,
+    pub(super) journal: Journal,
 }
 
 impl State {
-    pub(super) fn new(own_properties: bool, webhooks: Webhooks) -> Self {
-        let table = |object| (object, Table::new(object, PropertySet::standard(object, own_properties)));
+    pub(super) fn new(own_properties: bool, webhooks: Webhooks, journal: Journal) -> Self {
+        let standard = |object| PropertySet::standard(object, own_properties);
+        let table = |object| (object, Table::new(object, standard(object), journal.clone()));
         let mut state = Self {
             tables: Object::ALL.map(table).into_iter().collect(),
             associations: Associations::default(),
@@ -44,6 +47,7 @@ impl State {
             pipelines: Vec::new(),
             opted_out: BTreeSet::new(),
             webhooks,
+            journal,
         };
         state.add_pipeline(Pipeline::sales());
         state
@@ -54,6 +58,7 @@ impl State {
         self.associations = Associations::default();
         self.lists = Lists::default();
         self.opted_out.clear();
+        self.journal.clear();
         self.webhooks.outbox.clear();
     }
 
@@ -94,11 +99,13 @@ impl State {
         values: &BTreeMap<String, String>,
         act: Act<'_>,
     ) -> Result<Change, Refused> {
+        self.begin(act);
         self.check_stage(object, id, values)?;
         let table = self.table_mut(object).ok_or_else(not_found)?;
         let change = table.write(id, values, act)?;
         self.webhooks.changed(&change, act);
         if change.moved.iter().any(|(name, _)| name == "email") {
+            self.journal.follows();
             self.mirror_opt_out(change.id, act);
         }
         Ok(change)
@@ -130,14 +137,17 @@ impl State {
     }
 
     pub(super) fn archive(&mut self, object: Object, id: u64, act: Act<'_>) -> bool {
+        self.begin(act);
         let gone = self.table_mut(object).is_some_and(|table| table.archive(id, act.now));
         if gone {
+            self.journal.follows();
             self.webhooks.deleted(object, id, act);
             let members = if object == Object::Company {
                 self.associations.of((object, id), Object::Contact)
             } else {
                 Vec::new()
             };
+            self.note_forgotten((object, id));
             self.associations.forget((object, id));
             for (contact, _) in members {
                 self.mirror_company(contact, act);
@@ -147,11 +157,14 @@ impl State {
     }
 
     pub(super) fn merge(&mut self, object: Object, ids: (u64, u64), act: Act<'_>) -> Result<u64, Refused> {
+        self.begin(act);
         let table = self.table_mut(object).filter(|_| object != Object::Deal).ok_or_else(not_found)?;
         let survivor = table.merge(ids, act)?;
+        let before = self.deals_of(object, &[ids.0, ids.1]);
         for loser in [ids.1, ids.0] {
             self.associations.inherit((object, loser), (object, survivor));
         }
+        self.note_inherited(&before, (object, survivor));
         for (contact, _) in self.associations.of((object, survivor), Object::Contact) {
             self.mirror_company(contact, act);
         }
@@ -160,6 +173,7 @@ impl State {
     }
 
     pub(super) fn restore(&mut self, object: Object, id: u64, now: Timestamp) -> Result<(), String> {
+        self.journal.begin(Author::Person, now);
         self.table_mut(object).ok_or("there is no such object")?.restore(id, now)?;
         self.webhooks.restored(object, id, now);
         Ok(())
@@ -178,8 +192,11 @@ impl State {
             }
         }
         let link = Link::between(one, other).ok_or("these objects have no associations")?;
+        self.begin(act);
+        let before = self.associations.primary_of(link.from);
         let (changed, primary) = self.associations.add(link, primary);
         if changed {
+            self.note_link(link, before, true);
             self.webhooks.associated(link, (false, primary), act);
             self.mirror_link(link, act);
         }
@@ -187,9 +204,11 @@ impl State {
     }
 
     pub(super) fn unrelate(&mut self, (one, other): (Place, Place), act: Act<'_>) {
-        if let Some(link) = Link::between(one, other)
-            && self.associations.remove(link)
-        {
+        let Some(link) = Link::between(one, other) else { return };
+        self.begin(act);
+        let before = self.associations.primary_of(link.from);
+        if self.associations.remove(link) {
+            self.note_link(link, before, false);
             self.webhooks.associated(link, (true, false), act);
             self.mirror_link(link, act);
         }
@@ -211,6 +230,7 @@ impl State {
 
     /// An address opts out of all mail, or in again: the contact that has it shows that.
     pub(super) fn opt(&mut self, address: &str, out: bool, act: Act<'_>) {
+        self.begin(act);
         let folded = address.trim().to_lowercase();
         if out {
             self.opted_out.insert(folded.clone());

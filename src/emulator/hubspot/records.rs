@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::emulator::hubspot::history::History;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
+use crate::emulator::journal::{Change as Noted, Journal};
 
 /// Who writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,16 +72,18 @@ pub(super) struct Table {
     /// What became of records that were merged: the survivor of each.
     merged: HashMap<u64, u64>,
     last_id: u64,
+    journal: Journal,
 }
 
 impl Table {
-    pub(super) fn new(object: Object, set: PropertySet) -> Self {
+    pub(super) fn new(object: Object, set: PropertySet, journal: Journal) -> Self {
         let (by_id, by_value, merged) = Default::default();
-        Self { object, set, by_id, by_value, merged, last_id: 0 }
+        Self { object, set, by_id, by_value, merged, last_id: 0, journal }
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self { last_id: self.last_id, ..Self::new(self.object, self.set.clone()) };
+        let fresh = Self::new(self.object, self.set.clone(), self.journal.clone());
+        *self = Self { last_id: self.last_id, ..fresh };
     }
 
     /// A record; by the id of one that was merged, its survivor.
@@ -171,6 +174,8 @@ impl Table {
                     contact.put_first(&value);
                 }
                 contact.properties.insert(name.clone(), value.clone());
+                let place = (self.object.plural(), id.to_string());
+                self.journal.note_value((place.0, &place.1), (&name, &before, &value));
                 contact.history.add(&name, &value, act);
                 moved.push((name, value));
             }
@@ -235,6 +240,9 @@ impl Table {
         let history = History::default();
         let record = Record { id, properties, history, created_at: now, updated_at: now, archived_at: None };
         self.by_id.insert(id, record);
+        self.note(id, Noted::Created, "");
+        let place = (self.object.plural(), id.to_string());
+        self.journal.note_value((place.0, &place.1), (born_with.0, "", born_with.1));
         id
     }
 
@@ -248,7 +256,12 @@ impl Table {
                 self.by_value.remove(&place);
             }
         }
+        self.note(id, Noted::Deleted, "");
         true
+    }
+
+    fn note(&self, id: u64, change: Noted, new: &str) {
+        self.journal.note((self.object.plural(), &id.to_string()), change, new);
     }
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
@@ -277,7 +290,14 @@ impl Table {
         ] {
             properties.insert(name.to_owned(), value);
         }
+        for loser in [primary, other] {
+            self.note(loser, Noted::Merged, &id.to_string());
+        }
         if let Some(contact) = self.by_id.get_mut(&id) {
+            for (name, value) in &properties {
+                let before = contact.properties.get(name).map_or("", String::as_str);
+                self.journal.note_value((self.object.plural(), &id.to_string()), (name, before, value));
+            }
             contact.properties = properties;
             contact.history = history;
             self.by_value.extend(contact.answers_to(&self.set).into_iter().map(|place| (place, id)));
@@ -302,6 +322,7 @@ impl Table {
             contact.archived_at = None;
             contact.updated_at = now;
         }
+        self.note(id, Noted::Restored, "");
         Ok(())
     }
 
@@ -315,6 +336,7 @@ impl Table {
         let before = record.properties.insert(name.to_owned(), value.to_owned()).unwrap_or_default();
         if before != value {
             record.modify(self.object, now);
+            self.journal.note_value((self.object.plural(), &id.to_string()), (name, &before, value));
         }
         before != value
     }
