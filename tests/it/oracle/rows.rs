@@ -218,11 +218,20 @@ fn is_not_older(history: &History<'_>, write: &Write<'_>) -> Holds {
         return Err("a removal on one side writes nothing on the other".to_owned());
     }
     let (mapped, given_at) = (mapped(history, &write.key, write.property), given_at(history, write));
+    // At the first agreement Salesforce decides who owns a record and which account it belongs to.
+    let is_salesforces_first =
+        !write.key.is_hubspot() && matches!(write.property, "hubspot_owner_id" | "associatedcompanyid");
     let mut lacks = format!("no counterpart of {} ever held {:?}", write.key, write.entry.new);
     for (other, field) in &mapped {
         let versions = history.versions(other, field);
         for (place, version) in versions.iter().enumerate().rev() {
             if !same(history, write.property, &write.key, (&write.entry.new, &version.value)) {
+                continue;
+            }
+            if is_salesforces_first
+                && history.linked_since(&write.key, other).is_none_or(|since| version.sequence < since)
+            {
+                lacks = format!("{other} had it before both belonged together, and then Salesforce decides");
                 continue;
             }
             let until = history.known_until(other, versions, place);
