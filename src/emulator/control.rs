@@ -38,17 +38,27 @@ impl Caller {
 pub struct EmulatorClock {
     base: Arc<dyn Clock>,
     ahead_ms: Arc<AtomicI64>,
+    sequence: Arc<AtomicU64>,
 }
 
 impl EmulatorClock {
     /// A clock that shows what `base` shows.
     pub fn new(base: Arc<dyn Clock>) -> Self {
-        Self { base, ahead_ms: Arc::default() }
+        Self { base, ahead_ms: Arc::default(), sequence: Arc::default() }
     }
 
     /// Moves it on.
     pub fn advance_millis(&self, millis: i64) {
         self.ahead_ms.fetch_add(millis, Ordering::SeqCst);
+    }
+
+    /// The number of changes that the journals of all emulators on this clock have noted.
+    pub fn noted(&self) -> u64 {
+        self.sequence.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn sequence(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.sequence)
     }
 }
 
@@ -246,7 +256,7 @@ pub(super) fn answer(vendor: &dyn Vendor, name: &str, asked: &Asked<'_>) -> Resp
             desk.reset();
             vendor.control("reset", b"").unwrap_or_else(|| Ok(json!({})))
         }
-        ("GET", "state") | ("POST", _) => {
+        ("GET", "state" | "journal") | ("POST", _) => {
             vendor.control(name, asked.body).unwrap_or_else(|| Err(format!("there is no control {name}")))
         }
         _ => Err(format!("there is no control {name} for {}", asked.method)),

@@ -9,6 +9,7 @@
 pub mod control;
 pub mod courier;
 pub mod hubspot;
+mod journal;
 mod outbox;
 mod port;
 pub mod salesforce;
@@ -22,6 +23,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
 pub use control::{Caller, Control, EmulatorClock, Fault};
+pub use journal::{Author, Change, ENTRIES_MAX, Entry};
 pub use outbox::{Answer, Outgoing};
 pub use port::free_port;
 

@@ -114,6 +114,8 @@ pub struct Around {
     /// When somebody else than us gave each HubSpot property its present value, by HubSpot's own history. `None` until a plan turns out to
     /// depend on it ([`Plan::contested`]); a property that is missing got its value from us, or HubSpot does not tell.
     pub hubspot_times: Option<BTreeMap<String, Timestamp>>,
+    /// What messages of Salesforce told of its record, oldest first. As with `hubspot_times`, empty until a plan depends on it.
+    pub messages: Vec<Message>,
     /// Whether the HubSpot record came of a merge and takes over the pair of one that is gone.
     pub hubspot_succeeds: bool,
     /// Records on the other side that could be the twin, in the order in which the CRM returned them. For a view with a pair:
@@ -145,6 +147,15 @@ pub struct Around {
     pub contacts: Vec<Record>,
     /// The contacts that a deal has now; `None` where nobody asked.
     pub associated: Option<Vec<RecordKey>>,
+}
+
+/// What a message told of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The time of the record's last change, as the message tells it.
+    pub at: Timestamp,
+    /// The fields that it carries.
+    pub fields: Fields,
 }
 
 /// Whether a person asked for this record by a resync, and how.

@@ -11,7 +11,7 @@ use crate::plan::merge::{Answer, Question, merge};
 use crate::plan::normal::Unfit;
 use crate::plan::rules::PIPELINE_PROPERTY;
 use crate::plan::values::Words;
-use crate::plan::{Agreed, Category, Change, Decision, Step, association};
+use crate::plan::{Agreed, Category, Change, Decision, Message, Step, association};
 
 /// Both values of a mapping and what was agreed.
 struct Sides<'a> {
@@ -27,12 +27,22 @@ struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    /// Salesforce's value and the record's time when it was first seen.
-    fn first_seen(&self, pair: &Both<'_>) -> Seen {
-        let known = self.seen.as_deref().filter(|seen| seen.value == self.salesforce);
-        known
-            .cloned()
-            .unwrap_or_else(|| Seen { value: self.salesforce.clone(), at: pair.salesforce.modified_at })
+    /// Salesforce's value and the record's time when it was first seen: by us, or in a message. What a message claims counts up to the
+    /// record's own time.
+    fn first_seen(&self, pair: &Both<'_>, messages: &[Message], words: Words<'_>) -> Seen {
+        let known = self.seen.as_deref().filter(|seen| seen.value == self.salesforce).map(|seen| seen.at);
+        let field = &self.target.field;
+        let value = |message: &Message| {
+            let raw = message.fields.get(field)?;
+            let value = self.mapping.normal_of(raw, System::Salesforce, self.target, words).ok()?;
+            Some((message.at, value == self.salesforce))
+        };
+        // The last messages in a row that told this value; one that does not carry the field tells nothing of it.
+        let newest_first = messages.iter().rev().filter_map(value);
+        let told = newest_first.take_while(|(_, same)| *same).map(|(at, _)| at).min();
+        let own = pair.salesforce.modified_at;
+        let at = known.into_iter().chain(told).min().map_or(own, |at| at.min(own));
+        Seen { value: self.salesforce.clone(), at }
     }
 }
 
@@ -58,7 +68,7 @@ impl<'a> Draft<'a> {
         let sides = Sides { mapping, target, base, pending, seen, hubspot, salesforce };
         let Answer { decision, rule, text, .. } = self.decide(pair, &sides);
         let answer = (decision, rule, text);
-        let first_seen = sides.first_seen(pair);
+        let first_seen = sides.first_seen(pair, &self.view.around.messages, self.words());
         self.carry_out(pair, sides, answer);
         if decision != Decision::Agree {
             self.remember_seen(mapping, first_seen);
@@ -153,7 +163,7 @@ impl<'a> Draft<'a> {
             rule,
             conflict: mapping.conflict,
             hubspot_at: times.and_then(|times| times.get(&mapping.property)).copied(),
-            salesforce_at: Some(sides.first_seen(pair).at),
+            salesforce_at: Some(sides.first_seen(pair, &around.messages, self.words()).at),
         };
         let answer = if mapping.meaning == Meaning::Company && hubspot != salesforce && rule != Rule::DontSync
         {

@@ -12,6 +12,9 @@ use crate::plan::{Asked, Category, Changed, Pair, State};
 #[serde(transparent)]
 pub struct JobId(pub i64);
 
+/// How far back [`crate::store::Store::newest_deliveries`] looks, in deliveries of any kind: a bound for one question.
+pub const DELIVERIES_LOOKED_BACK: u32 = 2_000;
+
 /// One verified call of a CRM, as far as it concerns one connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewDelivery {

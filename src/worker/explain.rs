@@ -80,7 +80,7 @@ impl Worker {
         let subject = Subject::asked_for(key, pair, Asked::No);
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
         let mut gathered = gather(&sources, std::slice::from_ref(&subject)).await?;
-        let plan = plan_all(&sources, &mut gathered).await.into_iter().next().flatten();
+        let plan = plan_all(&sources, &mut gathered).await?.into_iter().next().flatten();
         let (view, plan) = match (gathered.into_iter().next(), plan) {
             (Some(Gathered::View(view)), Some(plan)) => (view, plan),
             (Some(Gathered::Failed(system, source)), _) => return Err(Error::Crm { system, source }),

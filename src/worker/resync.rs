@@ -85,7 +85,7 @@ impl Worker {
         for chunk in subjects.chunks(self.round_limit()) {
             let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
             let mut gathered = gather(&sources, chunk).await?;
-            let plans = plan_all(&sources, &mut gathered).await;
+            let plans = plan_all(&sources, &mut gathered).await?;
             for (gathered, plan) in gathered.iter().zip(plans) {
                 match gathered {
                     Gathered::View(_) => {

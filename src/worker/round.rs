@@ -105,7 +105,7 @@ impl Worker {
         // A question that is refused asks for what is not there any more, as a rule: the schemas tell.
         let looks_anew = gathered.iter().any(Gathered::is_refused) && live.forget_older_rules(now);
         let sources = Sources { live, store: &*self.store, rules, now };
-        let plans = plan_all(&sources, &mut gathered).await;
+        let plans = plan_all(&sources, &mut gathered).await?;
         let planned: Vec<Option<Planned<'_>>> =
             gathered.iter().zip(plans).map(|(gathered, plan)| Planned::of(gathered, plan)).collect();
         let mut outcomes = self.carry_out(live, (claimed, leases), &planned, rules).await?;

@@ -10,6 +10,7 @@ use hubforce::store::Database;
 use crate::agreement::Quiet;
 use crate::asked_for;
 use crate::harness::TestApp;
+use crate::oracle::{Evidence, Reads, i_9_every_write_is_explained, say};
 use crate::people_at_work::People;
 
 /// Steps in one story.
@@ -18,9 +19,13 @@ const STEPS: usize = 2_000;
 /// How many stories are played where nothing else is said.
 const SEEDS: u64 = 2;
 
+fn deletes(seed: u64) -> bool {
+    seed.is_multiple_of(3)
+}
+
 fn settings(seed: u64) -> String {
     let object = if seed.is_multiple_of(2) { "lead" } else { "contact" };
-    let deletes = seed.is_multiple_of(3);
+    let deletes = deletes(seed);
     format!(
         "create_in_salesforce = \"{object}\"
          delete_in_hubspot = {deletes}
@@ -67,7 +72,7 @@ async fn play(seed: u64, app: TestApp, loses_messages: bool) {
     people.save_what_they_restore = !loses_messages;
     let mut story = Story { app, people, loses_messages };
     story.play().await;
-    story.check().await;
+    story.check(seed).await;
     story.app.stop().await;
     std::mem::forget(told);
 }
@@ -128,7 +133,7 @@ impl Story {
         }
     }
 
-    async fn check(&self) {
+    async fn check(&self, seed: u64) {
         let app = &self.app;
         let (hubspot, salesforce, router) = (&*app.hubspot, &*app.salesforce, &app.router);
         let quiet = Quiet { hubspot, salesforce, router, sweeps: self.loses_messages };
@@ -137,5 +142,13 @@ impl Story {
         app.forget_calls();
         app.settle_after(60_000).await;
         assert_eq!(app.writes(), 0, "I4: writes have stopped");
+        let evidence = Evidence {
+            journals: [&hubspot.journal(), &salesforce.journal()],
+            // Nobody does anything while the service works.
+            reads: &Reads::default(),
+            asked: &[],
+            settings: &self.people.settings(deletes(seed)),
+        };
+        say(&i_9_every_write_is_explained(seed, &evidence).summary());
     }
 }

@@ -26,6 +26,7 @@ mod lifecycle;
 mod metrics;
 mod openapi;
 mod optout;
+mod oracle;
 mod owners;
 mod people;
 mod people_at_work;

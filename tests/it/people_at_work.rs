@@ -8,6 +8,8 @@ use fastrand::Rng;
 use hubforce::emulator::hubspot::HubspotEmulator;
 use hubforce::emulator::salesforce::SalesforceEmulator;
 
+use crate::oracle::Settings;
+
 /// Addresses are few, so that people meet.
 const ADDRESSES: usize = 40;
 
@@ -30,6 +32,8 @@ pub(crate) struct People {
     pub(crate) rng: Rng,
     /// Whether whoever takes a Salesforce record out of the recycle bin saves it, too: no message tells of the first.
     pub(crate) save_what_they_restore: bool,
+    /// Owners that are the same person on both sides.
+    pub(crate) owners: Vec<(String, String)>,
     n: usize,
     said: String,
 }
@@ -43,17 +47,26 @@ impl People {
     ) -> Self {
         hubspot.add_owner(11, "ann@example.com", "Ann", "Lee");
         hubspot.add_owner(12, "bob@example.com", "Bob", "Ray");
-        for (name, first, last) in [("ann", "Ann", "Lee"), ("bob", "Bob", "Ray")] {
-            salesforce.add_user(&format!("{name}@example.com"), first, last, true);
+        let mut owners = Vec::new();
+        for (id, name, first, last) in [("11", "ann", "Ann", "Lee"), ("12", "bob", "Bob", "Ray")] {
+            let user = salesforce.add_user(&format!("{name}@example.com"), first, last, true);
+            owners.push((id.to_owned(), user));
         }
         Self {
             hubspot: Arc::clone(hubspot),
             salesforce: Arc::clone(salesforce),
             rng,
             save_what_they_restore: true,
+            owners,
             n: 0,
             said: String::new(),
         }
+    }
+
+    /// How a service is set up whose stages are those that people use here, as far as that explains what it does.
+    pub(crate) fn settings(&self, delete_in_hubspot: bool) -> Settings {
+        let (owners, stages) = (self.owners.clone(), STAGES.to_vec());
+        Settings { delete_in_hubspot, delete_deals: true, owners, stages, ..Settings::default() }
     }
 
     /// Somebody does something; returns what, for whoever reads a trace.

@@ -60,7 +60,7 @@ async fn r_067_and_r_195_the_blanks_of_a_surviving_lead_are_filled_and_its_value
     app.clock.advance_millis(1_000);
     app.salesforce.merge("Lead", &survivor, &lead).unwrap();
     // No message tells of the lead that is gone; a look at its contact does.
-    app.hubspot.update(contact, &[("date_of_birth", "1815-12-10")]).unwrap();
+    app.hubspot.update(contact, &[("fax", "9")]).unwrap();
     app.settle_after(1_000).await;
     for (property, field, value) in [
         ("email", "Email", "ada@example.com"),

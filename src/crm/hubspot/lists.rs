@@ -92,7 +92,7 @@ impl FilterBranch {
         for filter in &self.filters {
             match &filter.property {
                 Some(property) if filter.filter_type == "PROPERTY" => {
-                    drop(properties.insert(property.clone()))
+                    properties.insert(property.clone());
                 }
                 _ => only = false,
             }

@@ -8,6 +8,7 @@ mod batches;
 mod deeds;
 mod history;
 mod lists;
+mod noted;
 mod objects;
 mod owners;
 mod portal;
@@ -25,8 +26,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
-use crate::domain::{Clock, Secret, Timestamp};
+use crate::domain::{Clock, Secret, System, Timestamp};
 use crate::emulator::control::read;
+use crate::emulator::journal::{Entry, Journal};
 use crate::emulator::outbox::WebhookControl;
 use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, Reply, Vendor};
 use associations::Asks;
@@ -85,7 +87,9 @@ pub struct HubspotEmulator {
 impl HubspotEmulator {
     /// An empty portal.
     pub fn new(options: Options, clock: EmulatorClock) -> Self {
-        let state = State::new(options.own_properties, Webhooks::new(options.portal_id, options.app_id));
+        let journal = Journal::new(System::Hubspot, clock.sequence());
+        let webhooks = Webhooks::new(options.portal_id, options.app_id);
+        let state = State::new(options.own_properties, webhooks, journal);
         Self { options, desk: Control::new(clock), state: Mutex::new(state) }
     }
 
@@ -100,6 +104,11 @@ impl HubspotEmulator {
     /// Counts, faults and clock.
     pub const fn control(&self) -> &Control {
         &self.desk
+    }
+
+    /// Everything that happened, in order.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.state().journal.entries()
     }
 
     /// Sends webhooks there, signed with that secret.
@@ -345,6 +354,7 @@ impl Vendor for HubspotEmulator {
         let state = &mut *self.state();
         Some(match name {
             "state" => Ok(state.shown()),
+            "journal" => Ok(state.journal.shown()),
             "reset" => {
                 state.clear();
                 Ok(json!({}))

@@ -13,12 +13,13 @@ use crate::emulator::hubspot::properties::PropertySet;
 use crate::emulator::hubspot::records::{Act, Change, Refused, Table, Writer, not_found};
 use crate::emulator::hubspot::search::Index;
 use crate::emulator::hubspot::webhooks::Webhooks;
+use crate::emulator::journal::{Author, Journal};
 
 /// The mirror of whether an address is opted out.
 const OPT_OUT: &str = "hs_email_optout";
 
 /// The mirror of a contact's primary company.
-const COMPANY: &str = "associatedcompanyid";
+pub(super) const COMPANY: &str = "associatedcompanyid";
 
 /// What a portal holds.
 pub(super) struct State {
@@ -32,11 +33,13 @@ pub(super) struct State {
     /// Addresses of contacts that were erased.
     pub(super) blocked: BTreeSet<String>,
     pub(super) webhooks: Webhooks,
+    pub(super) journal: Journal,
 }
 
 impl State {
-    pub(super) fn new(own_properties: bool, webhooks: Webhooks) -> Self {
-        let table = |object| (object, Table::new(object, PropertySet::standard(object, own_properties)));
+    pub(super) fn new(own_properties: bool, webhooks: Webhooks, journal: Journal) -> Self {
+        let standard = |object| PropertySet::standard(object, own_properties);
+        let table = |object| (object, Table::new(object, standard(object), journal.clone()));
         let mut state = Self {
             tables: Object::ALL.map(table).into_iter().collect(),
             associations: Associations::default(),
@@ -47,6 +50,7 @@ impl State {
             opted_out: BTreeSet::new(),
             blocked: BTreeSet::new(),
             webhooks,
+            journal,
         };
         state.add_pipeline(Pipeline::sales());
         state
@@ -58,6 +62,7 @@ impl State {
         self.lists = Lists::default();
         self.opted_out.clear();
         self.blocked.clear();
+        self.journal.clear();
         self.webhooks.outbox.clear();
     }
 
@@ -98,6 +103,7 @@ impl State {
         values: &BTreeMap<String, String>,
         act: Act<'_>,
     ) -> Result<Change, Refused> {
+        self.begin(act);
         self.check_stage(object, id, values)?;
         self.check_not_blocked(object, values, act.writer)?;
         self.settle_lists(act.now);
@@ -111,6 +117,7 @@ impl State {
         self.lists.changed(object, change.id, act.now);
         self.webhooks.changed(&change, act);
         if change.moved.iter().any(|(name, _)| name == "email") {
+            self.journal.follows();
             self.mirror_opt_out(change.id, act);
         }
         Ok(change)
@@ -142,16 +149,19 @@ impl State {
     }
 
     pub(super) fn archive(&mut self, object: Object, id: u64, act: Act<'_>) -> bool {
+        self.begin(act);
         self.settle_lists(act.now);
         let gone = self.table_mut(object).is_some_and(|table| table.archive(id, act.now));
         if gone {
             self.lists.changed(object, id, act.now);
+            self.journal.follows();
             self.webhooks.deleted(object, id, act);
             let members = if object == Object::Company {
                 self.associations.of((object, id), Object::Contact)
             } else {
                 Vec::new()
             };
+            self.note_forgotten((object, id));
             self.associations.forget((object, id));
             for (contact, _) in members {
                 self.mirror_company(contact, act);
@@ -161,15 +171,18 @@ impl State {
     }
 
     pub(super) fn merge(&mut self, object: Object, ids: (u64, u64), act: Act<'_>) -> Result<u64, Refused> {
+        self.begin(act);
         self.settle_lists(act.now);
         let table = self.table_mut(object).filter(|_| object != Object::Deal).ok_or_else(not_found)?;
         let survivor = table.merge(ids, act)?;
         for id in [ids.0, ids.1, survivor] {
             self.lists.changed(object, id, act.now);
         }
+        let before = self.deals_of(object, &[ids.0, ids.1]);
         for loser in [ids.1, ids.0] {
             self.associations.inherit((object, loser), (object, survivor));
         }
+        self.note_inherited(&before, (object, survivor));
         for (contact, _) in self.associations.of((object, survivor), Object::Contact) {
             self.mirror_company(contact, act);
         }
@@ -179,6 +192,7 @@ impl State {
 
     pub(super) fn restore(&mut self, object: Object, id: u64, now: Timestamp) -> Result<(), String> {
         self.settle_lists(now);
+        self.journal.begin(Author::Person, now);
         self.table_mut(object).ok_or("there is no such object")?.restore(id, now)?;
         self.lists.changed(object, id, now);
         self.webhooks.restored(object, id, now);
@@ -198,8 +212,11 @@ impl State {
             }
         }
         let link = Link::between(one, other).ok_or("these objects have no associations")?;
+        self.begin(act);
+        let before = self.associations.primary_of(link.from);
         let (changed, primary) = self.associations.add(link, asks);
         if changed {
+            self.note_link(link, before, true);
             self.webhooks.associated(link, (false, primary), act);
             self.mirror_link(link, act);
         }
@@ -207,9 +224,11 @@ impl State {
     }
 
     pub(super) fn unrelate(&mut self, (one, other): (Place, Place), act: Act<'_>) {
-        if let Some(link) = Link::between(one, other)
-            && self.associations.remove(link)
-        {
+        let Some(link) = Link::between(one, other) else { return };
+        self.begin(act);
+        let before = self.associations.primary_of(link.from);
+        if self.associations.remove(link) {
+            self.note_link(link, before, false);
             self.webhooks.associated(link, (true, false), act);
             self.mirror_link(link, act);
         }
@@ -256,6 +275,7 @@ impl State {
 
     /// An address opts out of all mail, or in again: the contact that has it shows that.
     pub(super) fn opt(&mut self, address: &str, out: bool, act: Act<'_>) {
+        self.begin(act);
         let folded = address.trim().to_lowercase();
         if out {
             self.opted_out.insert(folded.clone());

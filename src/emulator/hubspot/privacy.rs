@@ -13,6 +13,7 @@ use crate::emulator::hubspot::rest::{Call, error, refused};
 impl State {
     /// Erases a contact for good and blocks its addresses. Returns whether there was one.
     pub(super) fn erase(&mut self, id: u64, act: Act<'_>) -> bool {
+        self.begin(act);
         self.settle_lists(act.now);
         let Some(addresses) = self.table_mut(Object::Contact).and_then(|table| table.erase(id)) else {
             return false;

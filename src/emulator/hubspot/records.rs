@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::emulator::hubspot::history::History;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
+use crate::emulator::journal::{Change as Noted, Journal};
 
 /// Who writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,16 +72,18 @@ pub(super) struct Table {
     /// What became of records that were merged: the survivor of each.
     merged: HashMap<u64, u64>,
     last_id: u64,
+    journal: Journal,
 }
 
 impl Table {
-    pub(super) fn new(object: Object, set: PropertySet) -> Self {
+    pub(super) fn new(object: Object, set: PropertySet, journal: Journal) -> Self {
         let (by_id, by_value, merged) = Default::default();
-        Self { object, set, by_id, by_value, merged, last_id: 0 }
+        Self { object, set, by_id, by_value, merged, last_id: 0, journal }
     }
 
     pub(super) fn clear(&mut self) {
-        *self = Self { last_id: self.last_id, ..Self::new(self.object, self.set.clone()) };
+        let fresh = Self::new(self.object, self.set.clone(), self.journal.clone());
+        *self = Self { last_id: self.last_id, ..fresh };
     }
 
     /// A record; by the id of one that was merged, its survivor.
@@ -173,6 +176,8 @@ impl Table {
                     contact.put_first(&value, act);
                 }
                 contact.put(&name, &value, act);
+                let place = (self.object.plural(), id.to_string());
+                self.journal.note_value((place.0, &place.1), (&name, &before, &value));
                 moved.push((name, value));
             }
         }
@@ -245,6 +250,9 @@ impl Table {
             record.put(name, &value, act);
         }
         self.by_id.insert(id, record);
+        self.note(id, Noted::Created, "");
+        let place = (self.object.plural(), id.to_string());
+        self.journal.note_value((place.0, &place.1), (born_with.0, "", born_with.1));
         id
     }
 
@@ -258,7 +266,12 @@ impl Table {
                 self.by_value.remove(&place);
             }
         }
+        self.note(id, Noted::Deleted, "");
         true
+    }
+
+    fn note(&self, id: u64, change: Noted, new: &str) {
+        self.journal.note((self.object.plural(), &id.to_string()), change, new);
     }
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
@@ -279,7 +292,14 @@ impl Table {
             self.archive(id, now);
         }
         let id = self.new_record(act);
+        for loser in [primary, other] {
+            self.note(loser, Noted::Merged, &id.to_string());
+        }
         if let Some(contact) = self.by_id.get_mut(&id) {
+            for (name, value) in &properties {
+                let before = contact.properties.get(name).map_or("", String::as_str);
+                self.journal.note_value((self.object.plural(), &id.to_string()), (name, before, value));
+            }
             contact.properties = properties;
             contact.history = history;
             for (name, value) in [
@@ -312,6 +332,7 @@ impl Table {
             contact.archived_at = None;
             contact.updated_at = now;
         }
+        self.note(id, Noted::Restored, "");
         Ok(())
     }
 
@@ -325,6 +346,7 @@ impl Table {
             self.by_id.remove(gone);
             self.merged.remove(gone);
         }
+        self.note(id, Noted::Deleted, "");
         self.by_value.retain(|place, _| !places.contains(place));
         Some(places.into_iter().filter(|(name, _)| name == "email").map(|(_, value)| value).collect())
     }
@@ -336,10 +358,12 @@ impl Table {
     /// Sets what only the portal itself sets: mirrors of other things. Returns whether it was anything else.
     pub(super) fn mirror(&mut self, id: u64, (name, value): (&str, &str), act: Act<'_>) -> bool {
         let Some(record) = self.by_id.get_mut(&id) else { return false };
-        let moved = record.properties.get(name).map_or("", String::as_str) != value;
+        let before = record.properties.get(name).cloned().unwrap_or_default();
+        let moved = before != value;
         if moved {
             record.put(name, value, act);
             record.modify(self.object, act);
+            self.journal.note_value((self.object.plural(), &id.to_string()), (name, &before, value));
         }
         moved
     }

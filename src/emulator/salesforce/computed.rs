@@ -8,6 +8,7 @@ use crate::emulator::salesforce::records::{Record, Table};
 impl State {
     /// Brings every formula field up to date.
     pub(super) fn follow_formulas(&mut self) {
+        self.journal.follows();
         for (object, name, shown) in self.formulas.clone() {
             let Some(table) = self.tables.get(object.as_str()) else { continue };
             let values: Vec<(String, Json)> = table

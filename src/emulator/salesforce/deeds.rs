@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value as Json, json};
 
+use crate::emulator::journal::Author;
 use crate::emulator::salesforce::fields::WRITTEN;
 use crate::emulator::salesforce::records::Table;
 use crate::emulator::salesforce::values::typed;
@@ -142,7 +143,9 @@ impl SalesforceEmulator {
     /// A process touches a record and changes nothing that anybody sees.
     pub fn touch(&self, object: &str, id: &str) {
         let now = self.now();
-        if let Some(table) = self.state().tables.get_mut(object) {
+        let mut state = self.state();
+        state.journal.begin(Author::Crm, now);
+        if let Some(table) = state.tables.get_mut(object) {
             table.touch(id, now);
         }
     }

@@ -95,6 +95,7 @@ impl State {
 
     /// Deletes a record with all that hangs on it.
     pub(super) fn delete(&mut self, object: &str, id: &str, act: Act) -> Result<(), RowError> {
+        self.begin(act);
         let table = self.seen(act.user, object).ok_or_else(|| RowError::unknown_object(object))?;
         if !table.schema.is_written() {
             let message = format!("entity type cannot be deleted: {object}");
@@ -123,6 +124,7 @@ impl State {
 
     /// Takes a record out of the recycle bin, with all that its deletion took along.
     pub(super) fn undelete(&mut self, object: &str, id: &str, act: Act) -> Result<(), RowError> {
+        self.begin(act);
         let table = self.tables.get(object).ok_or_else(|| RowError::unknown_object(object))?;
         let record = table
             .any(id)
@@ -183,6 +185,7 @@ impl State {
         (master, loser): (&str, &str),
         act: Act,
     ) -> Result<(), RowError> {
+        self.begin(act);
         let (table, record) = self.live(object, loser)?;
         let other = table.get(master).ok_or_else(RowError::deleted)?;
         let (master, loser) = (other.text("Id").to_owned(), record.text("Id").to_owned());
@@ -230,6 +233,7 @@ impl State {
         opportunity: Option<&str>,
         act: Act,
     ) -> Result<Converted, RowError> {
+        self.begin(act);
         let (table, record) = self.live("Lead", lead)?;
         table.check_update(lead, &Map::new())?;
         let (record, id) = (record.clone(), record.text("Id").to_owned());

@@ -31,7 +31,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
-use crate::domain::{Clock, Timestamp};
+use crate::domain::{Clock, System, Timestamp};
+use crate::emulator::journal::{Author, Entry, Journal};
 use crate::emulator::{Caller, Control, EmulatorClock};
 pub use options::Options;
 use outbound::Outbound;
@@ -69,6 +70,7 @@ struct State {
     flow: Option<(String, String, String)>,
     calls: u64,
     last_session: u64,
+    journal: Journal,
 }
 
 /// A duplicate rule: of this object, no two records are created with one value in this field.
@@ -114,8 +116,9 @@ struct Target {
 impl SalesforceEmulator {
     /// An organization with nothing but its two users and its stages.
     pub fn new(options: Options, clock: EmulatorClock) -> Self {
+        let journal = Journal::new(System::Salesforce, clock.sequence());
         let state = State {
-            tables: standing::tables(&options, clock.now()),
+            tables: standing::tables(&options, clock.now(), &journal),
             sessions: HashMap::new(),
             outbound: Outbound::new(&options.organization),
             hidden: Hidden::default(),
@@ -127,6 +130,7 @@ impl SalesforceEmulator {
             flow: None,
             calls: 0,
             last_session: 0,
+            journal,
         };
         Self { options, desk: Control::new(clock), state: Mutex::new(state) }
     }
@@ -139,8 +143,21 @@ impl SalesforceEmulator {
         self.desk.clock().now()
     }
 
+    /// Everything that happened, in order.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.state().journal.entries()
+    }
+
     /// Counts, faults and clock.
     pub const fn control(&self) -> &Control {
         &self.desk
+    }
+}
+
+impl State {
+    /// What is noted from now on is this user's.
+    fn begin(&self, act: Act) {
+        let author = if act.user == INTEGRATION_USER { Author::Integration } else { Author::Person };
+        self.journal.begin(author, act.now);
     }
 }

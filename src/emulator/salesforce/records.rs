@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Map, Value as Json, json};
 
 use crate::domain::Timestamp;
+use crate::emulator::journal::{Change, Journal};
 use crate::emulator::salesforce::schema::Schema;
 use crate::emulator::salesforce::values::instant;
 use crate::emulator::salesforce::{fields, ids};
@@ -76,11 +77,12 @@ pub(super) struct Table {
     /// Ids by indexed field and folded value: addresses, external ids and references.
     index: HashMap<(String, String), Vec<String>>,
     last: u64,
+    journal: Journal,
 }
 
 impl Table {
-    pub(super) fn new(schema: Schema) -> Self {
-        Self { schema, rows: BTreeMap::new(), index: HashMap::new(), last: 0 }
+    pub(super) fn new(schema: Schema, journal: Journal) -> Self {
+        Self { schema, rows: BTreeMap::new(), index: HashMap::new(), last: 0, journal }
     }
 
     pub(super) fn get(&self, id: &str) -> Option<&Record> {
@@ -231,6 +233,10 @@ impl Table {
                 *field = value;
             }
         }
+        self.note(id, Change::Created, "");
+        if fields.contains_key("OwnerId") && !values.contains_key("OwnerId") {
+            self.note_value(id, ("OwnerId", &Json::Null, &json!(user)));
+        }
         self.rows.insert(id.to_owned(), Record { fields, deleted: false, deleted_with: None });
         self.set(id, values);
         self.stamp(id, user, now);
@@ -254,6 +260,10 @@ impl Table {
                 self.index.entry((name, after)).or_default().push(id.to_owned());
             }
         }
+        let Some(record) = self.rows.get(id) else { return };
+        for (name, value) in &values {
+            self.note_value(id, (name, record.fields.get(name).unwrap_or(&Json::Null), value));
+        }
         let Some(record) = self.rows.get_mut(id) else { return };
         record.fields.extend(values);
         let person = self.schema.object != "Account" || record.says("IsPersonAccount");
@@ -275,6 +285,26 @@ impl Table {
     pub(super) fn touch(&mut self, id: &str, now: Timestamp) {
         if let Some(record) = self.rows.get_mut(id) {
             record.fields.insert("SystemModstamp".to_owned(), instant(now));
+            self.note(id, Change::Touched, "");
+        }
+    }
+
+    /// Notes what happened to a row that callers may write.
+    fn note(&self, id: &str, change: Change, new: &str) {
+        if self.schema.is_written() {
+            self.journal.note((self.schema.object, id), change, new);
+        }
+    }
+
+    fn note_value(&self, id: &str, (name, old, new): (&str, &Json, &Json)) {
+        if !self.schema.is_written() || old == new {
+            return;
+        }
+        let [old, new] = [old, new].map(text);
+        match name {
+            "MasterRecordId" if !new.is_empty() => self.note(id, Change::Merged, &new),
+            "ConvertedContactId" if !new.is_empty() => self.note(id, Change::Converted, &new),
+            _ => self.journal.note_value((self.schema.object, id), (name, &old, &new)),
         }
     }
 
@@ -293,6 +323,7 @@ impl Table {
             record.fields.insert(field.to_owned(), value);
         }
         self.touch(&id, now);
+        self.note(&id, Change::Deleted, "");
         Ok(())
     }
 
@@ -303,6 +334,7 @@ impl Table {
         record.deleted_with = None;
         record.fields.insert("IsDeleted".to_owned(), json!(false));
         self.stamp(id, user, now);
+        self.note(id, Change::Restored, "");
     }
 
     /// Whether no other row holds one of these external ids.
@@ -338,5 +370,14 @@ impl Table {
     pub(super) fn unknown_field(&self, name: &str) -> RowError {
         let message = format!("No such column '{name}' on sobject of type {}", self.schema.object);
         RowError { fields: vec![name.to_owned()], ..RowError::new("INVALID_FIELD", message) }
+    }
+}
+
+/// A value as the journal has it.
+fn text(value: &Json) -> String {
+    match value {
+        Json::Null => String::new(),
+        Json::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }

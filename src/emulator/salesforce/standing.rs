@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use serde_json::{Map, Value as Json, json};
 
 use crate::domain::Timestamp;
+use crate::emulator::journal::Journal;
 use crate::emulator::salesforce::fields::{STAGES, STANDING, WRITTEN};
 use crate::emulator::salesforce::records::Table;
 use crate::emulator::salesforce::schema::Schema;
@@ -15,8 +16,8 @@ fn row(values: Json) -> Map<String, Json> {
 }
 
 /// The tables of an organization nobody has worked in.
-pub(super) fn tables(options: &Options, now: Timestamp) -> HashMap<&'static str, Table> {
-    let table = |object: &'static str| (object, Table::new(Schema::of(object, options)));
+pub(super) fn tables(options: &Options, now: Timestamp, journal: &Journal) -> HashMap<&'static str, Table> {
+    let table = |object: &'static str| (object, Table::new(Schema::of(object, options), journal.clone()));
     let mut tables: HashMap<&'static str, Table> = WRITTEN.into_iter().chain(STANDING).map(table).collect();
     for (email, first, last) in
         [("integration@example.com", "Integration", "User"), (options.person.0.as_str(), "Pat", "Person")]

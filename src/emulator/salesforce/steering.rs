@@ -163,8 +163,9 @@ impl SalesforceEmulator {
     }
 
     fn reset(&self) {
-        let fresh = standing::tables(&self.options, self.now());
         let mut state = self.state();
+        let fresh = standing::tables(&self.options, self.now(), &state.journal);
+        state.journal.clear();
         for (object, table) in fresh {
             if fields::STANDING.contains(&object) {
                 state.tables.insert(object, table);
@@ -195,6 +196,7 @@ impl Vendor for SalesforceEmulator {
     fn control(&self, name: &str, body: &[u8]) -> Option<Result<Json, String>> {
         match name {
             "state" => Some(Ok(self.shown())),
+            "journal" => Some(Ok(self.state().journal.shown())),
             "reset" => {
                 self.reset();
                 Some(Ok(json!({})))

@@ -54,6 +54,7 @@ impl State {
         row: &Map<String, Json>,
         act: Act,
     ) -> Result<String, RowError> {
+        self.begin(act);
         self.check_allowed(object, row, act)?;
         let table = self.seen(act.user, object).ok_or_else(|| RowError::unknown_object(object))?;
         if !table.schema.is_written() {
@@ -74,6 +75,7 @@ impl State {
         }
         if let Some((_, field, value)) = self.flow.as_ref().filter(|(of, ..)| of == object) {
             values.insert(field.clone(), json!(value));
+            self.journal.sets_by_flow(field);
         }
         self.check_places(object, id.as_deref(), &values)?;
         self.follow_stage(object, id.as_deref(), &mut values);

@@ -1,11 +1,14 @@
 //! Deliveries and the marks they make.
 
-use crate::domain::{ConnectionName, Timestamp};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::domain::{ConnectionName, System, Timestamp};
 use crate::store::Error;
 use crate::store::codec::cause_parts;
 use crate::store::postgres::dirty::{Jobs, Marked};
 use crate::store::postgres::{Transaction, resyncs};
-use crate::store::types::{Cause, Mark, Retention};
+use crate::store::types::{Cause, DELIVERIES_LOOKED_BACK, Mark, Retention};
 
 /// Makes records dirty: SQLite's statement, but for `dirty`, which may stand for several marks.
 const UPSERT_JOBS: &str =
@@ -138,6 +141,29 @@ pub(super) async fn retain(connection: &mut Transaction, retention: &Retention) 
         gone += done.rows_affected();
     }
     Ok(gone)
+}
+
+/// The bodies of the newest deliveries of one CRM, oldest first.
+pub(super) async fn newest(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    source: System,
+    limit: u32,
+) -> Result<Vec<bytes::Bytes>, Error> {
+    let sql = "SELECT body FROM (SELECT id, connection, source, body FROM deliveries ORDER BY id DESC LIMIT $3) newest
+                WHERE connection = $1 AND source = $2
+                ORDER BY id DESC
+                LIMIT $4";
+    let rows = connection
+        .query(sql)
+        .bind(name.as_str())
+        .bind(source.as_str())
+        .bind(i64::from(DELIVERIES_LOOKED_BACK))
+        .bind(i64::from(limit))
+        .fetch_all(&mut **connection)
+        .await?;
+    let body = |row: &PgRow| bytes::Bytes::from(row.get::<Vec<u8>, _>("body"));
+    Ok(rows.iter().rev().map(body).collect())
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ use sqlx::query::Query;
 use sqlx::{Executor, Postgres};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
 use crate::plan::Pair;
 use crate::store::codec::to_json;
 use crate::store::migrations::MigrationStatus;
@@ -366,6 +366,15 @@ impl Store for PostgresStore {
 
     async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error> {
         transact!(self, transaction => erasures::erased(transaction, connection, addresses).await)
+    }
+
+    async fn newest_deliveries(
+        &self,
+        connection: &ConnectionName,
+        source: System,
+        limit: u32,
+    ) -> Result<Vec<bytes::Bytes>, Error> {
+        transact!(self, transaction => deliveries::newest(transaction, connection, source, limit).await)
     }
 
     async fn with_open_creates(

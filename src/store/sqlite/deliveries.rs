@@ -1,13 +1,14 @@
 //! Deliveries and the marks they make.
 
 use serde_json::{Value as Json, json};
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection, SqlitePool};
 
-use crate::domain::{ConnectionName, Timestamp};
+use crate::domain::{ConnectionName, System, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{cause_parts, changed_json, hex, to_json};
 use crate::store::sqlite::resyncs;
-use crate::store::types::{Cause, Mark, Retention};
+use crate::store::types::{Cause, DELIVERIES_LOOKED_BACK, Mark, Retention};
 
 /// Inserts one delivery.
 pub(super) const INSERT_DELIVERY: &str =
@@ -123,6 +124,28 @@ pub(super) async fn retain(connection: &mut SqliteConnection, retention: &Retent
         gone += done.rows_affected();
     }
     Ok(gone)
+}
+
+/// The bodies of the newest deliveries of one CRM, oldest first.
+pub(super) async fn newest(
+    pool: &SqlitePool,
+    name: &ConnectionName,
+    source: System,
+    limit: u32,
+) -> Result<Vec<bytes::Bytes>, Error> {
+    let sql = "SELECT body FROM (SELECT id, connection, source, body FROM deliveries ORDER BY id DESC LIMIT ?3) newest
+                WHERE connection = ?1 AND source = ?2
+                ORDER BY id DESC
+                LIMIT ?4";
+    let rows = sqlx::query(sql)
+        .bind(name.as_str())
+        .bind(source.as_str())
+        .bind(i64::from(DELIVERIES_LOOKED_BACK))
+        .bind(i64::from(limit))
+        .fetch_all(pool)
+        .await?;
+    let body = |row: &SqliteRow| bytes::Bytes::from(row.get::<Vec<u8>, _>("body"));
+    Ok(rows.iter().rev().map(body).collect())
 }
 
 #[cfg(test)]

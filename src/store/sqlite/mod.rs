@@ -32,7 +32,7 @@ use sqlx::{Sqlite, SqliteConnection, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 use uuid::Uuid;
 
-use crate::domain::{ConnectionName, RecordKey, Timestamp};
+use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
 use crate::plan::Pair;
 use crate::store::migrations::{MigrationStatus, none_applied};
 use crate::store::room::Room;
@@ -238,6 +238,15 @@ impl Store for SqliteStore {
 
     async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error> {
         erasures::erased(&self.readers, connection, addresses).await
+    }
+
+    async fn newest_deliveries(
+        &self,
+        connection: &ConnectionName,
+        source: System,
+        limit: u32,
+    ) -> Result<Vec<bytes::Bytes>, Error> {
+        deliveries::newest(&self.readers, connection, source, limit).await
     }
 
     async fn with_open_creates(

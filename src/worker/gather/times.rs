@@ -1,17 +1,22 @@
 //! When HubSpot's properties got their values: asked only where a plan depends on it, because both sides moved and the later change wins.
 //!
 //! A record's own time says nothing of a property (it moves with every other one, and for reasons of HubSpot's own), and the time that a
-//! message tells may be an old one told again. HubSpot's history of the property knows.
+//! message tells may be an old one told again. HubSpot's history of the property knows. Salesforce keeps none: there the messages that are
+//! stored tell when a value was first seen.
 
-use crate::domain::{Kind, RecordKey, System};
-use crate::plan::{Plan, Side, View, plan};
+use std::collections::HashMap;
+
+use crate::crm::salesforce::webhook;
+use crate::domain::{RecordKey, System};
+use crate::plan::{Message, Plan, Side, View, plan};
+use crate::worker::Error;
 use crate::worker::gather::{Gathered, Sources};
 
 /// Plans every view. Where a conflict turns on time, HubSpot's histories are read, in batches, and the view is planned again.
 pub(in crate::worker) async fn plan_all(
     sources: &Sources<'_>,
     gathered: &mut [Gathered],
-) -> Vec<Option<Plan>> {
+) -> Result<Vec<Option<Plan>>, Error> {
     let mut plans: Vec<Option<Plan>> =
         gathered.iter().map(|gathered| Some(plan(gathered.view()?, sources.rules))).collect();
     let asked: Vec<(usize, RecordKey, Vec<String>)> = plans
@@ -25,15 +30,20 @@ pub(in crate::worker) async fn plan_all(
         })
         .collect();
     if asked.is_empty() {
-        return plans;
+        return Ok(plans);
     }
     let questions: Vec<(RecordKey, &[String])> =
         asked.iter().map(|(_, key, contested)| (*key, contested.as_slice())).collect();
     let answers = sources.live.crm(System::Hubspot).value_times(&questions).await;
+    let name = &sources.live.settings.name;
+    let deliveries = sources.store.newest_deliveries(name, System::Salesforce, DELIVERIES_MAX).await?;
+    let told = told_by(&deliveries);
     for ((place, ..), answer) in asked.iter().zip(answers) {
         match (answer, &mut gathered[*place]) {
             (Ok(times), Gathered::View(view)) => {
                 view.around.hubspot_times = Some(times);
+                view.around.messages =
+                    salesforce_record(view).and_then(|key| told.get(&key).cloned()).unwrap_or_default();
                 plans[*place] = Some(plan(view, sources.rules));
             }
             (Ok(_), _) => {}
@@ -43,7 +53,37 @@ pub(in crate::worker) async fn plan_all(
             }
         }
     }
-    plans
+    Ok(plans)
+}
+
+/// The most stored messages that are looked into for when a value of Salesforce was first told. What came before them counts as first seen
+/// when we read it.
+const DELIVERIES_MAX: u32 = 200;
+
+/// What stored messages told of each record, oldest first.
+fn told_by(deliveries: &[bytes::Bytes]) -> HashMap<RecordKey, Vec<Message>> {
+    let mut told: HashMap<RecordKey, Vec<Message>> = HashMap::new();
+    let envelopes = deliveries.iter().filter_map(|body| webhook::parse(body).ok());
+    for notification in envelopes.flat_map(|envelope| envelope.notifications).flatten() {
+        let Some(at) = notification.changed_at() else { continue };
+        let key = notification.kind.map(|kind| RecordKey::parse(kind, notification.record_id.as_str()));
+        if let Some(Ok(key)) = key {
+            told.entry(key).or_default().push(Message { at, fields: notification.fields });
+        }
+    }
+    told.values_mut().for_each(|messages| messages.sort_by_key(|message| message.at));
+    told
+}
+
+/// The Salesforce record of a view, or the one that its HubSpot record is linked to by the plan.
+fn salesforce_record(view: &View) -> Option<RecordKey> {
+    match &view.salesforce {
+        Side::Present(record) => Some(record.key),
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => {
+            let mut keys = view.around.candidates.iter().map(|candidate| candidate.record.key);
+            keys.find(|key| key.system() == System::Salesforce)
+        }
+    }
 }
 
 /// The HubSpot record of a view, or the one that its Salesforce record is linked to by the plan.
@@ -52,7 +92,7 @@ fn hubspot_record(view: &View) -> Option<RecordKey> {
         Side::Present(record) => Some(record.key),
         Side::Absent | Side::Deleted | Side::Merged | Side::Converted => {
             let mut keys = view.around.candidates.iter().map(|candidate| candidate.record.key);
-            keys.find(|key| matches!(key.kind(), Kind::HubspotContact | Kind::Company | Kind::Deal))
+            keys.find(|key| key.system() == System::Hubspot)
         }
     }
 }

@@ -18,6 +18,7 @@ use hubforce::emulator::hubspot::{self, HubspotEmulator};
 use hubforce::emulator::salesforce::{self, SalesforceEmulator};
 use hubforce::emulator::{Answer, Caller, EmulatorClock, Fault, Outgoing, Vendor, router};
 use hubforce::http;
+use hubforce::plan::inclusion::SETTLE_MS;
 use hubforce::shutdown::Shutdown;
 use hubforce::store::testing::TestDatabase;
 use hubforce::store::types::{Job, JobQuery, JobState};
@@ -97,6 +98,8 @@ pub(crate) struct TestApp {
     pub(crate) salesforce_url: String,
     shutdown: Shutdown,
     config: Config,
+    /// Whether the service has an inclusion list: changes that concern it wait until HubSpot recomputed it.
+    has_list: bool,
     /// Looks into the database when it goes, which must be before the database does.
     leftovers: Leftovers,
     database: TestDatabase,
@@ -341,6 +344,7 @@ impl TestApp {
             salesforce_url,
             shutdown,
             config,
+            has_list: setup.contacts.contains("inclusion_list_id"),
             leftovers,
             database,
         }
@@ -446,6 +450,15 @@ impl TestApp {
 
     /// Delivers and works until nothing more happens.
     pub(crate) async fn settle(&self) {
+        self.settle_at_once().await;
+        if self.has_list {
+            self.clock.advance_millis(SETTLE_MS);
+            self.settle_at_once().await;
+        }
+    }
+
+    /// The same at the present instant: HubSpot gets no time to recompute the inclusion list.
+    pub(crate) async fn settle_at_once(&self) {
         loop {
             let delivered = self.deliver().await;
             self.worker.drain().await.unwrap();

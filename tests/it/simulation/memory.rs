@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use hubforce::domain::{ConnectionName, RecordKey, Timestamp};
+use hubforce::domain::{ConnectionName, RecordKey, System, Timestamp};
 use hubforce::plan::Pair;
 use hubforce::store::room::Room;
 use hubforce::store::types::{
@@ -91,6 +91,7 @@ effects! {
     with_open_creates(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<RecordKey>;
     advance_erasures(connection: &ConnectionName, now: Timestamp) -> bool;
     erased(connection: &ConnectionName, addresses: &[String]) -> Vec<bool>;
+    newest_deliveries(connection: &ConnectionName, source: System, limit: u32) -> Vec<bytes::Bytes>;
     renew(worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Vec<JobId>;
     release_all(worker: Uuid) -> ();
     record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;

@@ -5,6 +5,7 @@
 //! back and forth. The invariants are checked by name, during the run where that is possible and at its end. A run is a function of its
 //! seed.
 
+mod hashes;
 mod memory;
 mod network;
 mod town;
@@ -18,6 +19,8 @@ use hubforce::store::Database;
 use crate::agreement::Quiet;
 use crate::asked_for;
 use crate::harness::{self, Setup};
+use crate::oracle::{Verdict, say};
+use hashes::Hashes;
 use town::{Setting, Town, UNLIMITED, millis};
 use world::Weather;
 
@@ -59,6 +62,7 @@ fn setting(seed: u64) -> Setting {
     );
     Setting {
         setup: Setup { sweeps: seed % 3 == 1, ..Setup::with(&contacts) },
+        deletes,
         burst: if seed.is_multiple_of(5) { 60 } else { UNLIMITED },
         instances: if seed.is_multiple_of(4) { 1 } else { 2 },
     }
@@ -68,16 +72,25 @@ fn setting(seed: u64) -> Setting {
 fn i_1_to_i_7_hold_whatever_fails() {
     let first = asked_for("HUBFORCE_FIRST_SEED").unwrap_or(1);
     let seeds = asked_for("HUBFORCE_SEEDS").unwrap_or(SEEDS);
+    let began = std::time::Instant::now();
+    let (mut verdict, mut hashes) = (Verdict::default(), Hashes::from_environment());
     for seed in first..first + seeds {
-        run(harness::chosen(), seed);
+        let Played { trace, verdict: of_seed } = run(harness::chosen(), seed);
+        verdict.add(of_seed);
+        hashes.add(seed, &trace);
     }
+    say(&verdict.summary());
+    let seconds = began.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "seeds are few")]
+    let rate = seeds as f64 / seconds;
+    say(&format!("simulation: {seeds} seeds in {seconds:.1} s, {rate:.2} seeds a second"));
 }
 
 #[test]
 fn a_run_is_a_function_of_its_seed() {
     for seed in [3, 43, 59] {
         // A PostgreSQL server goes about its work in an order of its own.
-        let (one, other) = (run(Database::Sqlite, seed), run(Database::Sqlite, seed));
+        let (one, other) = (run(Database::Sqlite, seed).trace, run(Database::Sqlite, seed).trace);
         if one != other {
             let differ = one
                 .iter()
@@ -89,8 +102,15 @@ fn a_run_is_a_function_of_its_seed() {
     }
 }
 
-/// Plays one seed; returns everything that happened.
-fn run(store: Database, seed: u64) -> Vec<String> {
+/// What came of a seed.
+struct Played {
+    /// Everything that happened.
+    trace: Vec<String>,
+    verdict: Verdict,
+}
+
+/// Plays one seed.
+fn run(store: Database, seed: u64) -> Played {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let database = runtime.block_on(harness::database_on(store));
     fastrand::seed(seed);
@@ -102,10 +122,11 @@ fn run(store: Database, seed: u64) -> Vec<String> {
         calm(&town).await;
         check(&town).await;
         town.close().await;
+        town.i_9_every_write_is_explained(seed)
     });
     let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, whole).await });
     assert!(ended.is_ok(), "a run does not end");
-    town.world.trace()
+    Played { trace: town.world.trace(), verdict: ended.unwrap_or_default() }
 }
 
 /// Says the seed and the last effects when a run fails.

@@ -57,10 +57,10 @@ impl Network {
             world.note(format!("  {trouble:?}"));
         }
         match trouble {
-            None => Ok(self.answered(request, to_hubspot).await),
+            None => Ok(self.answered(request, to_hubspot, true).await),
             Some(Trouble::Unreachable) => Err(silence()),
             Some(Trouble::Unanswered) => {
-                self.answered(request, to_hubspot).await;
+                self.answered(request, to_hubspot, false).await;
                 Err(silence())
             }
             Some(Trouble::TooMany) if to_hubspot => Ok(answer(429, TOO_MANY)),
@@ -68,8 +68,9 @@ impl Network {
         }
     }
 
-    async fn answered(&self, request: Request, to_hubspot: bool) -> Answer {
+    async fn answered(&self, request: Request, to_hubspot: bool, arrives: bool) -> Answer {
         let town = self.between.town();
+        let before = town.clock.noted();
         let vendor: Arc<dyn Vendor> =
             if to_hubspot { Arc::clone(&town.hubspot) as _ } else { Arc::clone(&town.salesforce) as _ };
         let path = request.url.path().to_owned();
@@ -82,6 +83,8 @@ impl Network {
         let response = router(vendor).oneshot(asked).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec();
+        let heard: &[u8] = if arrives { &body } else { b"" };
+        town.reads().note(self.instance, (before, town.clock.noted()), heard);
         Answer { status: parts.status.as_u16(), headers: parts.headers, body }
     }
 

@@ -25,6 +25,7 @@ use hubforce::worker::Worker;
 use tower::ServiceExt;
 
 use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup, Skewed};
+use crate::oracle::{Evidence, Reads, Verdict, i_9_every_write_is_explained};
 use crate::people_at_work::People;
 use crate::simulation::memory::Memory;
 use crate::simulation::network::Network;
@@ -50,6 +51,8 @@ pub(crate) const UNLIMITED: u32 = 1_000_000;
 pub(crate) struct Setting {
     /// What the instances begin with. Where they sweep, messages may be lost for good.
     pub(crate) setup: Setup,
+    /// Whether a deleted lead or contact deletes its HubSpot contact.
+    pub(crate) deletes: bool,
     /// HubSpot's allowance in ten seconds.
     pub(crate) burst: u32,
     /// How many instances share the database.
@@ -87,6 +90,8 @@ pub(crate) struct Town {
     /// Every message that was delivered.
     delivered: Mutex<Vec<Outgoing>>,
     counted: Mutex<Counted>,
+    /// What the instances read, and when.
+    reads: Mutex<Reads>,
     database: TestDatabase,
 }
 
@@ -186,6 +191,7 @@ impl Town {
             on_the_way: Mutex::default(),
             delivered: Mutex::default(),
             counted: Mutex::default(),
+            reads: Mutex::default(),
             database,
         })
     }
@@ -220,6 +226,21 @@ impl Town {
             let said = held(&self.people).act();
             self.world.note(said);
         }
+    }
+
+    pub(crate) fn reads(&self) -> std::sync::MutexGuard<'_, Reads> {
+        held(&self.reads)
+    }
+
+    /// I9: whatever the service cleared, deleted or took over, somebody or a rule asked for.
+    pub(crate) fn i_9_every_write_is_explained(&self, seed: u64) -> Verdict {
+        let evidence = Evidence {
+            journals: [&self.hubspot.journal(), &self.salesforce.journal()],
+            reads: &self.reads(),
+            asked: &[],
+            settings: &held(&self.people).settings(self.setting.deletes),
+        };
+        i_9_every_write_is_explained(seed, &evidence)
     }
 
     pub(crate) fn advance(&self, millis: i64) {

@@ -1,0 +1,31 @@
+//! A hash for the trace of each seed, so that two processes can be compared.
+
+use std::fs::File;
+use std::io::Write;
+
+use sha2::{Digest, Sha256};
+
+/// Names the file that the hashes are written to.
+const VARIABLE: &str = "HUBFORCE_TRACE_HASHES";
+
+/// The file for the hashes, if somebody named one.
+pub(crate) struct Hashes(Option<File>);
+
+impl Hashes {
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says where the hashes go")]
+    pub(crate) fn from_environment() -> Self {
+        Self(std::env::var_os(VARIABLE).map(|path| File::create(path).unwrap()))
+    }
+
+    /// Writes the hash of a trace on a line of its own.
+    pub(crate) fn add(&mut self, seed: u64, trace: &[String]) {
+        let Some(file) = &mut self.0 else { return };
+        let mut hasher = Sha256::new();
+        for line in trace {
+            hasher.update(line.as_bytes());
+            hasher.update(b"\n");
+        }
+        let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        writeln!(file, "{seed} {hash}").unwrap();
+    }
+}
