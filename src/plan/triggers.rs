@@ -7,14 +7,15 @@
 //! | only properties that are not mapped | no look | no look | no look |
 //! | an association | look | no look | look: it may qualify for an account now (R-100, R-103, R-104) |
 //!
-//! *Mapped* are the properties that the rules read: the mapped ones, the ids we keep, and what else decides. The property that names a
+//! *Mapped* are the properties that the rules read: the mapped ones, the ids we keep, and what else decides; the lifecycle stage always, as
+//! lists of those who take part go by it. The property that names a
 //! contact's company says nothing but that an association changed.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{Kind, Timestamp};
 use crate::plan::Rules;
-use crate::plan::rules::COMPANY_PROPERTY;
+use crate::plan::rules::{COMPANY_PROPERTY, LIFECYCLE_PROPERTY};
 
 /// What the messages about a record said of the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +63,8 @@ pub fn is_worth_a_look(kind: Kind, has_pair: bool, changed: &Changed, rules: &Ru
     let Changed::Only { properties, associated } = changed else { return true };
     let mapped = rules.fields_to_read(kind);
     let names_company = |name: &str| kind == Kind::HubspotContact && name == COMPANY_PROPERTY;
-    let counts = |name: &String| mapped.contains(name) && (has_pair || !names_company(name));
+    let is_mapped = |name: &String| mapped.contains(name) || name == LIFECYCLE_PROPERTY;
+    let counts = |name: &String| is_mapped(name) && (has_pair || !names_company(name));
     properties.keys().any(counts) || (associated.is_some() && (has_pair || kind == Kind::Company))
 }
 
@@ -120,6 +122,7 @@ mod tests {
             (contact, Changed::Anything, true, true),
             (contact, Changed::property("lastname", at), true, true),
             (contact, Changed::property("shoe_size", at), false, false),
+            (contact, Changed::property(LIFECYCLE_PROPERTY, at), true, true),
             (contact, Changed::property(COMPANY_PROPERTY, at), true, false),
             (contact, Changed::association(at), true, false),
             (contact, both("shoe_size"), true, false),

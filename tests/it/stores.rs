@@ -40,17 +40,18 @@ async fn a_resync_of_every_kind_counts_every_record(#[values(Sqlite, Postgres)] 
     let many = |of: fn(usize) -> serde_json::Value| (0..N).map(of).collect::<serde_json::Value>();
     let records = json!({ "hubspot": {
         "contacts": many(|n| json!({ "email": format!("p{n}@example.com"), "lastname": format!("L{n}") })),
-        "deals": many(|n| json!({ "dealname": format!("D{n}"), "dealstage": "closedwon", "closedate": "2026-12-31" })),
+        "companies": many(|n| json!({ "name": format!("Company {n}") })),
     } });
     app.hubspot.seed(&records).unwrap();
-    for (kind, object) in [("deal", "Opportunity"), ("contact", "Contact")] {
+    // a company without contacts is covered by a resync of all, and becomes no account by it.
+    for (kind, object, n) in [("company", "Account", 0), ("contact", "Contact", N)] {
         let body = json!({ "kind": kind, "all": true }).to_string();
         let (_, asked) = app.ask("POST", "/v1/connections/acme/resync", &body).await;
         app.settle().await;
         let path = format!("/v1/connections/acme/resyncs/{}", asked["id"].as_str().unwrap());
         let (_, resync) = app.ask("GET", &path, "").await;
         assert_eq!((&resync["done"], &resync["failed"]), (&json!(N), &json!(0)), "{resync:#}");
-        assert_eq!(app.salesforce.ids(object).len(), N);
+        assert_eq!(app.salesforce.ids(object).len(), n);
     }
     app.end().await;
 }
