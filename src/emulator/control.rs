@@ -185,7 +185,9 @@ impl Control {
             *acts = later;
             due
         };
-        due.into_iter().for_each(|(_, act)| act());
+        for (_, act) in due {
+            act();
+        }
     }
 
     pub(super) fn note_unknown(&self, method: &str, path: &str) {

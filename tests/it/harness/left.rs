@@ -12,7 +12,7 @@ use hubforce::store::types::{Job, JobQuery};
 use hubforce::store::{self, Options, Store};
 
 /// How long the look into the database may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Looks at the end of a test whether it left anything behind. It needs no executor, and says nothing of a test that failed.
 pub(super) struct Leftovers {
