@@ -140,13 +140,12 @@ pub trait Store: Send + Sync {
     /// Which of the addresses are those of contacts that were erased for privacy, one answer for each.
     async fn erased(&self, connection: &ConnectionName, addresses: &[String]) -> Result<Vec<bool>, Error>;
 
-    /// The bodies of the newest deliveries of one CRM, oldest first: at most so many, and only those within the newest
+    /// The bodies of the newest deliveries of one CRM, oldest first: at most [`types::DELIVERIES_READ`], and only those within the newest
     /// [`types::DELIVERIES_LOOKED_BACK`] of all.
     async fn newest_deliveries(
         &self,
         connection: &ConnectionName,
         source: System,
-        limit: u32,
     ) -> Result<Vec<bytes::Bytes>, Error>;
 
     /// Extends the leases on those of the jobs that are still this worker's, and says which these are.

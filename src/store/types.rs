@@ -15,6 +15,9 @@ pub struct JobId(pub i64);
 /// How far back [`crate::store::Store::newest_deliveries`] looks, in deliveries of any kind: a bound for one question.
 pub const DELIVERIES_LOOKED_BACK: u32 = 2_000;
 
+/// The most deliveries that it reads. What a message before them told counts as seen when the record was read.
+pub const DELIVERIES_READ: u32 = 200;
+
 /// One verified call of a CRM, as far as it concerns one connection.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewDelivery {

@@ -84,7 +84,11 @@ async fn a_thousand_records_of_each_kind_meet_and_are_made_as_they_should() {
     assert_eq!(app.salesforce.ids("Lead").len(), N / 2, "nobody becomes a second lead");
     assert_eq!(app.salesforce.ids("Contact").len(), people - N / 2, "those without a match become contacts");
     assert_eq!(app.hubspot.ids_in("companies").len(), 2 * N - shared_companies, "companies");
-    assert_eq!(app.salesforce.ids("Account").len(), N, "R-110: companies without contacts become no accounts");
+    assert_eq!(
+        app.salesforce.ids("Account").len(),
+        N,
+        "R-110: companies without contacts become no accounts"
+    );
     assert_eq!(app.hubspot.ids_in("deals").len(), 2 * N, "R-140: deals are never matched");
     assert_eq!(app.salesforce.ids("Opportunity").len(), 2 * N);
     let linked = |object: &str, property: &str| {

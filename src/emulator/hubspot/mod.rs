@@ -15,6 +15,7 @@ mod portal;
 mod privacy;
 mod properties;
 mod records;
+mod refused;
 mod rest;
 mod search;
 #[cfg(test)]

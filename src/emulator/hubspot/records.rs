@@ -8,6 +8,7 @@ use crate::domain::Timestamp;
 use crate::emulator::hubspot::history::History;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
+pub(super) use crate::emulator::hubspot::refused::{Refused, invalid, not_found};
 use crate::emulator::journal::{Change as Noted, Journal};
 
 /// Who writes.
@@ -50,16 +51,6 @@ pub(super) struct Change {
     pub(super) created: bool,
     /// The properties that hold something else now.
     pub(super) moved: Vec<(String, String)>,
-}
-
-/// Why a write did nothing: status, category, words, and the values at fault.
-#[derive(Clone, Debug)]
-pub(super) struct Refused {
-    pub(super) status: u16,
-    pub(super) category: &'static str,
-    pub(super) message: String,
-    pub(super) errors: Vec<Json>,
-    pub(super) existing: Option<u64>,
 }
 
 /// The records of one object.
@@ -404,21 +395,6 @@ fn fitted(values: &BTreeMap<String, String>, set: &PropertySet) -> Result<BTreeM
         .map(|error| json!({ "isValid": false, "message": error["message"], "error": error["code"], "name": error["context"]["propertyName"][0] }))
         .collect();
     Err(invalid(errors, format!("Property values were not valid: {}", Json::from(inner))))
-}
-
-pub(super) fn invalid(errors: Vec<Json>, message: String) -> Refused {
-    Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None }
-}
-
-/// A record that is not there.
-pub(super) fn not_found() -> Refused {
-    Refused {
-        status: 404,
-        category: "OBJECT_NOT_FOUND",
-        message: "resource not found".to_owned(),
-        errors: Vec::new(),
-        existing: None,
-    }
 }
 
 impl Record {

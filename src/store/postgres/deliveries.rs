@@ -8,7 +8,7 @@ use crate::store::Error;
 use crate::store::codec::cause_parts;
 use crate::store::postgres::dirty::{Jobs, Marked};
 use crate::store::postgres::{Transaction, resyncs};
-use crate::store::types::{Cause, DELIVERIES_LOOKED_BACK, Mark, Retention};
+use crate::store::types::{Cause, DELIVERIES_LOOKED_BACK, DELIVERIES_READ, Mark, Retention};
 
 /// Makes records dirty: SQLite's statement, but for `dirty`, which may stand for several marks.
 const UPSERT_JOBS: &str =
@@ -148,7 +148,6 @@ pub(super) async fn newest(
     connection: &mut Transaction,
     name: &ConnectionName,
     source: System,
-    limit: u32,
 ) -> Result<Vec<bytes::Bytes>, Error> {
     let sql = "SELECT body FROM (SELECT id, connection, source, body FROM deliveries ORDER BY id DESC LIMIT $3) newest
                 WHERE connection = $1 AND source = $2
@@ -159,7 +158,7 @@ pub(super) async fn newest(
         .bind(name.as_str())
         .bind(source.as_str())
         .bind(i64::from(DELIVERIES_LOOKED_BACK))
-        .bind(i64::from(limit))
+        .bind(i64::from(DELIVERIES_READ))
         .fetch_all(&mut **connection)
         .await?;
     let body = |row: &PgRow| bytes::Bytes::from(row.get::<Vec<u8>, _>("body"));

@@ -372,9 +372,8 @@ impl Store for PostgresStore {
         &self,
         connection: &ConnectionName,
         source: System,
-        limit: u32,
     ) -> Result<Vec<bytes::Bytes>, Error> {
-        transact!(self, transaction => deliveries::newest(transaction, connection, source, limit).await)
+        transact!(self, transaction => deliveries::newest(transaction, connection, source).await)
     }
 
     async fn with_open_creates(

@@ -8,7 +8,7 @@ use crate::domain::{ConnectionName, System, Timestamp};
 use crate::store::Error;
 use crate::store::codec::{cause_parts, changed_json, hex, to_json};
 use crate::store::sqlite::resyncs;
-use crate::store::types::{Cause, DELIVERIES_LOOKED_BACK, Mark, Retention};
+use crate::store::types::{Cause, DELIVERIES_LOOKED_BACK, DELIVERIES_READ, Mark, Retention};
 
 /// Inserts one delivery.
 pub(super) const INSERT_DELIVERY: &str =
@@ -131,7 +131,6 @@ pub(super) async fn newest(
     pool: &SqlitePool,
     name: &ConnectionName,
     source: System,
-    limit: u32,
 ) -> Result<Vec<bytes::Bytes>, Error> {
     let sql = "SELECT body FROM (SELECT id, connection, source, body FROM deliveries ORDER BY id DESC LIMIT ?3) newest
                 WHERE connection = ?1 AND source = ?2
@@ -141,7 +140,7 @@ pub(super) async fn newest(
         .bind(name.as_str())
         .bind(source.as_str())
         .bind(i64::from(DELIVERIES_LOOKED_BACK))
-        .bind(i64::from(limit))
+        .bind(i64::from(DELIVERIES_READ))
         .fetch_all(pool)
         .await?;
     let body = |row: &SqliteRow| bytes::Bytes::from(row.get::<Vec<u8>, _>("body"));

@@ -244,9 +244,8 @@ impl Store for SqliteStore {
         &self,
         connection: &ConnectionName,
         source: System,
-        limit: u32,
     ) -> Result<Vec<bytes::Bytes>, Error> {
-        deliveries::newest(&self.readers, connection, source, limit).await
+        deliveries::newest(&self.readers, connection, source).await
     }
 
     async fn with_open_creates(

@@ -39,6 +39,7 @@ mod companies;
 mod deals;
 mod echoes;
 mod fates;
+mod holders;
 mod membership;
 mod times;
 mod twins;
@@ -123,7 +124,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
     fates::look_for_others_of_the_address(sources, &fields, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
-    twins::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
+    holders::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
     twins::spare_the_spoken_for(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
     look_up_members(sources, &mut drafts).await;

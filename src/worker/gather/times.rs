@@ -36,7 +36,7 @@ pub(in crate::worker) async fn plan_all(
         asked.iter().map(|(_, key, contested)| (*key, contested.as_slice())).collect();
     let answers = sources.live.crm(System::Hubspot).value_times(&questions).await;
     let name = &sources.live.settings.name;
-    let deliveries = sources.store.newest_deliveries(name, System::Salesforce, DELIVERIES_MAX).await?;
+    let deliveries = sources.store.newest_deliveries(name, System::Salesforce).await?;
     let told = told_by(&deliveries);
     for ((place, ..), answer) in asked.iter().zip(answers) {
         match (answer, &mut gathered[*place]) {
@@ -55,10 +55,6 @@ pub(in crate::worker) async fn plan_all(
     }
     Ok(plans)
 }
-
-/// The most stored messages that are looked into for when a value of Salesforce was first told. What came before them counts as first seen
-/// when we read it.
-const DELIVERIES_MAX: u32 = 200;
 
 /// What stored messages told of each record, oldest first.
 fn told_by(deliveries: &[bytes::Bytes]) -> HashMap<RecordKey, Vec<Message>> {

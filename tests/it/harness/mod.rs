@@ -344,7 +344,7 @@ impl TestApp {
             salesforce_url,
             shutdown,
             config,
-            has_list: setup.contacts.contains("inclusion_list_id"),
+            has_list: setup.contacts.contains("inclusion_list_id = \"77\""),
             leftovers,
             database,
         }
@@ -371,9 +371,10 @@ impl TestApp {
         self.clock.advance_millis(SWEEP_MS);
         // Searches have an allowance for each second.
         for _ in 0..10 {
-            self.settle().await;
+            self.settle_at_once().await;
             self.clock.advance_millis(1_000);
         }
+        self.settle().await;
     }
 
     /// Sweeps until nothing of what happened so far is of interest any more.

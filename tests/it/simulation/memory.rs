@@ -91,7 +91,7 @@ effects! {
     with_open_creates(connection: &ConnectionName, keys: &[RecordKey]) -> Vec<RecordKey>;
     advance_erasures(connection: &ConnectionName, now: Timestamp) -> bool;
     erased(connection: &ConnectionName, addresses: &[String]) -> Vec<bool>;
-    newest_deliveries(connection: &ConnectionName, source: System, limit: u32) -> Vec<bytes::Bytes>;
+    newest_deliveries(connection: &ConnectionName, source: System) -> Vec<bytes::Bytes>;
     renew(worker: Uuid, jobs: &[JobId], lease_until: Timestamp) -> Vec<JobId>;
     release_all(worker: Uuid) -> ();
     record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;

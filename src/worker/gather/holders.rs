@@ -1,0 +1,98 @@
+//! Who holds the records that could be somebody's counterpart: nobody's record is taken over.
+
+use std::collections::HashMap;
+
+use crate::crm::FieldsByKind;
+use crate::domain::{Family, Kind, RecordKey, System};
+use crate::plan::{Candidate, Pair, Side, address_of};
+use crate::worker::Error;
+use crate::worker::gather::{Draft, Known, Sources};
+
+/// Says which candidates are held by another record. One whose holder was deleted or merged is free again, for linking. A Salesforce record
+/// whose HubSpot match is held competes with that match's present twin: its view becomes the view of that pair.
+pub(super) async fn adopt_pairs(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<(), Error> {
+    let keys: Vec<RecordKey> = drafts
+        .iter()
+        .flat_map(|draft| &draft.view.around.candidates)
+        .map(|candidate| candidate.record.key)
+        .collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let mut pairs =
+        keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
+    known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
+    let mut rivals = Vec::new();
+    for (place, draft) in drafts.iter_mut().enumerate() {
+        let mut failed = None;
+        let own = draft.view.pair.as_ref().map(Pair::records);
+        let around = &mut draft.view.around;
+        for candidate in &mut around.candidates {
+            let Some(pair) = pairs.get(&candidate.record.key) else { continue };
+            let holder = other_side(candidate.record.key, pair);
+            match known.side(holder) {
+                Ok(side) if own.is_some_and(|own| own.contains(&holder)) || holds(holder, &side) => {
+                    candidate.paired_with = Some(holder);
+                }
+                Ok(_) => around.released.push(holder),
+                Err(error) => failed = Some((holder.system(), error)),
+            }
+        }
+        draft.failed = draft.failed.take().or(failed);
+        let address = draft.seeker().and_then(address_of);
+        let first = draft.view.around.candidates.first();
+        let competes = |one: &&Candidate| one.paired_with.is_some() && address_of(&one.record) == address;
+        let first = first.filter(competes).map(|one| one.record.key);
+        if draft.subject.system() == System::Salesforce
+            && draft.family() == Family::People
+            && draft.view.pair.is_none()
+            && let Some(pair) = first.and_then(|key| pairs.remove(&key))
+        {
+            rivals.push((place, pair));
+        }
+    }
+    for (place, pair) in rivals {
+        become_rival(&mut drafts[place], pair, known);
+    }
+    Ok(())
+}
+
+/// The record that a candidate is paired with.
+fn other_side(candidate: RecordKey, pair: &Pair) -> RecordKey {
+    match candidate.system() {
+        System::Hubspot => pair.salesforce,
+        System::Salesforce => pair.hubspot,
+    }
+}
+
+/// Whether a record still holds its twin. People and companies that are gone are entered again as new records; deals are never matched.
+/// HubSpot hides no single record from an app, so what it does not show under its id was erased. In Salesforce the twin of a deleted record
+/// competes like any other, and one that is not shown may be hidden.
+fn holds(holder: RecordKey, side: &Side) -> bool {
+    let gone = match side {
+        Side::Deleted | Side::Merged | Side::Absent => holder.system() == System::Hubspot,
+        Side::Converted | Side::Present(_) => false,
+    };
+    let is_gone_account = matches!((holder.kind(), side), (Kind::Account, Side::Deleted | Side::Merged));
+    !(gone || is_gone_account) || holder.kind().family() == Family::Deals
+}
+
+fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
+    let matched = std::mem::take(&mut draft.view.around.candidates)
+        .into_iter()
+        .next()
+        .map(|candidate| candidate.record);
+    let newcomer = std::mem::replace(&mut draft.view.salesforce, Side::Absent);
+    draft.set_side(pair.salesforce, known);
+    if let (Some(matched), Side::Present(newcomer)) = (matched, newcomer) {
+        draft.view.hubspot = Side::Present(matched);
+        draft.view.around.candidates = vec![Candidate::new(newcomer, false)];
+    }
+    draft.view.pair = Some(pair);
+}
