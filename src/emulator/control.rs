@@ -111,7 +111,12 @@ struct Inner {
     calls: Mutex<BTreeMap<(String, &'static str, Caller), u64>>,
     faults: Mutex<Vec<Fault>>,
     latency_ms: AtomicU64,
+    acts: Mutex<Vec<(String, Act)>>,
+    unknown: Mutex<Vec<String>>,
 }
+
+/// What somebody does right before a call is carried out.
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Control {
     /// A desk with that clock.
@@ -121,6 +126,8 @@ impl Control {
             calls: Mutex::default(),
             faults: Mutex::default(),
             latency_ms: AtomicU64::new(0),
+            acts: Mutex::default(),
+            unknown: Mutex::default(),
         }))
     }
 
@@ -159,6 +166,38 @@ impl Control {
             .sum()
     }
 
+    /// Runs `act` once, right before the next call of the service whose path contains this text is carried out. A call that a fault
+    /// answers is not carried out.
+    pub fn before_next_call(&self, path: &str, act: impl FnOnce() + Send + 'static) {
+        let mut acts = self.0.acts.lock().unwrap_or_else(PoisonError::into_inner);
+        acts.push((path.to_owned(), Box::new(act)));
+    }
+
+    /// Does what was to be done before this call. Acts may call the emulator; none of its locks is held.
+    pub(super) fn act_before(&self, path: &str, caller: Caller) {
+        if caller != Caller::Integration {
+            return;
+        }
+        let due: Vec<(String, Act)> = {
+            let mut acts = self.0.acts.lock().unwrap_or_else(PoisonError::into_inner);
+            let (due, later) =
+                std::mem::take(&mut *acts).into_iter().partition(|(part, _)| path.contains(part));
+            *acts = later;
+            due
+        };
+        due.into_iter().for_each(|(_, act)| act());
+    }
+
+    pub(super) fn note_unknown(&self, method: &str, path: &str) {
+        let mut unknown = self.0.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.push(format!("{method} {path}"));
+    }
+
+    /// The calls that the emulator does not know, by method and path. `reset` does not forget them.
+    pub fn unknown_calls(&self) -> Vec<String> {
+        self.0.unknown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn calls(&self) -> Json {
         let calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
         let line = |((method, endpoint, caller), n): (&(String, &'static str, Caller), &u64)| json!({ "method": method, "endpoint": endpoint, "caller": caller.as_str(), "count": n });
@@ -186,10 +225,11 @@ impl Control {
         Some(fault)
     }
 
-    /// Forgets calls and faults.
+    /// Forgets calls, faults and what was to be done before calls; not the unknown calls.
     pub fn reset(&self) {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.acts.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

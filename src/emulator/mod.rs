@@ -85,6 +85,9 @@ impl Reply {
     }
 }
 
+/// The endpoint under which a call is counted that the emulator does not know.
+const UNKNOWN: &str = "(unknown)";
+
 /// A CRM, emulated.
 pub trait Vendor: Send + Sync {
     /// Who calls.
@@ -149,8 +152,12 @@ async fn handle(
             body: fault.and_then(|fault| fault.body).unwrap_or_default().into_bytes(),
         });
     }
+    desk.act_before(asked.path, caller);
     let reply = vendor.answer(&asked, caller);
     desk.count(asked.method, reply.endpoint, caller);
+    if reply.endpoint == UNKNOWN {
+        desk.note_unknown(asked.method, asked.path);
+    }
     if fault.is_some_and(|fault| fault.applied_but_unanswered) {
         return unanswered();
     }

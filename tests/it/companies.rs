@@ -3,7 +3,7 @@
 use hubforce::domain::Clock;
 use hubforce::emulator::{Fault, Vendor};
 
-use crate::harness::{TestApp, unanswered};
+use crate::harness::{IN_LIST, TestApp, unanswered};
 use crate::people::ADA;
 
 /// Companies on, contacts become contacts.
@@ -282,7 +282,7 @@ async fn r_036_and_r_113_a_company_without_a_listed_contact_gets_no_account() {
     app.settle().await;
     assert!(app.salesforce.ids("Account").is_empty());
     assert_eq!(reason(&app, company).await, "R-113");
-    app.hubspot.set_list("77", &[ada]);
+    app.hubspot.update(ada, &[IN_LIST]).unwrap();
     app.hubspot.update_in("companies", company, &[("phone", "1")]).unwrap();
     app.settle().await;
     assert_eq!(app.salesforce.ids("Account").len(), 1, "one of its contacts is in the list now");

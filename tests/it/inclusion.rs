@@ -1,6 +1,6 @@
 //! The inclusion list as stories.
 
-use crate::harness::TestApp;
+use crate::harness::{IN_LIST, NOT_IN_LIST, TestApp};
 use crate::people::{ADA, linked};
 
 const LISTED: &str = r#"inclusion_list_id = "77""#;
@@ -22,13 +22,11 @@ async fn r_021_r_032_and_r_033_only_members_of_the_list_sync_and_one_that_leaves
     assert!(app.salesforce.ids("Lead").is_empty());
     let path = format!("/v1/connections/acme/records/hubspot/contact/{contact}");
     assert_eq!(app.ask("GET", &path, "").await.1["state"], "excluded");
-    app.hubspot.set_list("77", &[contact]);
-    app.hubspot.update(contact, &[("phone", "7")]).unwrap();
+    app.hubspot.update(contact, &[IN_LIST, ("phone", "7")]).unwrap();
     app.settle().await;
     let lead = app.lead();
-    app.hubspot.set_list("77", &[]);
     app.clock.advance_millis(1_000);
-    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.hubspot.update(contact, &[NOT_IN_LIST, ("city", "Bonn")]).unwrap();
     app.salesforce.update("Lead", &lead, &[("Phone", "8")]).unwrap();
     app.settle().await;
     assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("London"));
@@ -48,9 +46,8 @@ async fn r_028_to_r_031_no_list_stops_a_salesforce_record_from_coming_to_hubspot
     app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
     app.settle().await;
     assert_eq!(app.lead_field(&lead, "City"), None, "R-029: it is not in the list");
-    app.hubspot.set_list("77", &[contact]);
     app.clock.advance_millis(1_000);
-    app.hubspot.update(contact, &[("phone", "7")]).unwrap();
+    app.hubspot.update(contact, &[IN_LIST, ("phone", "7")]).unwrap();
     app.settle().await;
     assert_eq!(
         app.lead_field(&lead, "City").as_deref(),
@@ -72,10 +69,12 @@ async fn r_026_selecting_a_list_syncs_nobody_and_a_resync_of_the_list_does() {
     let app = TestApp::with(LISTED).await;
     app.hubspot.drop_events(u32::MAX);
     let members: Vec<u64> = (0..300)
-        .map(|n| app.hubspot.create(&[("email", &format!("p{n}@example.com")), ("lastname", "L")]).unwrap())
+        .map(|n| {
+            let email = format!("p{n}@example.com");
+            app.hubspot.create(&[("email", &email), ("lastname", "L"), IN_LIST]).unwrap()
+        })
         .collect();
     let stranger = app.hubspot.create(&ADA).unwrap();
-    app.hubspot.set_list("77", &members);
     app.settle().await;
     assert!(app.salesforce.ids("Lead").is_empty(), "nothing happened to its members");
     assert_eq!(resync_list(&app, "77").await, 202);
@@ -109,8 +108,9 @@ async fn r_025_only_an_active_list_of_contacts_will_do() {
 }
 
 #[tokio::test]
-async fn r_022_to_r_024_a_list_of_all_but_subscribers_is_the_older_default() {
+async fn r_022_to_r_024_a_list_without_subscribers_is_the_older_default() {
     let app = TestApp::with(LISTED).await;
+    app.hubspot.set_active_list("77", &[("lifecyclestage", "lead")]);
     let [(email, _), (last, _), ..] = ADA;
     let contact = app.hubspot.create(&[
         (email, "ada@example.com"),
@@ -121,7 +121,6 @@ async fn r_022_to_r_024_a_list_of_all_but_subscribers_is_the_older_default() {
     app.settle().await;
     assert!(app.salesforce.ids("Lead").is_empty(), "R-022: a subscriber is no member");
     // The portal evaluates the list when the stage moves, and the move itself is told.
-    app.hubspot.set_list("77", &[contact]);
     app.hubspot.update(contact, &[("lifecyclestage", "lead")]).unwrap();
     app.settle().await;
     assert_eq!(app.salesforce.ids("Lead").len(), 1, "R-024: it enters the list and comes");

@@ -1,6 +1,6 @@
 //! Opting out of all mail as stories.
 
-use crate::harness::TestApp;
+use crate::harness::{IN_LIST, TestApp};
 use crate::people::{ADA, linked};
 
 fn box_of(app: &TestApp, lead: &str) -> Option<String> {
@@ -87,8 +87,7 @@ async fn r_034_and_r_218_what_does_not_sync_yet_is_not_transferred() {
     app.hubspot.unsubscribe("ada@example.com");
     app.settle().await;
     assert_eq!(box_of(&app, &lead).as_deref(), Some("false"), "not in the list");
-    app.hubspot.set_list("77", &[contact]);
-    app.hubspot.update(contact, &[("phone", "1")]).unwrap();
+    app.hubspot.update(contact, &[IN_LIST, ("phone", "1")]).unwrap();
     app.settle().await;
     assert_eq!(box_of(&app, &lead).as_deref(), Some("true"));
     app.end().await;

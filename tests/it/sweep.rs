@@ -4,7 +4,7 @@ use hubforce::domain::Clock;
 use hubforce::emulator::salesforce::Options;
 use rstest::rstest;
 
-use crate::harness::TestApp;
+use crate::harness::{IN_LIST, TestApp};
 use crate::people::{ADA, linked};
 
 /// Everything takes part; contacts become contacts.
@@ -341,15 +341,19 @@ async fn r_148_a_role_on_an_opportunity_that_is_no_deal_makes_none() {
 async fn r_026_and_r_027_joining_the_list_is_a_trigger_and_having_been_in_it_is_none() {
     let app = TestApp::unswept(r#"inclusion_list_id = "77""#, Options::default()).await;
     app.lose_messages();
-    let grace = app.hubspot.create(&[("email", "grace@example.com"), ("lastname", "H")]).unwrap();
-    app.hubspot.set_list("77", &[grace]);
+    app.hubspot.create(&[("email", "grace@example.com"), ("lastname", "H"), IN_LIST]).unwrap();
     app.tell_messages();
     app.clock.advance_millis(1_000);
     let ada = app.hubspot.create(&ADA).unwrap();
     app.settle().await;
     app.quiet().await;
     assert!(app.salesforce.ids("Lead").is_empty(), "neither of them syncs yet");
-    app.hubspot.set_list("77", &[grace, ada]);
+    // The portal evaluates the list long after the change was told and swept.
+    app.hubspot.lag_lists(700_000);
+    app.hubspot.update(ada, &[IN_LIST]).unwrap();
+    app.settle().await;
+    app.quiet().await;
+    assert!(app.salesforce.ids("Lead").is_empty(), "it has not joined yet");
     app.sweep().await;
     let lead = app.lead();
     assert_eq!(app.lead_field(&lead, "Email").as_deref(), Some("ada@example.com"));

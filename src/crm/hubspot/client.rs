@@ -271,7 +271,9 @@ fn named_values(object: &Object, id_property: &str) -> Vec<String> {
     if id_property == "email" {
         values.extend(held(FURTHER_ADDRESSES).split(';').map(str::to_owned));
     }
-    values.into_iter().map(|value| value.trim().to_lowercase()).filter(|value| !value.is_empty()).collect()
+    // Addresses are compared without their case, other unique values as they are written.
+    let compared = |value: String| if id_property == "email" { value.trim().to_lowercase() } else { value };
+    values.into_iter().map(compared).filter(|value| !value.is_empty()).collect()
 }
 
 #[async_trait]
@@ -421,7 +423,7 @@ fn asked_of(search: &Search) -> Vec<(Unique<'_>, String)> {
     let of = |kind: Kind| {
         let address = search.address.as_ref().filter(|_| kind == Kind::HubspotContact);
         let address = address.map(|address| ((kind, "email"), address.to_lowercase()));
-        let key = search.key.as_ref().map(|(property, id)| ((kind, property.as_str()), id.to_lowercase()));
+        let key = search.key.as_ref().map(|(property, id)| ((kind, property.as_str()), id.clone()));
         address.into_iter().chain(key)
     };
     search.kinds.iter().copied().flat_map(of).collect()

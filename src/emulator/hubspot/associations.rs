@@ -38,6 +38,24 @@ impl Link {
     }
 }
 
+/// What is asked of a record's company.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Asks {
+    /// To be the primary one.
+    Primary,
+    /// To be the primary one where there is none yet.
+    FirstIsPrimary,
+    /// Not to be the primary one.
+    Secondary,
+}
+
+impl Asks {
+    /// What the API asks for, with the primary label or without.
+    pub(super) const fn of(primary: bool) -> Self {
+        if primary { Self::Primary } else { Self::FirstIsPrimary }
+    }
+}
+
 /// The type ids of a direction: without a label, and as the primary company.
 const fn type_ids(from: Object, to: Object) -> Option<(u32, Option<u32>)> {
     match (from, to) {
@@ -56,12 +74,12 @@ const fn type_ids(from: Object, to: Object) -> Option<(u32, Option<u32>)> {
 pub(super) struct Associations(BTreeMap<Link, bool>);
 
 impl Associations {
-    /// Associates two records. The first company of a record is its primary one; another becomes it where that is asked for.
-    /// Returns whether anything changed, and whether it is the primary one now.
-    pub(super) fn add(&mut self, link: Link, primary: bool) -> (bool, bool) {
+    /// Associates two records. Returns whether anything changed, and whether it is the primary company now.
+    pub(super) fn add(&mut self, link: Link, asks: Asks) -> (bool, bool) {
         let has_primary = self.primary_of(link.from);
+        let first_or_same = has_primary.is_none_or(|company| company == link.to.1);
         let primary = link.to.0 == Object::Company
-            && (primary || has_primary.is_none() || has_primary == Some(link.to.1));
+            && (asks == Asks::Primary || (asks == Asks::FirstIsPrimary && first_or_same));
         if primary {
             for (other, flag) in self.0.iter_mut().filter(|(other, _)| other.from == link.from) {
                 *flag = *flag && other.to == link.to;
@@ -91,7 +109,12 @@ impl Associations {
         self.forget(old);
         let renamed = |place: Place| if place == old { new } else { place };
         for (link, primary) in of_old {
-            self.add(Link { from: renamed(link.from), to: renamed(link.to) }, primary);
+            let link = Link { from: renamed(link.from), to: renamed(link.to) };
+            if primary {
+                self.add(link, Asks::Primary);
+            } else {
+                self.0.entry(link).or_insert(false);
+            }
         }
     }
 
@@ -252,7 +275,9 @@ impl Call<'_> {
             let primary = asks_for_primary(&input.types, (from, to));
             let ids = input.from.number().zip(input.to.number());
             let made = match (primary, ids) {
-                (Some(primary), Some((one, other))) => self.relate((from, one), (to, other), primary),
+                (Some(primary), Some((one, other))) => {
+                    self.relate((from, one), (to, other), Asks::of(primary))
+                }
                 _ => Err("an id or a type is not valid".to_owned()),
             };
             match made {

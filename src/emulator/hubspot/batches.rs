@@ -10,10 +10,10 @@ use crate::emulator::hubspot::records::{Act, Refused};
 use crate::emulator::hubspot::rest::{Call, WriteInput, error, refused, shown, texts};
 
 /// The most inputs of a batch call.
-const INPUTS_MAX: usize = 100;
+pub(super) const INPUTS_MAX: usize = 100;
 
 /// The most inputs of a batch call that asks for history.
-const INPUTS_WITH_HISTORY_MAX: usize = 50;
+pub(super) const INPUTS_WITH_HISTORY_MAX: usize = 50;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -87,11 +87,8 @@ impl Call<'_> {
             };
             match found {
                 Some(record) => {
-                    let mut told = shown(record, &batch.properties, table);
-                    if !with_history.is_empty() {
-                        told["propertiesWithHistory"] = record.history.shown(with_history);
-                    }
-                    results.insert(record.id, told);
+                    let asked = (&batch.properties[..], &with_history[..]);
+                    results.insert(record.id, shown(record, asked, table));
                 }
                 None => missing.push(input.id),
             }
@@ -132,7 +129,7 @@ impl Call<'_> {
         if endpoint == "batch/create"
             && batch.inputs.iter().any(|input| input.object_write_trace_id.is_none())
             && let Some(taken) = batch.inputs.iter().find_map(|input| {
-                state.table(self.object).check_unique(None, &texts(input.properties.clone())).err()
+                state.check_new(self.object, &texts(input.properties.clone()), &self.writer).err()
             })
         {
             return refused(endpoint, &taken);

@@ -5,12 +5,14 @@
 
 mod associations;
 mod batches;
+mod deeds;
 mod history;
 mod lists;
 mod noted;
 mod objects;
 mod owners;
 mod portal;
+mod privacy;
 mod properties;
 mod records;
 mod rest;
@@ -27,6 +29,8 @@ use crate::emulator::control::read;
 use crate::emulator::journal::{Entry, Journal};
 use crate::emulator::outbox::WebhookControl;
 use crate::emulator::{Answer, Asked, Caller, Control, EmulatorClock, Outgoing, Reply, Vendor};
+use associations::Asks;
+use deeds::ListControl;
 use objects::Object;
 use owners::{Owner, Pipeline};
 use portal::State;
@@ -211,9 +215,13 @@ impl HubspotEmulator {
 
     /// A person associates two records; a company becomes the primary one.
     pub fn associate(&self, from: (&str, u64), to: (&str, u64)) -> Result<(), String> {
+        self.associate_as(Asks::Primary, from, to)
+    }
+
+    fn associate_as(&self, asks: Asks, from: (&str, u64), to: (&str, u64)) -> Result<(), String> {
         let act = self.by_person();
         let places = ((known(from.0)?, from.1), (known(to.0)?, to.1));
-        self.state().relate(places, true, act)
+        self.state().relate(places, asks, act)
     }
 
     /// A person takes an association away.
@@ -275,21 +283,6 @@ impl HubspotEmulator {
     pub fn resubscribe(&self, email: &str) {
         let act = self.by_person();
         self.state().opt(email, false, act);
-    }
-
-    /// Lets a list hold these contacts and no others.
-    pub fn set_list(&self, list: &str, members: &[u64]) {
-        self.set_list_of(list, members, false);
-    }
-
-    /// The same for a list that people keep by hand.
-    pub fn set_manual_list(&self, list: &str, members: &[u64]) {
-        self.set_list_of(list, members, true);
-    }
-
-    fn set_list_of(&self, list: &str, members: &[u64], manual: bool) {
-        let now = self.now();
-        self.state().lists.set(list, &members.iter().copied().collect(), manual, now);
     }
 
     /// Lets the index that searches look into lag behind the records.
@@ -376,10 +369,7 @@ impl Vendor for HubspotEmulator {
                 state.opt(&email, out, act);
                 json!({})
             }),
-            "list" => read(body).map(|ListControl { list, members }| {
-                state.lists.set(&list, &members, false, act.now);
-                json!({})
-            }),
+            "list" => read(body).and_then(|control: ListControl| state.set_list(control, act.now)),
             "search" => read(body).map(|SearchControl { lag_ms }| {
                 state.index.lag_ms = lag_ms;
                 json!({})
@@ -408,13 +398,6 @@ impl Vendor for HubspotEmulator {
     fn desk(&self) -> &Control {
         &self.desk
     }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ListControl {
-    list: String,
-    members: std::collections::BTreeSet<u64>,
 }
 
 #[derive(Deserialize)]

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value as Json, json};
 
 use crate::domain::Timestamp;
-use crate::emulator::hubspot::associations::{Associations, Link, Place};
-use crate::emulator::hubspot::lists::Lists;
+use crate::emulator::hubspot::associations::{Asks, Associations, Link, Place};
+use crate::emulator::hubspot::lists::{Filters, Lists};
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::owners::{Owner, Pipeline};
 use crate::emulator::hubspot::properties::PropertySet;
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) owners: BTreeMap<u64, Owner>,
     pub(super) pipelines: Vec<Pipeline>,
     opted_out: BTreeSet<String>,
+    /// Addresses of contacts that were erased.
+    pub(super) blocked: BTreeSet<String>,
     pub(super) webhooks: Webhooks,
     pub(super) journal: Journal,
 }
@@ -46,6 +48,7 @@ impl State {
             owners: BTreeMap::new(),
             pipelines: Vec::new(),
             opted_out: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             webhooks,
             journal,
         };
@@ -59,6 +62,7 @@ impl State {
         self.lists = Lists::default();
         self.opted_out.clear();
         self.journal.clear();
+        self.blocked.clear();
         self.webhooks.outbox.clear();
     }
 
@@ -72,7 +76,7 @@ impl State {
         &self.tables[&object]
     }
 
-    fn table_mut(&mut self, object: Object) -> Option<&mut Table> {
+    pub(super) fn table_mut(&mut self, object: Object) -> Option<&mut Table> {
         self.tables.get_mut(&object)
     }
 
@@ -101,8 +105,16 @@ impl State {
     ) -> Result<Change, Refused> {
         self.begin(act);
         self.check_stage(object, id, values)?;
+        self.check_not_blocked(object, values, act.writer)?;
+        self.settle_lists(act.now);
         let table = self.table_mut(object).ok_or_else(not_found)?;
         let change = table.write(id, values, act)?;
+        if *act.writer == Writer::Person
+            && let Some(address) = values.get("email").filter(|_| object == Object::Contact)
+        {
+            self.unblock(address);
+        }
+        self.lists.changed(object, change.id, act.now);
         self.webhooks.changed(&change, act);
         if change.moved.iter().any(|(name, _)| name == "email") {
             self.journal.follows();
@@ -138,9 +150,11 @@ impl State {
 
     pub(super) fn archive(&mut self, object: Object, id: u64, act: Act<'_>) -> bool {
         self.begin(act);
+        self.settle_lists(act.now);
         let gone = self.table_mut(object).is_some_and(|table| table.archive(id, act.now));
         if gone {
             self.journal.follows();
+            self.lists.changed(object, id, act.now);
             self.webhooks.deleted(object, id, act);
             let members = if object == Object::Company {
                 self.associations.of((object, id), Object::Contact)
@@ -158,9 +172,13 @@ impl State {
 
     pub(super) fn merge(&mut self, object: Object, ids: (u64, u64), act: Act<'_>) -> Result<u64, Refused> {
         self.begin(act);
+        self.settle_lists(act.now);
         let table = self.table_mut(object).filter(|_| object != Object::Deal).ok_or_else(not_found)?;
         let survivor = table.merge(ids, act)?;
         let before = self.deals_of(object, &[ids.0, ids.1]);
+        for id in [ids.0, ids.1, survivor] {
+            self.lists.changed(object, id, act.now);
+        }
         for loser in [ids.1, ids.0] {
             self.associations.inherit((object, loser), (object, survivor));
         }
@@ -174,7 +192,9 @@ impl State {
 
     pub(super) fn restore(&mut self, object: Object, id: u64, now: Timestamp) -> Result<(), String> {
         self.journal.begin(Author::Person, now);
+        self.settle_lists(now);
         self.table_mut(object).ok_or("there is no such object")?.restore(id, now)?;
+        self.lists.changed(object, id, now);
         self.webhooks.restored(object, id, now);
         Ok(())
     }
@@ -183,7 +203,7 @@ impl State {
     pub(super) fn relate(
         &mut self,
         (one, other): (Place, Place),
-        primary: bool,
+        asks: Asks,
         act: Act<'_>,
     ) -> Result<(), String> {
         for place in [one, other] {
@@ -194,7 +214,7 @@ impl State {
         let link = Link::between(one, other).ok_or("these objects have no associations")?;
         self.begin(act);
         let before = self.associations.primary_of(link.from);
-        let (changed, primary) = self.associations.add(link, primary);
+        let (changed, primary) = self.associations.add(link, asks);
         if changed {
             self.note_link(link, before, true);
             self.webhooks.associated(link, (false, primary), act);
@@ -214,6 +234,33 @@ impl State {
         }
     }
 
+    /// Brings the active lists up to this time.
+    pub(super) fn settle_lists(&mut self, now: Timestamp) {
+        self.lists.settle(now, &self.tables[&Object::Contact]);
+    }
+
+    /// Defines an active list.
+    pub(super) fn define_list(&mut self, list: &str, filters: Filters, now: Timestamp) {
+        self.settle_lists(now);
+        self.lists.set_active(list, filters, &self.tables[&Object::Contact], now);
+    }
+
+    /// The lists as they are at this time.
+    pub(super) fn lists_at(&mut self, now: Timestamp) -> &Lists {
+        self.settle_lists(now);
+        &self.lists
+    }
+
+    /// Gives a contact the value of something that the portal mirrors there. Returns whether it is another one.
+    fn mirror(&mut self, contact: u64, mirrored: (&str, &str), act: Act<'_>) -> bool {
+        self.settle_lists(act.now);
+        let moved = self.table_mut(Object::Contact).is_some_and(|table| table.mirror(contact, mirrored, act));
+        if moved {
+            self.lists.changed(Object::Contact, contact, act.now);
+        }
+        moved
+    }
+
     fn mirror_link(&mut self, link: Link, act: Act<'_>) {
         if link.from.0 == Object::Contact {
             self.mirror_company(link.from.1, act);
@@ -223,9 +270,7 @@ impl State {
     fn mirror_company(&mut self, contact: u64, act: Act<'_>) {
         let company = self.associations.primary_of((Object::Contact, contact));
         let company = company.map(|id| id.to_string()).unwrap_or_default();
-        if let Some(table) = self.table_mut(Object::Contact) {
-            table.mirror(contact, (COMPANY, &company), act.now);
-        }
+        self.mirror(contact, (COMPANY, &company), act);
     }
 
     /// An address opts out of all mail, or in again: the contact that has it shows that.
@@ -250,10 +295,7 @@ impl State {
         let address = self.table(Object::Contact).get(contact).and_then(|held| held.properties.get("email"));
         let out = address.is_some_and(|address| self.is_out(address));
         let value = if out { "true" } else { "" };
-        let moved = self
-            .table_mut(Object::Contact)
-            .is_some_and(|table| table.mirror(contact, (OPT_OUT, value), act.now));
-        if moved {
+        if self.mirror(contact, (OPT_OUT, value), act) {
             let moved = vec![(OPT_OUT.to_owned(), value.to_owned())];
             let change = Change { object: Object::Contact, id: contact, created: false, moved };
             self.webhooks.changed(&change, act);
@@ -265,7 +307,7 @@ impl State {
         let act = Act { writer: &Writer::Portal, now };
         let values = BTreeMap::from([("name".to_owned(), name.to_owned())]);
         let made = self.write(Object::Company, None, &values, act).map_err(|refused| refused.message)?;
-        self.relate(((Object::Contact, contact), (Object::Company, made.id)), false, act)?;
+        self.relate(((Object::Contact, contact), (Object::Company, made.id)), Asks::FirstIsPrimary, act)?;
         Ok(made.id)
     }
 

@@ -88,11 +88,14 @@ impl Table {
 
     /// A record; by the id of one that was merged, its survivor.
     pub(super) fn get(&self, id: u64) -> Option<&Record> {
-        let mut id = id;
+        self.by_id.get(&self.survivor_of(id)).filter(|contact| contact.archived_at.is_none())
+    }
+
+    fn survivor_of(&self, mut id: u64) -> u64 {
         while let Some(survivor) = self.merged.get(&id) {
             id = *survivor;
         }
-        self.by_id.get(&id).filter(|contact| contact.archived_at.is_none())
+        id
     }
 
     pub(super) fn archived(&self, id: u64) -> Option<&Record> {
@@ -125,7 +128,7 @@ impl Table {
 
     /// Finds a contact by a unique property.
     pub(super) fn find(&self, property: &str, value: &str) -> Option<&Record> {
-        let id = self.by_value.get(&(property.to_owned(), value.to_lowercase()))?;
+        let id = self.by_value.get(&unique(property, value))?;
         self.get(*id)
     }
 
@@ -136,7 +139,6 @@ impl Table {
         values: &BTreeMap<String, String>,
         act: Act<'_>,
     ) -> Result<Change, Refused> {
-        let Act { writer, now } = act;
         let values = fitted(values, &self.set)?;
         if let Some(id) = id
             && self.get(id).is_none()
@@ -152,7 +154,7 @@ impl Table {
             return Err(invalid(vec![], message));
         }
         let created = id.is_none();
-        let id = id.unwrap_or_else(|| self.new_record(writer, now));
+        let id = id.unwrap_or_else(|| self.new_record(act));
         let Some(contact) = self.by_id.get_mut(&id) else { return Err(not_found()) };
         let mut moved = Vec::new();
         for (name, value) in values {
@@ -165,23 +167,22 @@ impl Table {
             let before = contact.properties.get(&name).cloned().unwrap_or_default();
             if before != value {
                 if self.set.get(&name).is_some_and(|property| property.unique) {
-                    self.by_value.remove(&(name.clone(), before.to_lowercase()));
+                    self.by_value.remove(&unique(&name, &before));
                     if !value.is_empty() {
-                        self.by_value.insert((name.clone(), value.to_lowercase()), id);
+                        self.by_value.insert(unique(&name, &value), id);
                     }
                 }
                 if name == "email" {
-                    contact.put_first(&value);
+                    contact.put_first(&value, act);
                 }
-                contact.properties.insert(name.clone(), value.clone());
                 let place = (self.object.plural(), id.to_string());
                 self.journal.note_value((place.0, &place.1), (&name, &before, &value));
-                contact.history.add(&name, &value, act);
+                contact.put(&name, &value, act);
                 moved.push((name, value));
             }
         }
         if !moved.is_empty() || created {
-            contact.modify(self.object, now);
+            contact.modify(self.object, act);
         }
         Ok(Change { object: self.object, id, created, moved })
     }
@@ -193,7 +194,7 @@ impl Table {
     ) -> Result<(), Refused> {
         for name in self.set.unique_names() {
             let Some(value) = values.get(name).filter(|value| !value.is_empty()) else { continue };
-            let holder = self.by_value.get(&(name.clone(), value.to_lowercase())).copied();
+            let holder = self.by_value.get(&unique(name, value)).copied();
             let Some(holder) = holder.filter(|holder| Some(*holder) != id && self.get(*holder).is_some())
             else {
                 continue;
@@ -217,7 +218,8 @@ impl Table {
         Ok(())
     }
 
-    fn new_record(&mut self, writer: &Writer, now: Timestamp) -> u64 {
+    fn new_record(&mut self, act: Act<'_>) -> u64 {
+        let Act { writer, now } = act;
         self.last_id = self.last_id.max(self.object.first_id()) + 1;
         let id = self.last_id;
         let (source, source_id) = match writer {
@@ -236,9 +238,17 @@ impl Table {
             ("hs_object_source_id", source_id),
             (born_with.0, born_with.1.to_owned()),
         ];
-        let properties = properties.map(|(name, value)| (name.to_owned(), value)).into_iter().collect();
-        let history = History::default();
-        let record = Record { id, properties, history, created_at: now, updated_at: now, archived_at: None };
+        let mut record = Record {
+            id,
+            properties: BTreeMap::new(),
+            history: History::default(),
+            created_at: now,
+            updated_at: now,
+            archived_at: None,
+        };
+        for (name, value) in properties {
+            record.put(name, &value, act);
+        }
         self.by_id.insert(id, record);
         self.note(id, Noted::Created, "");
         let place = (self.object.plural(), id.to_string());
@@ -266,7 +276,7 @@ impl Table {
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
     pub(super) fn merge(&mut self, (primary, other): (u64, u64), act: Act<'_>) -> Result<u64, Refused> {
-        let Act { writer, now } = act;
+        let now = act.now;
         let is_live = |id: u64| self.get(id).is_some_and(|contact| contact.id == id);
         if primary == other || !is_live(primary) || !is_live(other) {
             return Err(not_found());
@@ -276,20 +286,12 @@ impl Table {
             [held(primary, FURTHER_ADDRESSES), held(other, "email"), held(other, FURTHER_ADDRESSES)];
         let further: Vec<String> =
             further.join(";").split(';').filter(|one| !one.is_empty()).map(str::to_owned).collect();
-        let mut properties = self.by_id[&primary].properties.clone();
+        let properties = self.by_id[&primary].properties.clone();
         let history = self.by_id[&primary].history.merged_with(&self.by_id[&other].history);
         for id in [primary, other] {
             self.archive(id, now);
         }
-        let id = self.new_record(writer, now);
-        for (name, value) in [
-            ("hs_object_id", id.to_string()),
-            ("hs_merged_object_ids", format!("{primary};{other}")),
-            (FURTHER_ADDRESSES, further.join(";")),
-            (self.object.modified_property(), now.to_string()),
-        ] {
-            properties.insert(name.to_owned(), value);
-        }
+        let id = self.new_record(act);
         for loser in [primary, other] {
             self.note(loser, Noted::Merged, &id.to_string());
         }
@@ -300,6 +302,14 @@ impl Table {
             }
             contact.properties = properties;
             contact.history = history;
+            for (name, value) in [
+                ("hs_object_id", id.to_string()),
+                ("hs_merged_object_ids", format!("{primary};{other}")),
+                (FURTHER_ADDRESSES, further.join(";")),
+                (self.object.modified_property(), now.to_string()),
+            ] {
+                contact.put(name, &value, act);
+            }
             self.by_value.extend(contact.answers_to(&self.set).into_iter().map(|place| (place, id)));
         }
         self.merged.extend([(primary, id), (other, id)]);
@@ -326,20 +336,41 @@ impl Table {
         Ok(())
     }
 
+    /// Takes a contact away for good, with those that were merged into it; returns the addresses it had.
+    pub(super) fn erase(&mut self, id: u64) -> Option<Vec<String>> {
+        let contact = self.get(id).filter(|contact| contact.id == id)?;
+        let places = contact.answers_to(&self.set);
+        let into_it = |old: &u64| self.survivor_of(*old) == id;
+        let merged: Vec<u64> = self.merged.keys().copied().filter(into_it).collect();
+        for gone in merged.iter().chain([&id]) {
+            self.by_id.remove(gone);
+            self.merged.remove(gone);
+        }
+        self.by_value.retain(|place, _| !places.contains(place));
+        Some(places.into_iter().filter(|(name, _)| name == "email").map(|(_, value)| value).collect())
+    }
+
     pub(super) fn shown(&self) -> Json {
         self.by_id.values().map(|record| record.shown(&[], true)).collect()
     }
 
     /// Sets what only the portal itself sets: mirrors of other things. Returns whether it was anything else.
-    pub(super) fn mirror(&mut self, id: u64, (name, value): (&str, &str), now: Timestamp) -> bool {
+    pub(super) fn mirror(&mut self, id: u64, (name, value): (&str, &str), act: Act<'_>) -> bool {
         let Some(record) = self.by_id.get_mut(&id) else { return false };
-        let before = record.properties.insert(name.to_owned(), value.to_owned()).unwrap_or_default();
-        if before != value {
-            record.modify(self.object, now);
+        let before = record.properties.get(name).cloned().unwrap_or_default();
+        let moved = before != value;
+        if moved {
+            record.put(name, value, act);
+            record.modify(self.object, act);
             self.journal.note_value((self.object.plural(), &id.to_string()), (name, &before, value));
         }
-        before != value
+        moved
     }
+}
+
+/// A unique value as it is compared: an address folded, any other as it is written.
+fn unique(name: &str, value: &str) -> (String, String) {
+    (name.to_owned(), if name == "email" { value.to_lowercase() } else { value.to_owned() })
 }
 
 /// The stages that people and companies go through.
@@ -374,7 +405,7 @@ fn fitted(values: &BTreeMap<String, String>, set: &PropertySet) -> Result<BTreeM
     Err(invalid(errors, format!("Property values were not valid: {}", Json::from(inner))))
 }
 
-fn invalid(errors: Vec<Json>, message: String) -> Refused {
+pub(super) fn invalid(errors: Vec<Json>, message: String) -> Refused {
     Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None }
 }
 
@@ -392,8 +423,8 @@ pub(super) fn not_found() -> Refused {
 impl Record {
     /// The unique values by which it is found: those it holds, and a contact's further addresses.
     fn answers_to(&self, set: &PropertySet) -> Vec<(String, String)> {
-        let held = |name: &String| Some((name.clone(), self.properties.get(name)?.to_lowercase()));
-        let further = self.further_addresses().map(|address| ("email".to_owned(), address.to_lowercase()));
+        let held = |name: &String| Some(unique(name, self.properties.get(name)?));
+        let further = self.further_addresses().map(|address| unique("email", address));
         set.unique_names().filter_map(held).chain(further).filter(|(_, value)| !value.is_empty()).collect()
     }
 
@@ -402,19 +433,25 @@ impl Record {
         all.split(';').filter(|address| !address.is_empty())
     }
 
+    /// Gives a property a value, and its history a version.
+    fn put(&mut self, name: &str, value: &str, act: Act<'_>) {
+        self.properties.insert(name.to_owned(), value.to_owned());
+        self.history.add(name, value, act);
+    }
+
     /// An address that comes first stands among the further ones no longer.
-    fn put_first(&mut self, address: &str) {
+    fn put_first(&mut self, address: &str, act: Act<'_>) {
         let others: Vec<&str> =
             self.further_addresses().filter(|one| !one.eq_ignore_ascii_case(address)).collect();
         if others.len() < self.further_addresses().count() {
-            self.properties.insert(FURTHER_ADDRESSES.to_owned(), others.join(";"));
+            self.put(FURTHER_ADDRESSES, &others.join(";"), act);
         }
     }
 
     /// Says that something of it changed.
-    fn modify(&mut self, object: Object, now: Timestamp) {
-        self.updated_at = now;
-        self.properties.insert(object.modified_property().to_owned(), now.to_string());
+    fn modify(&mut self, object: Object, act: Act<'_>) {
+        self.updated_at = act.now;
+        self.put(object.modified_property(), &act.now.to_string(), act);
     }
 
     /// The record with the properties asked for; with `all`, with every one it has.

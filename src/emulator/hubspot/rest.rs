@@ -6,11 +6,12 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::emulator::hubspot::HubspotEmulator;
-use crate::emulator::hubspot::associations::{Named, Place, Type, asks_for_primary};
+use crate::emulator::hubspot::associations::{Asks, Named, Place, Type, asks_for_primary};
+use crate::emulator::hubspot::batches::{INPUTS_MAX, INPUTS_WITH_HISTORY_MAX};
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::portal::State;
 use crate::emulator::hubspot::records::{Act, Record, Refused, Table, Writer, not_found};
-use crate::emulator::{Asked, Caller, Reply};
+use crate::emulator::{Asked, Caller, Reply, UNKNOWN};
 
 /// The most members of a list in one page.
 const MEMBERS_MAX: u64 = 250;
@@ -42,14 +43,11 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             let between = Object::parse(from).zip(Object::parse(to));
             between.and_then(|between| call.associations(between, rest)).unwrap_or_else(|| unknown(asked))
         }
-        ("GET", "lists", [list]) => match emulator.state().lists.shown(list) {
-            Some(shown) => Reply::json("lists", 200, &shown),
-            None => refused("lists", &not_found()),
-        },
+        ("GET", "lists", [list]) => call.list_definition(list),
         ("GET", "lists", [list, "memberships"]) => call.members(list),
         ("GET", "lists", [list, "memberships", "join-order"]) => call.join_order(list),
         ("POST", "lists", ["records", "memberships", "batch", "read"]) => {
-            match emulator.state().lists.memberships(asked.body) {
+            match emulator.state().lists_at(emulator.now()).memberships(asked.body) {
                 Ok(told) => Reply::json("lists/memberships", 200, &told),
                 Err(problem) => error("lists/memberships", 400, "VALIDATION_ERROR", &problem),
             }
@@ -61,6 +59,7 @@ pub(super) fn answer(emulator: &HubspotEmulator, asked: &Asked<'_>, caller: Call
             ("PATCH", [id]) => call.update(id),
             ("DELETE", [id]) => call.archive(id),
             ("POST", ["merge"]) => call.merge(),
+            ("POST", ["gdpr-delete"]) if call.object == Object::Contact => call.erase(),
             ("POST", ["search"]) => call.search(),
             ("POST", ["batch", "read"]) => call.batch_read(),
             ("POST", ["batch", "create"]) => call.batch_write("batch/create"),
@@ -88,12 +87,7 @@ fn family_of<'a>(segments: &'a [&'a str]) -> Option<(&'a str, &'a [&'a str])> {
 }
 
 fn unknown(asked: &Asked<'_>) -> Reply {
-    error(
-        "(unknown)",
-        404,
-        "OBJECT_NOT_FOUND",
-        &format!("the emulator knows no {} {}", asked.method, asked.path),
-    )
+    error(UNKNOWN, 404, "OBJECT_NOT_FOUND", &format!("the emulator knows no {} {}", asked.method, asked.path))
 }
 
 pub(super) fn error(endpoint: &'static str, status: u16, category: &str, message: &str) -> Reply {
@@ -172,6 +166,12 @@ impl Call<'_> {
         names
     }
 
+    /// The properties whose history is asked for.
+    fn asked_history(&self) -> Vec<String> {
+        let of = self.asked.query.iter().filter(|(name, _)| name == "propertiesWithHistory");
+        of.flat_map(|(_, value)| value.split(',').map(str::to_owned)).collect()
+    }
+
     fn details(&self) -> Reply {
         let body = json!({
             "portalId": self.emulator.options.portal_id, "accountType": "STANDARD", "timeZone": "Europe/Berlin",
@@ -191,16 +191,19 @@ impl Call<'_> {
     fn list(&self) -> Reply {
         let limit = self.asked.query_value("limit").map_or(Ok(10), str::parse).unwrap_or(0);
         let after = self.asked.query_value("after").map_or(Ok(0), str::parse::<u64>);
-        let (1..=100, Ok(after)) = (limit, after) else {
-            return error("list", 400, "VALIDATION_ERROR", "limit must be from 1 to 100");
+        let (names, history) = (self.asked_properties(), self.asked_history());
+        let limit_max = if history.is_empty() { INPUTS_MAX } else { INPUTS_WITH_HISTORY_MAX };
+        let Some(after) = after.ok().filter(|_| (1..=limit_max).contains(&limit)) else {
+            let message = format!("limit must be from 1 to {limit_max}");
+            return error("list", 400, "VALIDATION_ERROR", &message);
         };
-        let (names, state) = (self.asked_properties(), self.emulator.state());
+        let state = self.emulator.state();
         let table = state.table(self.object);
         let page = match self.asked.query_value("archived") {
             Some("true") => table.archived_page(after, limit),
             _ => table.page(after, limit),
         };
-        let results: Vec<Json> = page.iter().map(|record| shown(record, &names, table)).collect();
+        let results: Vec<Json> = page.iter().map(|record| shown(record, (&names, &history), table)).collect();
         let mut body = json!({ "results": results });
         if let Some(last) = page.last().filter(|_| page.len() == limit) {
             body["paging"] = json!({ "next": { "after": last.id.to_string() } });
@@ -216,9 +219,9 @@ impl Call<'_> {
     }
 
     /// Associates two records as this caller.
-    pub(super) fn relate(&self, one: Place, other: Place, primary: bool) -> Result<(), String> {
+    pub(super) fn relate(&self, one: Place, other: Place, asks: Asks) -> Result<(), String> {
         let act = Act { writer: &self.writer, now: self.emulator.now() };
-        self.emulator.state().relate((one, other), primary, act)
+        self.emulator.state().relate((one, other), asks, act)
     }
 
     pub(super) fn unrelate(&self, one: Place, other: Place) {
@@ -240,7 +243,7 @@ impl Call<'_> {
                 .find_map(|to| Some((to, asks_for_primary(&association.types, (self.object, to))?)));
             let ((to, primary), other) =
                 to.zip(association.to.number()).ok_or("One or more associations are invalid")?;
-            state.relate(((self.object, id), (to, other)), primary, act)?;
+            state.relate(((self.object, id), (to, other)), Asks::of(primary), act)?;
         }
         Ok(())
     }
@@ -252,7 +255,11 @@ impl Call<'_> {
             return error("lists/members", 400, "VALIDATION_ERROR", "at most 250 members in a page");
         }
         let limit = usize::try_from(limit).unwrap_or_default();
-        let members = self.emulator.state().lists.members(list, limit, number("after").unwrap_or(0));
+        let members = self.emulator.state().lists_at(self.emulator.now()).members(
+            list,
+            limit,
+            number("after").unwrap_or(0),
+        );
         match members {
             Some(members) => Reply::json("lists/members", 200, &members),
             None => refused("lists/members", &not_found()),
@@ -267,7 +274,10 @@ impl Call<'_> {
         let found =
             self.find(table, &id).and_then(|id| if archived { table.archived(id) } else { table.get(id) });
         match found {
-            Some(record) => Reply::json("read", 200, &shown(record, &self.asked_properties(), table)),
+            Some(record) => {
+                let asked = (self.asked_properties(), self.asked_history());
+                Reply::json("read", 200, &shown(record, (&asked.0, &asked.1), table))
+            }
             None => refused("read", &not_found()),
         }
     }
@@ -356,8 +366,13 @@ impl Call<'_> {
     }
 }
 
-/// A record with the properties asked for; one that the portal does not define is left out.
-pub(super) fn shown(record: &Record, names: &[String], table: &Table) -> Json {
+/// A record with the properties asked for, and the history of those whose history is asked for; one that the portal does not
+/// define is left out.
+pub(super) fn shown(record: &Record, (names, history): (&[String], &[String]), table: &Table) -> Json {
     let known: Vec<String> = names.iter().filter(|name| table.set.get(name).is_some()).cloned().collect();
-    record.shown(&known, false)
+    let mut told = record.shown(&known, false);
+    if !history.is_empty() {
+        told["propertiesWithHistory"] = record.history.shown(history);
+    }
+    told
 }

@@ -191,7 +191,7 @@ impl Call<'_> {
             .iter()
             .skip(after)
             .take(limit)
-            .map(|record| shown(record, &search.properties, table))
+            .map(|record| shown(record, (&search.properties, &[]), table))
             .collect();
         let mut body = json!({ "total": found.len(), "results": results });
         if after + limit < found.len() {

@@ -67,6 +67,12 @@ impl Webhooks {
         self.tell((object, "deletion"), id, act, json!({ "changeFlag": "DELETED" }));
     }
 
+    /// A contact was erased: an event of its own tells of it, and the usual one of its deletion.
+    pub(super) fn erased(&mut self, id: u64, act: Act<'_>) {
+        self.tell((Object::Contact, "privacyDeletion"), id, act, json!({}));
+        self.deleted(Object::Contact, id, act);
+    }
+
     /// Two records became a third: the values that moved with it are not told, the loser's deletion is.
     pub(super) fn merged(
         &mut self,

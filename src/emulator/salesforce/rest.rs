@@ -8,7 +8,7 @@ use crate::emulator::salesforce::access::{session, soap_login, token, userinfo};
 use crate::emulator::salesforce::answers::{http_instant, last_modified, row_error, shown};
 use crate::emulator::salesforce::records::RowError;
 use crate::emulator::salesforce::{Act, SalesforceEmulator, State};
-use crate::emulator::{Asked, Caller, Reply};
+use crate::emulator::{Asked, Caller, Reply, UNKNOWN};
 
 /// The most rows in one collection call.
 const ROWS_MAX: usize = 200;
@@ -69,7 +69,7 @@ pub(super) fn error(endpoint: &'static str, status: u16, code: &str, message: &s
 }
 
 fn unknown(asked: &Asked<'_>) -> Reply {
-    error("(unknown)", 404, "NOT_FOUND", &format!("the emulator knows no {} {}", asked.method, asked.path))
+    error(UNKNOWN, 404, "NOT_FOUND", &format!("the emulator knows no {} {}", asked.method, asked.path))
 }
 
 /// A call of somebody who is signed in.

@@ -32,8 +32,14 @@ pub(crate) const SECRET: &str = "client-secret";
 /// The path that the emulated Salesforce calls.
 pub(crate) const PATH_TOKEN: &str = "path-token";
 
-/// A list of contacts that the emulated portal has; it is empty.
+/// An active list of the emulated portal: the contacts that hold `IN_LIST`.
 const LIST: &str = "77";
+
+/// What makes a contact a member of the portal's active list. No mapping carries it.
+pub(crate) const IN_LIST: (&str, &str) = ("hs_lead_status", "CONNECTED");
+
+/// What takes a contact out of that list.
+pub(crate) const NOT_IN_LIST: (&str, &str) = ("hs_lead_status", "BAD_TIMING");
 
 /// The operator's token.
 pub(crate) const TOKEN: &str = "operator-token";
@@ -306,7 +312,7 @@ impl TestApp {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hubspot_url = serve(listener, Arc::clone(&hubspot) as _, &shutdown).await;
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
-        hubspot.set_list(LIST, &[]);
+        hubspot.set_active_list(LIST, &[IN_LIST]);
         let config = Config::parse(&setup.configuration(&database, (&hubspot_url, &salesforce_url))).unwrap();
         let metrics = hubforce::telemetry::count().unwrap();
         let own_clock = Skewed::new(&clock);

@@ -248,7 +248,7 @@ impl<'a> History<'a> {
         }
         match entry.change {
             Change::Created => self.records.entry(key).or_default().is_live = true,
-            Change::Deleted => {
+            Change::Deleted | Change::Erased => {
                 let past = self.records.entry(key).or_default();
                 past.is_live = false;
                 past.deletions.push((entry.sequence, entry.author, None));

@@ -142,7 +142,7 @@ impl<'a> Judge<'a> {
     fn entry(&mut self, entry: &'a Entry, all: &[&Entry]) -> Option<i64> {
         let key = Key::of(entry);
         match entry.change {
-            Change::Deleted => {
+            Change::Deleted | Change::Erased => {
                 self.explain(self.write(Kind::Delete, entry, "", (Vec::new(), Vec::new())), all)
             }
             Change::Associated if !entry.old.is_empty() => {
