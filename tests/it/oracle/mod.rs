@@ -89,7 +89,8 @@ pub(crate) struct Write<'a> {
 pub(crate) fn judge(evidence: &Evidence<'_>) -> Verdict {
     let mut all: Vec<&Entry> = evidence.journals.iter().flat_map(|journal| journal.iter()).collect();
     all.sort_by_key(|entry| entry.sequence);
-    let mut judge = Judge { history: History::new(evidence.settings), evidence, verdict: Verdict::default() };
+    let mut judge =
+        Judge { history: History::new(evidence.settings, &all), evidence, verdict: Verdict::default() };
     let mut judged_links_until = 0;
     for (place, entry) in all.iter().enumerate() {
         if entry.author != Author::Integration {
