@@ -148,7 +148,8 @@ impl<'a> History<'a> {
     /// The live HubSpot records whose own property names this record.
     pub(crate) fn holders_of(&self, key: &Key) -> Vec<Key> {
         let fields = LINKS.iter().filter(|(_, _, object)| *object == key.object);
-        let held = fields.flat_map(|(_, field, _)| self.holders.get(&((*field).to_owned(), key.id.clone())));
+        let held =
+            fields.filter_map(|(_, field, _)| self.holders.get(&((*field).to_owned(), key.id.clone())));
         held.flatten().filter(|holder| self.is_live(holder)).cloned().collect()
     }
 
