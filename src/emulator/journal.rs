@@ -38,6 +38,8 @@ pub enum Change {
     Associated,
     /// The record was deleted.
     Deleted,
+    /// The contact was erased for good.
+    Erased,
     /// The record was restored.
     Restored,
     /// The record was merged into `new`.

@@ -11,7 +11,7 @@ use crate::agreement::Quiet;
 use crate::asked_for;
 use crate::harness::TestApp;
 use crate::oracle::{Evidence, Reads, i_9_every_write_is_explained, say};
-use crate::people_at_work::People;
+use crate::people_at_work::{MAPPINGS, People, organization};
 
 /// Steps in one story.
 const STEPS: usize = 2_000;
@@ -29,6 +29,7 @@ fn settings(seed: u64) -> String {
     format!(
         "create_in_salesforce = \"{object}\"
          delete_in_hubspot = {deletes}
+         {MAPPINGS}
          [connections.sync.companies]
          enabled = true
          [connections.sync.deals]
@@ -43,14 +44,16 @@ fn settings(seed: u64) -> String {
 #[tokio::test]
 async fn i_2_to_i_5_a_long_random_story_ends_in_agreement() {
     for seed in seeds() {
-        play(seed, TestApp::with(&settings(seed)).await, false).await;
+        let app = TestApp::in_organization(&settings(seed), organization()).await;
+        play(seed, app, false).await;
     }
 }
 
 #[tokio::test]
 async fn i_2_to_i_5_so_does_one_in_which_most_messages_are_lost_and_the_sweep_finds_the_rest() {
     for seed in seeds() {
-        play(seed, TestApp::sweeping(&settings(seed)).await, true).await;
+        let app = TestApp::sweeping_in(&settings(seed), organization()).await;
+        play(seed, app, true).await;
     }
 }
 
@@ -70,7 +73,7 @@ async fn play(seed: u64, app: TestApp, loses_messages: bool) {
     let mut people = People::new(&app.hubspot, &app.salesforce, Rng::with_seed(seed));
     // No message tells of a restored record: without a sweep, whoever restores it saves it, too.
     people.save_what_they_restore = !loses_messages;
-    let mut story = Story { app, people, loses_messages };
+    let mut story = Story { app, people, loses_messages, asked: Vec::new() };
     story.play().await;
     story.check(seed).await;
     story.app.stop().await;
@@ -97,6 +100,8 @@ struct Story {
     people: People,
     /// Whether messages get lost, most of the time and in stretches; a sweep is never far.
     loses_messages: bool,
+    /// The records whose resync was asked for one by one.
+    asked: Vec<(u64, String)>,
 }
 
 impl Story {
@@ -111,6 +116,7 @@ impl Story {
                 1 => {
                     self.app.deliver().await;
                 }
+                3 if self.people.rng.u32(..8) == 0 => self.ask_for_a_resync().await,
                 2 => self.app.clock.advance_millis(self.people.rng.i64(1..5_000)),
                 _ => {}
             }
@@ -122,6 +128,13 @@ impl Story {
                 self.app.sweep().await;
             }
         }
+    }
+
+    async fn ask_for_a_resync(&mut self) {
+        let (id, body) = self.people.resync();
+        self.asked.extend(id.map(|id| (self.app.clock.noted(), id)));
+        let (status, answer) = self.app.ask("POST", "/v1/connections/acme/resync", &body).await;
+        assert_eq!(status, 202, "{body}: {answer}");
     }
 
     fn lose_or_tell(&mut self) {
@@ -146,7 +159,7 @@ impl Story {
             journals: [&hubspot.journal(), &salesforce.journal()],
             // Nobody does anything while the service works.
             reads: &Reads::default(),
-            asked: &[],
+            asked: &self.asked,
             settings: &self.people.settings(deletes(seed)),
         };
         say(&i_9_every_write_is_explained(seed, &evidence).summary());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use hubforce::emulator::hubspot::HubspotEmulator;
-use hubforce::emulator::salesforce::SalesforceEmulator;
+use hubforce::emulator::salesforce::{Options, SalesforceEmulator};
 
 use crate::oracle::Settings;
 
@@ -24,6 +24,18 @@ pub(crate) const SALESFORCE: [&str; 4] = ["Lead", "Contact", "Account", "Opportu
 const STAGES: [(&str, &str); 3] =
     [("closedwon", "Closed Won"), ("closedlost", "Closed Lost"), ("qualifiedtobuy", "Prospecting")];
 const LIFECYCLE: [&str; 4] = ["lead", "marketingqualifiedlead", "opportunity", "customer"];
+
+/// A field that leads and contacts have in the organization of [`organization`]; no conversion carries it over.
+const CUSTOM: &str = "Nickname__c";
+
+/// How a service maps it.
+pub(crate) const MAPPINGS: &str = r#"mappings = [{ hubspot = "salutation", salesforce = "Nickname__c" }]"#;
+
+/// The organization in which people work.
+pub(crate) fn organization() -> Options {
+    let custom = |object: &str| (object.to_owned(), CUSTOM.to_owned(), "string");
+    Options { custom_fields: vec![custom("Lead"), custom("Contact")], ..Options::default() }
+}
 
 /// Everybody at work.
 pub(crate) struct People {
@@ -66,7 +78,28 @@ impl People {
     /// How a service is set up whose stages are those that people use here, as far as that explains what it does.
     pub(crate) fn settings(&self, delete_in_hubspot: bool) -> Settings {
         let (owners, stages) = (self.owners.clone(), STAGES.to_vec());
-        Settings { delete_in_hubspot, delete_deals: true, owners, stages, ..Settings::default() }
+        let mappings = vec![("salutation", CUSTOM)];
+        Settings { delete_in_hubspot, delete_deals: true, owners, stages, mappings, ..Settings::default() }
+    }
+
+    /// An operator asks for a resync of one record, or of all of a kind: the record, if it is one, and the request's body.
+    pub(crate) fn resync(&mut self) -> (Option<String>, String) {
+        let place = self.rng.usize(..7);
+        let all = self.rng.u32(..4) == 0;
+        let (system, kind, id) = match place.checked_sub(3) {
+            None => {
+                let id = self.one_of(HUBSPOT[place]).map(|id| id.to_string());
+                ("hubspot", ["contact", "company", "deal"][place], id)
+            }
+            Some(place) => ("salesforce", SALESFORCE[place], self.row_of(SALESFORCE[place])),
+        };
+        match id.filter(|_| !all) {
+            Some(id) => {
+                let body = format!(r#"{{"system":"{system}","kind":"{kind}","ids":["{id}"]}}"#);
+                (Some(id), body)
+            }
+            None => (None, format!(r#"{{"kind":"{kind}","all":true}}"#)),
+        }
     }
 
     /// Somebody does something; returns what, for whoever reads a trace.
@@ -105,7 +138,11 @@ impl People {
         let Some(id) = self.one_of(object) else { return self.create_in_hubspot(object) };
         let other = self.one_of(object).unwrap_or(id);
         let (contact, company) = (self.one_of("contacts"), self.one_of("companies"));
-        let field = if object == "deals" { "description" } else { ["city", "phone"][self.rng.usize(..2)] };
+        let field = match object {
+            "deals" => "description",
+            "companies" => ["city", "phone"][self.rng.usize(..2)],
+            _ => ["city", "phone", "salutation"][self.rng.usize(..3)],
+        };
         let deed = self.rng.u32(..100);
         self.said = format!("{value}: hubspot {object} {id}, {other}: deed {deed}, {field}, {address}");
         let app = &self.hubspot;
@@ -124,6 +161,9 @@ impl People {
             ),
             65..=69 if object != "deals" => app.update_in(object, id, &[("lifecyclestage", lifecycle)]),
             70..=79 => match (contact, company) {
+                (Some(contact), Some(company)) if deed >= 77 => {
+                    app.associate_secondary(("contacts", contact), ("companies", company))
+                }
                 (Some(contact), Some(company)) => {
                     app.associate(("contacts", contact), ("companies", company))
                 }
@@ -139,6 +179,7 @@ impl People {
                 _ => Ok(()),
             },
             83..=86 if object != "deals" && id != other => app.merge_in(object, id, other).map(|_| ()),
+            87 if object == "contacts" && self.n.is_multiple_of(2) => app.erase(id),
             87..=89 => {
                 app.delete_in(object, id);
                 if self.rng.bool() { app.restore_in(object, id) } else { Ok(()) }
@@ -182,8 +223,8 @@ impl People {
         let field = match object {
             "Opportunity" => "Description",
             "Account" => "Phone",
-            "Lead" => ["City", "Phone"][self.rng.usize(..2)],
-            _ => ["MailingCity", "Phone"][self.rng.usize(..2)],
+            "Lead" => ["City", "Phone", CUSTOM][self.rng.usize(..3)],
+            _ => ["MailingCity", "Phone", CUSTOM][self.rng.usize(..3)],
         };
         let deed = self.rng.u32(..100);
         self.said = format!("{value}: {object} {id}, {other}: deed {deed}, {field}, {address}");
@@ -207,7 +248,11 @@ impl People {
                 (false, _, Some(account)) => app.update(object, &id, &[("AccountId", &account)]),
                 _ => Ok(()),
             },
-            72..=77 if object == "Lead" => app.convert(&id).map(|_| ()),
+            72..=77 if object == "Lead" => {
+                // Every other lead becomes a contact of an account that is there already.
+                let account = account.filter(|_| self.n.is_multiple_of(2));
+                app.convert_into(&id, account.as_deref(), None).map(|_| ())
+            }
             78..=81 if object != "Opportunity" && id != other => app.merge(object, &id, &other),
             82..=84 if object != "Account" => {
                 app.delete(object, &id);

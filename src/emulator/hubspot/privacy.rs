@@ -9,6 +9,7 @@ use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::portal::State;
 use crate::emulator::hubspot::records::{Act, Refused, Writer, invalid, not_found};
 use crate::emulator::hubspot::rest::{Call, error, refused};
+use crate::emulator::journal::Change;
 
 impl State {
     /// Erases a contact for good and blocks its addresses. Returns whether there was one.
@@ -20,6 +21,9 @@ impl State {
         };
         self.blocked.extend(addresses);
         self.lists.changed(Object::Contact, id, act.now);
+        self.journal.note((Object::Contact.plural(), &id.to_string()), Change::Erased, "");
+        self.journal.follows();
+        self.note_forgotten((Object::Contact, id));
         self.associations.forget((Object::Contact, id));
         self.webhooks.erased(id, act);
         true

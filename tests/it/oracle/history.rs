@@ -69,12 +69,22 @@ pub(crate) struct History<'a> {
     predecessors: HashMap<Key, Vec<Key>>,
     /// Links that the write under way makes, where its fields come in another order.
     ahead: Vec<(Key, String, String)>,
+    /// What the service lets each HubSpot record name, and when: it writes to Salesforce first.
+    names_later: HashMap<Key, Vec<(u64, Key)>>,
+    now: u64,
 }
 
 impl<'a> History<'a> {
-    pub(crate) fn new(settings: &'a Settings) -> Self {
+    pub(crate) fn new(settings: &'a Settings, all: &[&Entry]) -> Self {
         let (records, holders, predecessors, ahead) = Default::default();
-        Self { settings, records, holders, predecessors, ahead }
+        let mut names_later: HashMap<Key, Vec<(u64, Key)>> = HashMap::new();
+        for entry in all.iter().filter(|entry| entry.author == Author::Integration && !entry.new.is_empty()) {
+            if let Some((.., object)) = LINKS.iter().find(|(_, field, _)| *field == entry.field) {
+                let named = Key::new(object, &entry.new);
+                names_later.entry(Key::of(entry)).or_default().push((entry.sequence, named));
+            }
+        }
+        Self { settings, records, holders, predecessors, ahead, names_later, now: 0 }
     }
 
     pub(crate) fn past(&self, key: &Key) -> Option<&Past> {
@@ -138,7 +148,8 @@ impl<'a> History<'a> {
     /// The live HubSpot records whose own property names this record.
     pub(crate) fn holders_of(&self, key: &Key) -> Vec<Key> {
         let fields = LINKS.iter().filter(|(_, _, object)| *object == key.object);
-        let held = fields.flat_map(|(_, field, _)| self.holders.get(&((*field).to_owned(), key.id.clone())));
+        let held =
+            fields.filter_map(|(_, field, _)| self.holders.get(&((*field).to_owned(), key.id.clone())));
         held.flatten().filter(|holder| self.is_live(holder)).cloned().collect()
     }
 
@@ -193,10 +204,20 @@ impl<'a> History<'a> {
             found.extend(self.holders_of(&key));
         }
         if found.is_empty() {
+            let next = self.names_later.keys().filter(|of| self.named_next(of) == Some(key));
+            found.extend(next.filter(|of| self.is_live(of)).cloned());
+        }
+        if found.is_empty() {
             let named = self.value(key, KEY);
             found.extend((!named.is_empty()).then(|| self.resolved(&Key::new(object, named))));
         }
         found
+    }
+
+    /// What the service lets a HubSpot record name next.
+    pub(crate) fn named_next(&self, key: &Key) -> Option<&Key> {
+        let later = self.names_later.get(key)?;
+        later.iter().find(|(sequence, _)| *sequence > self.now).map(|(_, named)| named)
     }
 
     /// Since when two records belong together, by the fields that say so now; the HubSpot record may be one of a merge.
@@ -241,6 +262,7 @@ impl<'a> History<'a> {
 
     /// Takes an entry in; `copied_from` is when the value that the service wrote was given by somebody else, if it was.
     pub(crate) fn take(&mut self, entry: &Entry, copied_from: Option<i64>) {
+        self.now = entry.sequence;
         let (key, at) = (Key::of(entry), entry.at.as_millis());
         let others = entry.author != Author::Integration;
         if others && matches!(entry.change, Change::Touched | Change::Restored) {
@@ -248,7 +270,7 @@ impl<'a> History<'a> {
         }
         match entry.change {
             Change::Created => self.records.entry(key).or_default().is_live = true,
-            Change::Deleted => {
+            Change::Deleted | Change::Erased => {
                 let past = self.records.entry(key).or_default();
                 past.is_live = false;
                 past.deletions.push((entry.sequence, entry.author, None));

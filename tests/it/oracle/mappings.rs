@@ -133,8 +133,8 @@ impl Settings {
         let further = self.mappings.iter().find(|(name, _)| *name == property).map(|(_, field)| *field);
         let person = PEOPLE.iter().find(|(name, ..)| *name == property);
         let field = match object {
-            "Lead" => person.map(|(_, lead, _)| *lead).or(further),
-            "Contact" => person.map(|(.., contact)| *contact).or(further),
+            "Lead" => further.or(person.map(|(_, lead, _)| *lead)),
+            "Contact" => further.or(person.map(|(.., contact)| *contact)),
             "Account" => COMPANIES.iter().find(|(name, _)| *name == property).map(|(_, field)| *field),
             "Opportunity" => DEALS.iter().find(|(name, _)| *name == property).map(|(_, field)| *field),
             _ => None,

@@ -89,7 +89,8 @@ pub(crate) struct Write<'a> {
 pub(crate) fn judge(evidence: &Evidence<'_>) -> Verdict {
     let mut all: Vec<&Entry> = evidence.journals.iter().flat_map(|journal| journal.iter()).collect();
     all.sort_by_key(|entry| entry.sequence);
-    let mut judge = Judge { history: History::new(evidence.settings), evidence, verdict: Verdict::default() };
+    let mut judge =
+        Judge { history: History::new(evidence.settings, &all), evidence, verdict: Verdict::default() };
     let mut judged_links_until = 0;
     for (place, entry) in all.iter().enumerate() {
         if entry.author != Author::Integration {
@@ -142,17 +143,17 @@ impl<'a> Judge<'a> {
     fn entry(&mut self, entry: &'a Entry, all: &[&Entry]) -> Option<i64> {
         let key = Key::of(entry);
         match entry.change {
-            Change::Deleted => {
-                self.explain(self.write(Kind::Delete, entry, "", (Vec::new(), Vec::new())), all)
+            Change::Deleted | Change::Erased => {
+                self.explain(&self.write(Kind::Delete, entry, "", (Vec::new(), Vec::new())), all);
             }
             Change::Associated if !entry.old.is_empty() => {
-                self.explain(self.write(Kind::Detach, entry, "", (Vec::new(), Vec::new())), all);
+                self.explain(&self.write(Kind::Detach, entry, "", (Vec::new(), Vec::new())), all);
             }
             Change::Value if !is_link(entry) && !DERIVED.contains(&entry.field.as_str()) => {
                 if entry.field == "lifecyclestage" {
                     if !entry.old.is_empty() {
                         self.explain(
-                            self.write(Kind::Stage, entry, "lifecyclestage", (Vec::new(), Vec::new())),
+                            &self.write(Kind::Stage, entry, "lifecyclestage", (Vec::new(), Vec::new())),
                             all,
                         );
                     }
@@ -168,7 +169,7 @@ impl<'a> Judge<'a> {
                         (_, true) => Kind::Clear,
                         (_, false) => Kind::Overwrite,
                     };
-                    self.explain(self.write(kind, entry, name, (Vec::new(), Vec::new())), all);
+                    self.explain(&self.write(kind, entry, name, (Vec::new(), Vec::new())), all);
                 }
                 return copied_from;
             }
@@ -196,10 +197,10 @@ impl<'a> Judge<'a> {
             (self.history.named_by(&key), after.collect::<Vec<_>>())
         };
         if after.iter().any(|key| !before.contains(key)) {
-            self.explain(self.write(Kind::TakeOver, entry, "", (before.clone(), after.clone())), all);
+            self.explain(&self.write(Kind::TakeOver, entry, "", (before.clone(), after.clone())), all);
         }
         if before.iter().any(|key| !after.contains(key)) {
-            self.explain(self.write(Kind::Relink, entry, "", (before, after)), all);
+            self.explain(&self.write(Kind::Relink, entry, "", (before, after)), all);
         }
     }
 
@@ -213,10 +214,10 @@ impl<'a> Judge<'a> {
         Write { kind, entry, key: Key::of(entry), property, before, after, evidence: self.evidence }
     }
 
-    fn explain(&mut self, write: Write<'a>, all: &[&Entry]) {
+    fn explain(&mut self, write: &Write<'a>, all: &[&Entry]) {
         let mut nearest = String::new();
         for row in TABLE.iter().filter(|row| row.kinds.contains(&write.kind)) {
-            match (row.holds)(&self.history, &write) {
+            match (row.holds)(&self.history, write) {
                 Ok(()) => return *self.verdict.explained.entry(row.name).or_default() += 1,
                 Err(lacks) if nearest.is_empty() && !lacks.is_empty() => {
                     nearest = format!("{} ({}), when {}: {lacks}", row.name, row.rule, row.condition);
@@ -224,7 +225,7 @@ impl<'a> Judge<'a> {
                 Err(_) => {}
             }
         }
-        let lines = self.lines(&write, all);
+        let lines = self.lines(write, all);
         let (kind, entry) = (write.kind, write.entry.clone());
         self.verdict.violations.push(Violation { kind, entry, nearest, lines });
     }

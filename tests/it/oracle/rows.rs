@@ -175,7 +175,22 @@ pub(crate) fn origin_of(history: &History<'_>, key: &Key, property: &str, value:
 
 /// When the value that is written over was given; Salesforce tells full seconds.
 fn given_at(history: &History<'_>, write: &Write<'_>) -> i64 {
-    let since = history.held(&write.key, &write.entry.field).map_or(0, |held| held.since);
+    let Some(held) = history.held(&write.key, &write.entry.field).filter(|held| held.has_origin) else {
+        // Nobody but the service gave it: a default, or what it filled in.
+        return i64::MIN;
+    };
+    let mut since = held.since;
+    // What came of a conversion or a merge has values that were given before.
+    for former in history.with_predecessors(&write.key) {
+        let field = if former.is_hubspot() {
+            Some(write.property)
+        } else {
+            history.settings.field_of(former.object, write.property)
+        };
+        let carried = field.and_then(|field| history.held(&former, field));
+        let carried = carried.filter(|carried| carried.has_origin && carried.value == held.value);
+        since = carried.map_or(since, |carried| carried.since.min(since));
+    }
     if write.key.is_hubspot() { since } else { since.div_euclid(1_000) * 1_000 }
 }
 
@@ -219,8 +234,9 @@ fn is_not_older(history: &History<'_>, write: &Write<'_>) -> Holds {
     }
     let (mapped, given_at) = (mapped(history, &write.key, write.property), given_at(history, write));
     // At the first agreement Salesforce decides who owns a record and which account it belongs to.
-    let is_salesforces_first =
-        !write.key.is_hubspot() && matches!(write.property, "hubspot_owner_id" | "associatedcompanyid");
+    let is_salesforces_first = given_at > i64::MIN
+        && !write.key.is_hubspot()
+        && matches!(write.property, "hubspot_owner_id" | "associatedcompanyid");
     let mut lacks = format!("no counterpart of {} ever held {:?}", write.key, write.entry.new);
     for (other, field) in &mapped {
         let versions = history.versions(other, field);
@@ -229,7 +245,7 @@ fn is_not_older(history: &History<'_>, write: &Write<'_>) -> Holds {
                 continue;
             }
             if is_salesforces_first
-                && history.linked_since(&write.key, other).is_none_or(|since| version.sequence < since)
+                && paired_since(history, write, other).is_none_or(|since| version.sequence < since)
             {
                 lacks = format!("{other} had it before both belonged together, and then Salesforce decides");
                 continue;
@@ -240,7 +256,7 @@ fn is_not_older(history: &History<'_>, write: &Write<'_>) -> Holds {
             }
             lacks = format!(
                 "{other} got it {} ms earlier than {} got {:?}{}",
-                given_at - until,
+                given_at.saturating_sub(until),
                 write.key,
                 write.entry.old,
                 if version.has_origin { "" } else { ", and from the service" }
@@ -248,6 +264,13 @@ fn is_not_older(history: &History<'_>, write: &Write<'_>) -> Holds {
         }
     }
     Err(lacks)
+}
+
+/// Since when an owner or a company was agreed on by the two: a contact goes on with its lead's owner, and a lead has no account.
+fn paired_since(history: &History<'_>, write: &Write<'_>, other: &Key) -> Option<u64> {
+    let formers = history.with_predecessors(&write.key);
+    let has_field = |former: &&Key| history.settings.field_of(former.object, write.property).is_some();
+    formers.iter().filter(has_field).filter_map(|former| history.linked_since(former, other)).min()
 }
 
 fn first_agreement(history: &History<'_>, write: &Write<'_>) -> Holds {
@@ -409,7 +432,11 @@ fn former_is_gone(history: &History<'_>, write: &Write<'_>) -> Holds {
     let released = |key: &Key| {
         let gone = !history.is_live(key) || history.past(key).is_some_and(|past| past.successor.is_some());
         // Seen from Salesforce, a HubSpot record that names another one has let go of this one.
-        gone || (key.is_hubspot() && !history.named_by(key).contains(&write.key))
+        let names_another = |key: &Key| {
+            let next = history.named_next(key).is_some_and(|next| *next != write.key);
+            next || !history.named_by(key).contains(&write.key)
+        };
+        gone || (key.is_hubspot() && names_another(key))
     };
     match lost.find(|key| !released(key)) {
         None => Ok(()),

@@ -20,6 +20,7 @@ use crate::agreement::Quiet;
 use crate::asked_for;
 use crate::harness::{self, Setup};
 use crate::oracle::{Verdict, say};
+use crate::people_at_work::MAPPINGS;
 use hashes::Hashes;
 use town::{Setting, Town, UNLIMITED, millis};
 use world::Weather;
@@ -51,6 +52,7 @@ fn setting(seed: u64) -> Setting {
     let contacts = format!(
         "create_in_salesforce = \"{object}\"
          delete_in_hubspot = {deletes}
+         {MAPPINGS}
          [connections.sync.companies]
          enabled = true
          [connections.sync.deals]
@@ -165,6 +167,7 @@ async fn play(town: &Arc<Town>) {
                 town.deliver().await;
             }
             4..=5 => town.advance(millis(world.below(60_000))),
+            6 if world.happens(40) => town.ask_for_a_resync().await,
             _ => {}
         }
         let instances = town.instances();

@@ -24,9 +24,9 @@ use hubforce::store::{self, Store};
 use hubforce::worker::Worker;
 use tower::ServiceExt;
 
-use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup, Skewed};
+use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup, Skewed, TOKEN};
 use crate::oracle::{Evidence, Reads, Verdict, i_9_every_write_is_explained};
-use crate::people_at_work::People;
+use crate::people_at_work::{People, organization};
 use crate::simulation::memory::Memory;
 use crate::simulation::network::Network;
 use crate::simulation::world::{Instance, World};
@@ -92,6 +92,8 @@ pub(crate) struct Town {
     counted: Mutex<Counted>,
     /// What the instances read, and when.
     reads: Mutex<Reads>,
+    /// The records whose resync was asked for one by one.
+    asked: Mutex<Vec<(u64, String)>>,
     database: TestDatabase,
 }
 
@@ -171,8 +173,7 @@ impl Town {
         let clock = EmulatorClock::new(Arc::new(TestClock::at(START)));
         let hubspot = Arc::new(HubspotEmulator::new(hubspot::Options::default(), clock.clone()));
         let instance_url = "http://127.0.0.1:9102".to_owned();
-        let options =
-            salesforce::Options { instance_url, calls_max: u64::MAX, ..salesforce::Options::default() };
+        let options = salesforce::Options { instance_url, calls_max: u64::MAX, ..organization() };
         let salesforce = Arc::new(SalesforceEmulator::new(options, clock.clone()));
         hubspot.deliver_to(&format!("{PUBLIC_URL}/webhooks/hubspot"), SECRET);
         salesforce.deliver_to(&format!("{PUBLIC_URL}/webhooks/salesforce/{PATH_TOKEN}"));
@@ -192,6 +193,7 @@ impl Town {
             delivered: Mutex::default(),
             counted: Mutex::default(),
             reads: Mutex::default(),
+            asked: Mutex::default(),
             database,
         })
     }
@@ -237,7 +239,7 @@ impl Town {
         let evidence = Evidence {
             journals: [&self.hubspot.journal(), &self.salesforce.journal()],
             reads: &self.reads(),
-            asked: &[],
+            asked: &held(&self.asked),
             settings: &held(&self.people).settings(self.setting.deletes),
         };
         i_9_every_write_is_explained(seed, &evidence)
@@ -377,6 +379,35 @@ impl Town {
 
     /// Carries one message to some instance.
     async fn carry(&self, outgoing: &Outgoing) -> Answer {
+        let path = outgoing.url.strip_prefix(PUBLIC_URL).unwrap();
+        let mut request = Request::builder().method("POST").uri(path);
+        for (name, value) in &outgoing.headers {
+            request = request.header(*name, value);
+        }
+        let request = request.body(Body::from(outgoing.body.clone())).unwrap();
+        let answer = self.answered_by_somebody(request).await;
+        if matches!(answer, Answer::Status(200, _)) {
+            held(&self.delivered).push(outgoing.clone());
+        }
+        answer
+    }
+
+    /// An operator asks some instance for a resync, of one record or of a kind.
+    pub(crate) async fn ask_for_a_resync(&self) {
+        let (id, body) = held(&self.people).resync();
+        self.world.note(format!("a resync is asked for: {body}"));
+        // It may be carried out although nobody answers.
+        let noted = self.clock.noted();
+        held(&self.asked).extend(id.map(|id| (noted, id)));
+        held(&self.counted).acts += 1;
+        let request =
+            Request::post("/v1/connections/acme/resync").header("authorization", format!("Bearer {TOKEN}"));
+        let answer = self.answered_by_somebody(request.body(Body::from(body)).unwrap()).await;
+        assert!(matches!(answer, Answer::Status(202, _) | Answer::Unreachable), "{answer:?}");
+    }
+
+    /// The answer of some instance that is alive.
+    async fn answered_by_somebody(&self, request: Request<Body>) -> Answer {
         let target = {
             let services = held(&self.services);
             let alive: Vec<(Instance, Router)> = services
@@ -388,12 +419,6 @@ impl Town {
             alive.into_iter().nth(place)
         };
         let Some((instance, router)) = target else { return Answer::Unreachable };
-        let path = outgoing.url.strip_prefix(PUBLIC_URL).unwrap();
-        let mut request = Request::builder().method("POST").uri(path);
-        for (name, value) in &outgoing.headers {
-            request = request.header(*name, value);
-        }
-        let request = request.body(Body::from(outgoing.body.clone())).unwrap();
         let answering = async {
             let response = router.oneshot(request).await.unwrap();
             let status = response.status().as_u16();
@@ -401,16 +426,12 @@ impl Town {
             Answer::Status(status, body.to_vec())
         };
         let mut answering = pin!(answering);
-        let answer = std::future::poll_fn(|context| match answering.as_mut().poll(context) {
+        std::future::poll_fn(|context| match answering.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(answer),
             Poll::Pending if self.world.ends_or_wakes(instance, context) => Poll::Ready(Answer::Unreachable),
             Poll::Pending => Poll::Pending,
         })
-        .await;
-        if matches!(answer, Answer::Status(200, _)) {
-            held(&self.delivered).push(outgoing.clone());
-        }
-        answer
+        .await
     }
 
     /// Delivers everything that was ever delivered once more.
