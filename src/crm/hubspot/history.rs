@@ -57,6 +57,9 @@ impl Version {
     }
 }
 
+/// Some records, and the histories of their properties.
+type OfChunk<'a> = (&'a [RecordKey], Result<Histories, Error>);
+
 /// A record, and whether somebody edited it.
 type Edited = (RecordKey, Result<bool, Error>);
 
@@ -76,7 +79,7 @@ impl HubspotClient {
         let chunks = by_kind.iter().flat_map(|(kind, keys, names)| {
             keys.chunks(HISTORY_BATCH_MAX).map(move |keys| (*kind, keys, names))
         });
-        let calls: Vec<BoxFuture<'_, (&[RecordKey], Result<Histories, Error>)>> = chunks
+        let calls: Vec<BoxFuture<'_, OfChunk<'_>>> = chunks
             .map(|(kind, keys, names)| async move { (keys, self.histories(kind, keys, names).await) }.boxed())
             .collect();
         let mut told: HashMap<RecordKey, Result<ValueTimes, Error>> = HashMap::new();

@@ -71,8 +71,10 @@ struct List {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
 struct FilterBranch {
-    filter_branch_type: String,
-    filter_branches: Vec<FilterBranch>,
+    #[serde(rename = "filterBranchType")]
+    joined_by: String,
+    #[serde(rename = "filterBranches")]
+    branches: Vec<FilterBranch>,
     filters: Vec<Filter>,
 }
 
@@ -88,7 +90,7 @@ struct Filter {
 impl FilterBranch {
     /// Adds the properties it looks at. Returns whether it looks at nothing else.
     fn looks_only_at(&self, properties: &mut BTreeSet<String>) -> bool {
-        let mut only = matches!(self.filter_branch_type.as_str(), "OR" | "AND");
+        let mut only = matches!(self.joined_by.as_str(), "OR" | "AND");
         for filter in &self.filters {
             match &filter.property {
                 Some(property) if filter.filter_type == "PROPERTY" => {
@@ -97,7 +99,7 @@ impl FilterBranch {
                 _ => only = false,
             }
         }
-        self.filter_branches.iter().fold(only, |only, branch| branch.looks_only_at(properties) && only)
+        self.branches.iter().fold(only, |only, branch| branch.looks_only_at(properties) && only)
     }
 }
 

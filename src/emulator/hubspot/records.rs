@@ -337,7 +337,6 @@ impl Table {
             self.by_id.remove(gone);
             self.merged.remove(gone);
         }
-        self.note(id, Noted::Deleted, "");
         self.by_value.retain(|place, _| !places.contains(place));
         Some(places.into_iter().filter(|(name, _)| name == "email").map(|(_, value)| value).collect())
     }

@@ -67,7 +67,9 @@ fn told_by(deliveries: &[bytes::Bytes]) -> HashMap<RecordKey, Vec<Message>> {
             told.entry(key).or_default().push(Message { at, fields: notification.fields });
         }
     }
-    told.values_mut().for_each(|messages| messages.sort_by_key(|message| message.at));
+    for messages in told.values_mut() {
+        messages.sort_by_key(|message| message.at);
+    }
     told
 }
 

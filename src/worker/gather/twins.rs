@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::crm::{FieldsByKind, Found, Search};
-use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
+use crate::domain::{Kind, Record, RecordKey, System, Value};
 use crate::plan::rules::MERGED_IDS_PROPERTY;
 use crate::plan::{Candidate, Pair, Rules, Side, address_of, address_to_check};
 use crate::worker::Error;
