@@ -66,7 +66,7 @@ pub(super) fn asks_again_at(view: &View, rules: &Rules) -> Option<Timestamp> {
 
 /// Remembers what the properties of the filter hold while membership is believed.
 pub(super) fn remember(base: &mut Base, view: &View, rules: &Rules) {
-    let Some(contact) = contact_of(view).filter(|_| view.pair.is_some()) else { return };
+    let Some(contact) = contact_of(view).filter(|_| view.around.included.is_some()) else { return };
     for property in rules.people.list_filter.properties() {
         base.insert(&name_of(property), Agreed::new(held(contact, property)));
     }

@@ -33,7 +33,6 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         draft.steps.push(Step::Postpone { at });
         return draft.finish(State::Excluded);
     }
-    inclusion::remember(&mut draft.base, view, rules);
     // A Salesforce record that comes to HubSpot is matched with a contact that is in no list, too; nothing else passes.
     let comes =
         matches!((&view.pair, &pairing.verdict), (None, Verdict::Pair { .. })) && !seeks_from_hubspot(view);
@@ -44,6 +43,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
             let pair = Both::of(view, hubspot, salesforce, (new, heir));
             draft.pair(&pair, (new, let_go));
+            inclusion::remember(&mut draft.base, view, rules);
             if draft.takes_no_part() {
                 draft.steps.push(Step::Stop { reason: OUTSIDE.to_owned() });
                 return draft.finish(State::Excluded);
@@ -58,6 +58,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
                 fill_required(&mut draft, twin, kind, &mut changes);
                 lifecycle::remember(&mut draft, twin);
             }
+            inclusion::remember(&mut draft.base, view, rules);
             draft.create(twin, kind, changes, &[]);
             draft.finish(State::Linked)
         }
@@ -83,6 +84,7 @@ fn excluded<'a>(mut draft: Draft<'a>, pairing: Pairing<'a>) -> Plan {
     }
     draft.say("R-021", OUTSIDE);
     if draft.view.pair.is_some() {
+        inclusion::remember(&mut draft.base, draft.view, draft.rules);
         draft.steps.push(Step::Stop { reason: OUTSIDE.to_owned() });
     }
     draft.finish(State::Excluded)
