@@ -72,7 +72,7 @@ pub(super) struct Table {
     /// What became of records that were merged: the survivor of each.
     merged: HashMap<u64, u64>,
     last_id: u64,
-    journal: Journal,
+    pub(super) journal: Journal,
 }
 
 impl Table {
@@ -175,8 +175,7 @@ impl Table {
                 if name == "email" {
                     contact.put_first(&value, act);
                 }
-                let place = (self.object.plural(), id.to_string());
-                self.journal.note_value((place.0, &place.1), (&name, &before, &value));
+                self.journal.note_value((self.object.plural(), &id.to_string()), (&name, &before, &value));
                 contact.put(&name, &value, act);
                 moved.push((name, value));
             }
@@ -251,8 +250,7 @@ impl Table {
         }
         self.by_id.insert(id, record);
         self.note(id, Noted::Created, "");
-        let place = (self.object.plural(), id.to_string());
-        self.journal.note_value((place.0, &place.1), (born_with.0, "", born_with.1));
+        self.journal.note_value((self.object.plural(), &id.to_string()), (born_with.0, "", born_with.1));
         id
     }
 
@@ -268,10 +266,6 @@ impl Table {
         }
         self.note(id, Noted::Deleted, "");
         true
-    }
-
-    fn note(&self, id: u64, change: Noted, new: &str) {
-        self.journal.note((self.object.plural(), &id.to_string()), change, new);
     }
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
