@@ -4,11 +4,18 @@
 use crate::emulator::hubspot::associations::{Link, Place};
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::portal::{COMPANY, State};
-use crate::emulator::hubspot::records::{Act, Writer};
-use crate::emulator::journal::Author;
+use crate::emulator::hubspot::records::{Act, Table, Writer};
+use crate::emulator::journal::{Author, Change};
 
 /// The deals of a record: each with its primary company and the record's place among its contacts.
 pub(super) type Deals = Vec<(u64, Option<u64>, Option<u64>)>;
+
+impl Table {
+    /// Notes what happened to a record as a whole.
+    pub(super) fn note(&self, id: u64, change: Change, new: &str) {
+        self.journal.note((self.object.plural(), &id.to_string()), change, new);
+    }
+}
 
 impl State {
     /// What is noted from now on is this writer's.

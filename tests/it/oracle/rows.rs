@@ -83,7 +83,7 @@ pub(crate) const TABLE: &[Row] = &[
         name: "the role is gone",
         rule: "R-154",
         kinds: &[Kind::Detach],
-        condition: "the contact had a role on the opportunity, and a person took it away",
+        condition: "the contact had a role on the opportunity and has none: somebody took it away, or a merge gave it to another",
         holds: role_is_gone,
     },
     Row {
@@ -351,15 +351,23 @@ fn opportunity_gives(history: &History<'_>, write: &Write<'_>) -> bool {
 }
 
 fn role_is_gone(history: &History<'_>, write: &Write<'_>) -> Holds {
-    let contact = Key::new("contacts", &write.entry.old);
+    let contact = history.resolved(&Key::new("contacts", &write.entry.old));
     let opportunities = history.counterparts(&write.key);
-    let persons = history.counterparts(&history.resolved(&contact));
-    let mut gone = history.roles().filter(|role| !history.is_live(role)).filter(|role| {
-        let of = |field: &str, object| Key::new(object, history.value(role, field));
-        opportunities.contains(&of("OpportunityId", "Opportunity"))
-            && persons.contains(&of("ContactId", "Contact"))
-    });
-    gone.next().map(|_| ()).ok_or_else(|| format!("no role of {contact} was taken away"))
+    let (persons, named) = (history.counterparts(&contact), history.named_by(&contact));
+    let is_of =
+        |role: &&Key| opportunities.contains(&Key::new("Opportunity", history.value(role, "OpportunityId")));
+    let once = |role: &Key| {
+        let mut held = history.versions(role, "ContactId").iter();
+        held.any(|version| persons.contains(&Key::new("Contact", &version.value)))
+    };
+    let still = |role: &Key| {
+        history.is_live(role) && named.contains(&Key::new("Contact", history.value(role, "ContactId")))
+    };
+    if history.roles().filter(is_of).any(still) {
+        return Err(format!("{contact} has a role"));
+    }
+    let had = history.roles().filter(is_of).any(once);
+    if had { Ok(()) } else { Err(format!("no role of {contact} was taken away")) }
 }
 
 fn counterpart_deleted(history: &History<'_>, write: &Write<'_>) -> Holds {

@@ -406,6 +406,11 @@ fn i_9_a_role_that_goes_takes_its_contact_off_the_deal() {
     told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
     told.is_explained("the role is gone");
     let mut told = with_role();
+    told.made(PERSON, C2, &[("Email", "b@x.org")]);
+    told.set(PERSON, ("OpportunityContactRole", "00K1"), ("ContactId", "0032"));
+    told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
+    told.is_explained("the role is gone");
+    let mut told = with_role();
     told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
     told.is_violated(Kind::Detach);
 }
