@@ -3,7 +3,7 @@
 //! | what moved | what follows | setting | rule |
 //! |---|---|---|---|
 //! | a contact's stage | its company's, where that is behind | `contact_to_company` | R-129 |
-//! | a company's stage | its contacts', where they are behind | `company_to_contacts` | R-167 |
+//! | a company's stage | that of the contacts whose primary company it is, where they are behind | `company_to_contacts` | R-167 |
 //! | an opportunity is open | the contacts with a role: `opportunity` | `opportunity_transitions` | R-163 |
 //! | an opportunity is won | the contacts with a role: `customer` | `opportunity_transitions` | R-160, R-164 |
 //! | an opportunity is won and somebody has a role | its company, and so all its contacts: `customer` | all three of company sync, `opportunity_transitions`, `company_to_contacts` | R-160, R-167 |
@@ -64,7 +64,9 @@ pub(super) fn of_contact(draft: &mut Draft<'_>, contact: &Record) {
 /// What a company's stage does to its contacts'.
 pub(super) fn of_company(draft: &mut Draft<'_>, company: &Record) {
     if wants_contacts_of_company(draft.view, draft.rules) {
-        for contact in &draft.view.around.contacts {
+        // Only the primary association makes a contact one of the company's.
+        let own = |contact: &&Record| company_of(contact) == Some(company.key);
+        for contact in draft.view.around.contacts.iter().filter(own) {
             advance(draft, contact, &stage_of(company), ("R-167", "the contact follows its company's stage"));
         }
     }

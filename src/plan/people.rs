@@ -11,7 +11,9 @@ use crate::domain::{Family, Kind, Record, System, Value};
 use crate::plan::draft::{Both, Draft};
 use crate::plan::pairing::{address_of, decide};
 use crate::plan::verdict::{Pairing, Verdict};
-use crate::plan::{Agreed, Change, Plan, Rules, Side, State, Step, View, inclusion, lifecycle, persons};
+use crate::plan::{
+    Agreed, Change, Plan, Rules, Side, State, Step, View, competing, inclusion, lifecycle, persons,
+};
 
 /// What a lead's company becomes where neither the contact nor its address tells one.
 const COMPANY_NOT_PROVIDED: &str = "[not provided]";
@@ -57,6 +59,9 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             if kind.system() == System::Salesforce {
                 fill_required(&mut draft, twin, kind, &mut changes);
                 lifecycle::remember(&mut draft, twin);
+            }
+            if twin.key.system() == System::Salesforce {
+                competing::remember_edit(&mut draft.base, twin, rules);
             }
             inclusion::remember(&mut draft.base, view, rules);
             draft.create(twin, kind, changes, &[]);

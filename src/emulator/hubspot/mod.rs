@@ -15,7 +15,6 @@ mod portal;
 mod privacy;
 mod properties;
 mod records;
-mod refused;
 mod rest;
 mod search;
 #[cfg(test)]

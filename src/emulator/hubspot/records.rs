@@ -8,7 +8,6 @@ use crate::domain::Timestamp;
 use crate::emulator::hubspot::history::History;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
-pub(super) use crate::emulator::hubspot::refused::{Refused, invalid, not_found};
 use crate::emulator::journal::{Change as Noted, Journal};
 
 /// Who writes.
@@ -53,6 +52,16 @@ pub(super) struct Change {
     pub(super) moved: Vec<(String, String)>,
 }
 
+/// Why a write did nothing: status, category, words, and the values at fault.
+#[derive(Clone, Debug)]
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) category: &'static str,
+    pub(super) message: String,
+    pub(super) errors: Vec<Json>,
+    pub(super) existing: Option<u64>,
+}
+
 /// The records of one object.
 #[derive(Debug)]
 pub(super) struct Table {
@@ -63,7 +72,7 @@ pub(super) struct Table {
     /// What became of records that were merged: the survivor of each.
     merged: HashMap<u64, u64>,
     last_id: u64,
-    journal: Journal,
+    pub(super) journal: Journal,
 }
 
 impl Table {
@@ -166,9 +175,8 @@ impl Table {
                 if name == "email" {
                     contact.put_first(&value, act);
                 }
+                self.journal.note_value((self.object.plural(), &id.to_string()), (&name, &before, &value));
                 contact.put(&name, &value, act);
-                let place = (self.object.plural(), id.to_string());
-                self.journal.note_value((place.0, &place.1), (&name, &before, &value));
                 moved.push((name, value));
             }
         }
@@ -242,8 +250,7 @@ impl Table {
         }
         self.by_id.insert(id, record);
         self.note(id, Noted::Created, "");
-        let place = (self.object.plural(), id.to_string());
-        self.journal.note_value((place.0, &place.1), (born_with.0, "", born_with.1));
+        self.journal.note_value((self.object.plural(), &id.to_string()), (born_with.0, "", born_with.1));
         id
     }
 
@@ -259,10 +266,6 @@ impl Table {
         }
         self.note(id, Noted::Deleted, "");
         true
-    }
-
-    fn note(&self, id: u64, change: Noted, new: &str) {
-        self.journal.note((self.object.plural(), &id.to_string()), change, new);
     }
 
     /// Merges two contacts into a new one, which has the values of the first and answers to all their ids and addresses.
@@ -394,6 +397,21 @@ fn fitted(values: &BTreeMap<String, String>, set: &PropertySet) -> Result<BTreeM
         .map(|error| json!({ "isValid": false, "message": error["message"], "error": error["code"], "name": error["context"]["propertyName"][0] }))
         .collect();
     Err(invalid(errors, format!("Property values were not valid: {}", Json::from(inner))))
+}
+
+pub(super) fn invalid(errors: Vec<Json>, message: String) -> Refused {
+    Refused { status: 400, category: "VALIDATION_ERROR", message, errors, existing: None }
+}
+
+/// A record that is not there.
+pub(super) fn not_found() -> Refused {
+    Refused {
+        status: 404,
+        category: "OBJECT_NOT_FOUND",
+        message: "resource not found".to_owned(),
+        errors: Vec::new(),
+        existing: None,
+    }
 }
 
 impl Record {

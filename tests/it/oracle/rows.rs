@@ -80,11 +80,11 @@ pub(crate) const TABLE: &[Row] = &[
         holds: stage_moves_forward,
     },
     Row {
-        name: "the role is gone",
-        rule: "R-154",
-        kinds: &[Kind::Detach],
-        condition: "the contact had a role on the opportunity and has none: somebody took it away, or a merge gave it to another",
-        holds: role_is_gone,
+        name: "a deal follows its opportunity's account",
+        rule: "R-149, R-151",
+        kinds: &[Kind::Move],
+        condition: "a deal gets the company of the account that its opportunity has now",
+        holds: opportunity_decides,
     },
     Row {
         name: "the counterpart was deleted",
@@ -350,24 +350,15 @@ fn opportunity_gives(history: &History<'_>, write: &Write<'_>) -> bool {
     history.roles().any(of)
 }
 
-fn role_is_gone(history: &History<'_>, write: &Write<'_>) -> Holds {
-    let contact = history.resolved(&Key::new("contacts", &write.entry.old));
-    let opportunities = history.counterparts(&write.key);
-    let (persons, named) = (history.counterparts(&contact), history.named_by(&contact));
-    let is_of =
-        |role: &&Key| opportunities.contains(&Key::new("Opportunity", history.value(role, "OpportunityId")));
-    let once = |role: &Key| {
-        let mut held = history.versions(role, "ContactId").iter();
-        held.any(|version| persons.contains(&Key::new("Contact", &version.value)))
-    };
-    let still = |role: &Key| {
-        history.is_live(role) && named.contains(&Key::new("Contact", history.value(role, "ContactId")))
-    };
-    if history.roles().filter(is_of).any(still) {
-        return Err(format!("{contact} has a role"));
+fn opportunity_decides(history: &History<'_>, write: &Write<'_>) -> Holds {
+    if write.key.object != "deals" || write.entry.new.is_empty() {
+        return Err(String::new());
     }
-    let had = history.roles().filter(is_of).any(once);
-    if had { Ok(()) } else { Err(format!("no role of {contact} was taken away")) }
+    let has_it = |(other, field): &(Key, &'static str)| {
+        same(history, write.property, &write.key, (&write.entry.new, history.value(other, field)))
+    };
+    let decides = mapped(history, &write.key, write.property).iter().any(has_it);
+    if decides { Ok(()) } else { Err("its opportunity has another account".to_owned()) }
 }
 
 fn counterpart_deleted(history: &History<'_>, write: &Write<'_>) -> Holds {

@@ -391,28 +391,37 @@ fn i_9_a_won_opportunity_makes_a_customer_of_whoever_has_a_role() {
 }
 
 #[test]
-fn i_9_a_role_that_goes_takes_its_contact_off_the_deal() {
-    let with_role = || {
+fn i_9_a_contact_is_never_taken_off_a_deal() {
+    for role_goes in [true, false] {
         let mut told = companies();
         told.made(PERSON, ("Opportunity", "0061"), &[("StageName", "Closed Won")]);
         let role = [("OpportunityId", "0061"), ("ContactId", "0031")];
         told.made(PERSON, ("OpportunityContactRole", "00K1"), &role);
         told.made(SERVICE, ("deals", "701"), &[("hubforce_salesforce_opportunity_id", "0061")]);
         told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "", "901"));
+        if role_goes {
+            told.happens(PERSON, ("OpportunityContactRole", "00K1"), Change::Deleted, "");
+        }
+        told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
+        told.is_violated(Kind::Detach);
+    }
+}
+
+#[test]
+fn i_9_a_deal_follows_its_opportunitys_account() {
+    let told = || {
+        let mut told = companies();
+        told.made(PERSON, ("Opportunity", "0061"), &[("StageName", "Closed Won"), ("AccountId", "0011")]);
+        told.made(SERVICE, ("deals", "701"), &[("hubforce_salesforce_opportunity_id", "0061")]);
+        told.set(PERSON, ("deals", "701"), ("associatedcompanyid", "802"));
         told
     };
-    let mut told = with_role();
-    told.happens(PERSON, ("OpportunityContactRole", "00K1"), Change::Deleted, "");
-    told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
-    told.is_explained("the role is gone");
-    let mut told = with_role();
-    told.made(PERSON, C2, &[("Email", "b@x.org")]);
-    told.set(PERSON, ("OpportunityContactRole", "00K1"), ("ContactId", "0032"));
-    told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
-    told.is_explained("the role is gone");
-    let mut told = with_role();
-    told.add(SERVICE, ("deals", "701"), Change::Associated, ("contacts", "901", ""));
-    told.is_violated(Kind::Detach);
+    let mut back = told();
+    back.set(SERVICE, ("deals", "701"), ("associatedcompanyid", "801"));
+    back.is_explained("a deal follows its opportunity's account");
+    let mut elsewhere = told();
+    elsewhere.set(SERVICE, ("deals", "701"), ("associatedcompanyid", "803"));
+    elsewhere.is_violated(Kind::Move);
 }
 
 #[test]
