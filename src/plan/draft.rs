@@ -6,6 +6,7 @@ use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::mapping::{Mapping, Meaning, Target};
 use crate::plan::normal::Unfit;
 use crate::plan::persons::{account_behind, fitted};
+use crate::plan::values::Words;
 use crate::plan::verdict::{Pairing, Verdict};
 use crate::plan::{
     Agreed, Base, Category, Change, Decision, Plan, Rules, Side, State, Step, View, Why, competing,
@@ -54,12 +55,22 @@ impl<'a> Both<'a> {
         &self,
         mapping: &Mapping,
         (hubspot, salesforce): (&Value, &Value),
+        agreed: Option<&Agreed>,
     ) -> bool {
         let Successors { hubspot: of_hubspot, salesforce: of_salesforce, converted } = self.successors;
         let unticked = *salesforce == Value::Flag(false) && (converted || mapping.meaning == Meaning::OptOut);
         let stays_in = *hubspot == Value::Flag(false) && mapping.meaning == Meaning::OptOut;
-        (of_hubspot && (hubspot.is_blank() || stays_in))
-            || (of_salesforce && (salesforce.is_blank() || unticked))
+        // What a person cleared on the other side was the value of the record before, not the one that the successor brings.
+        let brings = |value: &Value, before: fn(&Agreed) -> &Value| {
+            !value.is_blank() && agreed.is_some_and(|agreed| before(agreed) != value)
+        };
+        let of_hubspot = of_hubspot
+            && (hubspot.is_blank() || stays_in || salesforce.is_blank() && brings(hubspot, Agreed::hubspot));
+        let of_salesforce = of_salesforce
+            && (salesforce.is_blank()
+                || unticked
+                || hubspot.is_blank() && brings(salesforce, Agreed::salesforce));
+        of_hubspot || of_salesforce
     }
 }
 
@@ -78,7 +89,10 @@ pub(super) struct Draft<'a> {
 
 impl<'a> Draft<'a> {
     pub(super) fn new(view: &'a View, rules: &'a Rules, family: Family) -> Self {
-        let base = view.pair.as_ref().map(|pair| pair.base.clone()).unwrap_or_default();
+        let mut base = view.pair.as_ref().map(|pair| pair.base.clone()).unwrap_or_default();
+        if let (true, Side::Present(survivor)) = (view.around.hubspot_succeeds, &view.hubspot) {
+            forget_what_it_never_held(&mut base, survivor, (view, rules));
+        }
         Self {
             view,
             rules,
@@ -341,6 +355,22 @@ impl<'a> Draft<'a> {
             System::Hubspot => (blank, value),
         };
         self.base.insert(&mapping.property, Agreed::left_apart(hubspot, salesforce));
+    }
+}
+
+/// A HubSpot record that came of a merge and holds nothing in a property never had a value there: what was agreed with the record before
+/// says nothing of it, also where nothing passes yet.
+fn forget_what_it_never_held(base: &mut Base, survivor: &Record, (view, rules): (&View, &Rules)) {
+    let words = Words { rules, links: &view.around.links };
+    for mapping in rules.mappings(survivor.key.kind().family()) {
+        let Some(target) = mapping.targets.values().next() else { continue };
+        let held = mapping.value_of(survivor, target, words);
+        let stays_in = mapping.meaning == Meaning::OptOut && held == Ok(Value::Flag(false));
+        let holds_nothing = held.is_ok_and(|held| held.is_blank()) || stays_in;
+        let was_agreed = base.get(&mapping.property).is_some_and(|agreed| !agreed.hubspot().is_blank());
+        if holds_nothing && was_agreed {
+            base.insert(&mapping.property, Agreed::pending());
+        }
     }
 }
 

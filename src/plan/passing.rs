@@ -57,7 +57,8 @@ impl<'a> Draft<'a> {
             Ok(values) => values,
             Err(unfit) => return self.set_aside(mapping, &unfit),
         };
-        if pair.successor_holds_nothing(mapping, (&hubspot, &salesforce)) && hubspot != salesforce {
+        let agreed = self.base.get(&mapping.property);
+        if hubspot != salesforce && pair.successor_holds_nothing(mapping, (&hubspot, &salesforce), agreed) {
             // What was agreed with the record before says nothing of this one, which never had a value.
             self.base.insert(&mapping.property, Agreed::pending());
         }
@@ -153,6 +154,12 @@ impl<'a> Draft<'a> {
         {
             let text = "the stage was cleared on its way back to Salesforce's: it is set";
             return Answer::new(decision, "R-205", text);
+        }
+        if base.is_none() && mapping.is_filled_in(salesforce, pair.salesforce) && rule != Rule::DontSync {
+            let decision = if hubspot.is_blank() { Decision::Keep } else { Decision::ToSalesforce };
+            let text =
+                "Salesforce holds what is filled in where nothing is known: it is no value of anybody's";
+            return Answer::new(decision, "R-202", text);
         }
         let times = around.hubspot_times.as_ref();
         let question = Question {
@@ -371,30 +378,33 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Opts an address out, the new one where it moves with this plan.
+    /// Opts an address out. Where the address moves with this plan, nothing is opted out yet: HubSpot may refuse the new one, and then it
+    /// would be somebody else's. The next look does it.
     fn opt_out(&mut self, record: &Record, change: Change) {
-        let moved = self.to_hubspot.iter().find(|change| change.field == ADDRESS);
-        let address =
-            moved.map_or_else(|| address_in(record), |change| change.new.as_text().map(Cow::into_owned));
-        if let Some(address) = address {
+        if let Some(address) = address_in(record).filter(|_| !self.moves_address()) {
             self.steps.push(Step::OptOut { key: record.key, address, change });
         }
     }
 
-    /// HubSpot's opt-out belongs to the address: it goes with the person to the new one.
+    /// HubSpot's opt-out belongs to the address: when that moves, it is to go with the person to the new one. Nothing of it is agreed
+    /// on until then, so that the new address, which is in, does not look like somebody who opted in again.
     pub(super) fn carry_opt_out(&mut self, pair: &Both<'_>) {
-        let Some(moved) = self.to_hubspot.iter().find(|change| change.field == ADDRESS) else { return };
-        let is_out = |held: Option<&Value>| held.and_then(Value::as_text).as_deref() == Some("true");
-        let opted = self.steps.iter().any(|step| matches!(step, Step::OptOut { .. }));
-        if opted || !is_out(pair.hubspot.fields.get(OPT_OUT)) || moved.new.is_blank() {
-            return;
+        let ticked = |held: Option<&Value>| held.and_then(Value::as_text).as_deref() == Some("true");
+        let in_salesforce = self.rules.mappings(self.family).iter().find_map(|mapping| {
+            let target = mapping.target(pair.salesforce.key.kind())?;
+            (mapping.meaning == Meaning::OptOut).then(|| pair.salesforce.fields.get(&target.field))
+        });
+        let is_out = ticked(pair.hubspot.fields.get(OPT_OUT)) || ticked(in_salesforce.flatten());
+        if self.moves_address() && is_out {
+            self.say("R-219", "the opt-out goes with the person to the new address, once that has moved");
+            self.base.insert(OPT_OUT, Agreed::pending());
+            self.steps.push(Step::Look { key: pair.hubspot.key });
         }
-        let address = moved.new.as_text().unwrap_or_default().into_owned();
-        self.say("R-219", "the opt-out goes with the person to the new address");
-        let out = Value::Flag(true);
-        let change =
-            Change { field: OPT_OUT.to_owned(), old: out.clone(), new: out, rule: "R-219", agrees: None };
-        self.steps.push(Step::OptOut { key: pair.hubspot.key, address, change });
+    }
+
+    /// Whether this plan moves HubSpot's address.
+    fn moves_address(&self) -> bool {
+        self.to_hubspot.iter().any(|change| change.field == ADDRESS)
     }
 
     /// The stage together with its pipeline, which HubSpot wants told where it is another one.

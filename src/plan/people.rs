@@ -98,10 +98,9 @@ fn excluded<'a>(mut draft: Draft<'a>, pairing: Pairing<'a>) -> Plan {
 /// Fills what Salesforce requires and HubSpot does not hold.
 fn fill_required(draft: &mut Draft<'_>, twin: &Record, kind: Kind, changes: &mut Vec<Change>) {
     let address = address_of(twin).unwrap_or_default();
-    let (local_part, domain) = address.split_once('@').unwrap_or((&address, ""));
-    let company = if domain.is_empty() { COMPANY_NOT_PROVIDED } else { domain };
+    let (last_name, company) = filled_in(&address);
     let fills = [
-        ("LastName", local_part, "the last name is missing and filled from the address", true),
+        ("LastName", last_name, "the last name is missing and filled from the address", true),
         ("Company", company, "the company is missing and filled from the address", kind == Kind::Lead),
     ];
     for (field, filling, text, wanted) in fills {
@@ -109,6 +108,12 @@ fn fill_required(draft: &mut Draft<'_>, twin: &Record, kind: Kind, changes: &mut
             fill(draft, kind, changes, (field, filling, text));
         }
     }
+}
+
+/// What the last name and the company become where HubSpot holds none.
+pub(super) fn filled_in(address: &str) -> (&str, &str) {
+    let (local_part, domain) = address.split_once('@').unwrap_or((address, ""));
+    (local_part, if domain.is_empty() { COMPANY_NOT_PROVIDED } else { domain })
 }
 
 /// Fills one required field that has no value; HubSpot's blank stays one.

@@ -8,6 +8,8 @@ use crate::domain::{Kind, Record, System, Value};
 use crate::plan::links::Links;
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
 use crate::plan::normal::{Unfit, common_type, day_in, for_target, normal};
+use crate::plan::pairing::address_of;
+use crate::plan::people::filled_in;
 use crate::plan::rules::{LIFECYCLE_PROPERTY, PIPELINE_PROPERTY};
 use crate::plan::{Agreed, Decision, FieldSchema, FieldType, Rules};
 
@@ -43,6 +45,14 @@ impl Mapping {
             (false, true) if self.rule.writes_salesforce() => Rule::AlwaysHubspot,
             _ => Rule::DontSync,
         }
+    }
+
+    /// Whether a lead's company or a person's last name is what we fill in where HubSpot holds none. A filled value never travels back.
+    pub(super) fn is_filled_in(&self, value: &Value, record: &Record) -> bool {
+        let field = self.target(record.key.kind()).map(|target| target.field.as_str());
+        let (Some(address), Some(held)) = (address_of(record), value.as_text()) else { return false };
+        let (last_name, company) = filled_in(&address);
+        (field == Some("LastName") && held == last_name) || (field == Some("Company") && held == company)
     }
 
     /// Says where R-212 keeps a value from passing.

@@ -79,7 +79,7 @@ pub(super) fn applied(
     settled.extend(claimed.open_intents.iter().map(|intent| (intent.id, settle_open(intent, view, rules))));
     let finished = Finished {
         states: states_after(claimed, plan, pair.as_ref(), &outcome),
-        looks: looks_of(plan, &outcome),
+        looks: looks_of(plan, &outcome, claimed),
         outcome,
         conflicts: conflicts_of(plan, now),
         conflicts_settled: concerned(claimed, pair.as_ref()),
@@ -151,7 +151,7 @@ fn postponed(plan: &Plan) -> Option<Outcome> {
 }
 
 /// The other records to look at, once what is done here is done.
-fn looks_of(plan: &Plan, outcome: &Outcome) -> Vec<RecordKey> {
+fn looks_of(plan: &Plan, outcome: &Outcome, claimed: &Claimed) -> Vec<RecordKey> {
     if !matches!(outcome, Outcome::Done | Outcome::Park { .. }) {
         return Vec::new();
     }
@@ -159,7 +159,9 @@ fn looks_of(plan: &Plan, outcome: &Outcome) -> Vec<RecordKey> {
         Step::Look { key } => Some(*key),
         _ => None,
     };
-    plan.steps.iter().filter_map(looked).collect()
+    // What is parked waits for a person, not for another look at itself.
+    let own = if matches!(outcome, Outcome::Park { .. }) { claimed.records() } else { Vec::new() };
+    plan.steps.iter().filter_map(looked).filter(|key| !own.contains(key)).collect()
 }
 
 /// The pair as it is now: with what was agreed on before, and what was written besides.

@@ -58,6 +58,8 @@ pub(crate) struct Past {
     pub(crate) fields: HashMap<String, Vec<Version>>,
     /// When somebody other than the service modified it.
     pub(crate) modified: Vec<(u64, i64)>,
+    /// When somebody other than the service last edited it. A merge of accounts moves their contacts and touches them: that edits nobody.
+    pub(crate) edited: i64,
 }
 
 /// Everything up to some change.
@@ -72,6 +74,8 @@ pub(crate) struct History<'a> {
     /// What the service lets each HubSpot record name, and when: it writes to Salesforce first.
     names_later: HashMap<Key, Vec<(u64, Key)>>,
     now: u64,
+    /// The contact that the last entry moved to another account.
+    moved: Option<Key>,
 }
 
 impl<'a> History<'a> {
@@ -84,7 +88,7 @@ impl<'a> History<'a> {
                 names_later.entry(Key::of(entry)).or_default().push((entry.sequence, named));
             }
         }
-        Self { settings, records, holders, predecessors, ahead, names_later, now: 0 }
+        Self { settings, records, holders, predecessors, ahead, names_later, now: 0, moved: None }
     }
 
     pub(crate) fn past(&self, key: &Key) -> Option<&Past> {
@@ -256,6 +260,11 @@ impl<'a> History<'a> {
         self.past(key).and_then(|past| past.modified.iter().map(|(_, at)| *at).max()).unwrap_or_default()
     }
 
+    /// When somebody other than the service last edited the record itself.
+    pub(crate) fn edited_at(&self, key: &Key) -> i64 {
+        self.past(key).map(|past| past.edited).unwrap_or_default()
+    }
+
     pub(crate) fn set_ahead(&mut self, ahead: Vec<(Key, String, String)>) {
         self.ahead = ahead;
     }
@@ -266,8 +275,13 @@ impl<'a> History<'a> {
         let (key, at) = (Key::of(entry), entry.at.as_millis());
         let others = entry.author != Author::Integration;
         if others && matches!(entry.change, Change::Touched | Change::Restored) {
-            self.records.entry(key.clone()).or_default().modified.push((entry.sequence, at));
+            let past = self.records.entry(key.clone()).or_default();
+            past.modified.push((entry.sequence, at));
+            if !self.moved.as_ref().is_some_and(|moved| *moved == key) {
+                past.edited = past.edited.max(at);
+            }
         }
+        self.moved = (entry.field == "AccountId").then(|| key.clone());
         match entry.change {
             Change::Created => self.records.entry(key).or_default().is_live = true,
             Change::Deleted | Change::Erased => {

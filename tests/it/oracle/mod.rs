@@ -259,6 +259,7 @@ pub(crate) fn i_9_every_write_is_explained(seed: u64, evidence: &Evidence<'_>) -
     if verdict.violations.is_empty() {
         return verdict;
     }
+    write_journal(evidence);
     if !reports {
         let all: Vec<String> = verdict.violations.iter().map(ToString::to_string).collect();
         panic!("seed {seed}: {} writes that nothing explains\n{}", all.len(), all.join("\n"));
@@ -268,6 +269,16 @@ pub(crate) fn i_9_every_write_is_explained(seed: u64, evidence: &Evidence<'_>) -
         say(&format!("I9 seed {seed} {kind:?}: {} | {nearest}", line(entry).trim()));
     }
     verdict
+}
+
+/// Writes both journals to the file that `HUBFORCE_JOURNAL` names, for whoever looks into a violation.
+fn write_journal(evidence: &Evidence<'_>) {
+    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says where to")]
+    let Ok(file) = std::env::var("HUBFORCE_JOURNAL") else { return };
+    let mut entries: Vec<&Entry> = evidence.journals.into_iter().flatten().collect();
+    entries.sort_by_key(|entry| entry.sequence);
+    let lines: Vec<String> = entries.into_iter().map(line).collect();
+    std::fs::write(file, lines.join("\n")).unwrap();
 }
 
 /// Says something to whoever runs the tests, also where all is well: what tests print is shown of failures only.

@@ -118,7 +118,8 @@ pub(crate) const TABLE: &[Row] = &[
         name: "the most recently modified with the address",
         rule: "R-063, R-064",
         kinds: &[Kind::Relink],
-        condition: "the new counterpart has the address, and somebody other than the service modified it later than the former one",
+        condition: "the new counterpart has the address, and somebody other than the service modified it later than the former one \
+                    was edited",
         holds: modified_later,
     },
     Row {
@@ -450,7 +451,7 @@ fn modified_later(history: &History<'_>, write: &Write<'_>) -> Holds {
     let address = |key: &Key, field: &str| normal("email", history.value(key, field));
     let own = address(&write.key, "email");
     for new in write.after.iter().filter(|key| !write.before.contains(key)) {
-        let former = write.before.iter().map(|key| history.modified_at(key)).max().unwrap_or_default();
+        let former = write.before.iter().map(|key| history.edited_at(key)).max().unwrap_or_default();
         let later = history.modified_at(new).div_euclid(1_000) >= former.div_euclid(1_000);
         let ever =
             history.versions(new, "Email").iter().any(|version| normal("email", &version.value) == own);
