@@ -64,6 +64,16 @@ pub(super) async fn look_for_others_of_the_address(
         draft.view.around.candidates.extend(others);
     };
     twins::find(sources, fields, drafts, (wanted, note)).await;
+    // A contact that was merged is gone under its old id as well: what came of the merge takes over the pair that its own id names.
+    let gone = drafts.iter().enumerate().filter_map(|(place, draft)| {
+        let is_gone = draft.failed.is_none() && matches!(draft.view.hubspot, Side::Deleted);
+        let pair = draft.view.pair.as_ref().filter(|pair| is_gone && pair.stopped.is_none())?;
+        (!draft.view.around.candidates.is_empty()).then_some((place, pair.hubspot))
+    });
+    for (place, _) in survivors_of(sources, drafts, gone.collect()).await {
+        drafts[place].view.hubspot = Side::Merged;
+        drafts[place].view.around.candidates.clear();
+    }
 }
 
 /// The HubSpot records that those which are gone were merged into.

@@ -25,7 +25,7 @@ pub(super) async fn adopt_pairs(
         return Ok(());
     }
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let mut pairs =
+    let pairs =
         keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
     let mut rivals = Vec::new();
@@ -52,9 +52,9 @@ pub(super) async fn adopt_pairs(
         if draft.subject.system() == System::Salesforce
             && draft.family() == Family::People
             && draft.view.pair.is_none()
-            && let Some(pair) = first.and_then(|key| pairs.remove(&key))
+            && let Some(pair) = first.and_then(|key| pairs.get(&key))
         {
-            rivals.push((place, pair));
+            rivals.push((place, pair.clone()));
         }
     }
     for (place, pair) in rivals {
