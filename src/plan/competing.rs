@@ -32,17 +32,19 @@ pub(super) fn contender<'a>(
 }
 
 /// Whether nobody else wrote to a Salesforce record since we did.
-fn is_ours(record: &Record, rules: &Rules) -> bool {
+pub(super) fn is_ours(record: &Record, rules: &Rules) -> bool {
     record.modified_by.is_some() && record.modified_by == rules.salesforce_author
 }
 
 /// When somebody else than us last modified the linked record, as far as we saw it.
 fn edited_at(linked: &Record, base: &Base, rules: &Rules) -> Timestamp {
-    if !is_ours(linked, rules) {
-        return linked.modified_at;
-    }
+    if is_ours(linked, rules) { last_edit(base).unwrap_or_default() } else { linked.modified_at }
+}
+
+/// When somebody else than us last modified the Salesforce record of a pair, as the pair remembers it.
+pub fn last_edit(base: &Base) -> Option<Timestamp> {
     let known = base.get(EDITED_AT).and_then(|agreed| agreed.value.as_text());
-    known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis).unwrap_or_default()
+    known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis)
 }
 
 /// Remembers when somebody else than us last modified the linked record.

@@ -50,7 +50,7 @@ impl<'a> Both<'a> {
     }
 
     /// Whether a record that took another one's place holds no value of its own: then it never had one, and clears nothing.
-    /// A person's opt-out goes with them, so a box that is not ticked says nothing either.
+    /// What we fill in is no value. A person's opt-out goes with them, so a box that is not ticked says nothing either.
     pub(super) fn successor_holds_nothing(
         &self,
         mapping: &Mapping,
@@ -69,6 +69,7 @@ impl<'a> Both<'a> {
         let of_salesforce = of_salesforce
             && (salesforce.is_blank()
                 || unticked
+                || mapping.is_filled_in(salesforce, self.salesforce)
                 || hubspot.is_blank() && brings(salesforce, Agreed::salesforce));
         of_hubspot || of_salesforce
     }

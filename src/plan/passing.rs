@@ -11,7 +11,7 @@ use crate::plan::merge::{Answer, Question, merge};
 use crate::plan::normal::Unfit;
 use crate::plan::rules::PIPELINE_PROPERTY;
 use crate::plan::values::Words;
-use crate::plan::{Agreed, Category, Change, Decision, Message, Step, association};
+use crate::plan::{Agreed, Around, Category, Change, Decision, Message, Step, association, competing};
 
 /// Both values of a mapping and what was agreed.
 struct Sides<'a> {
@@ -29,7 +29,7 @@ struct Sides<'a> {
 impl Sides<'_> {
     /// Salesforce's value and the record's time when it was first seen: by us, or in a message. What a message claims counts up to the
     /// record's own time.
-    fn first_seen(&self, pair: &Both<'_>, messages: &[Message], words: Words<'_>) -> Seen {
+    fn first_seen(&self, pair: &Both<'_>, around: &Around, words: Words<'_>) -> Seen {
         let known = self.seen.as_deref().filter(|seen| seen.value == self.salesforce).map(|seen| seen.at);
         let field = &self.target.field;
         let value = |message: &Message| {
@@ -38,9 +38,12 @@ impl Sides<'_> {
             Some((message.at, value == self.salesforce))
         };
         // The last messages in a row that told this value; one that does not carry the field tells nothing of it.
-        let newest_first = messages.iter().rev().filter_map(value);
+        let newest_first = around.messages.iter().rev().filter_map(value);
         let told = newest_first.take_while(|(_, same)| *same).map(|(at, _)| at).min();
-        let own = pair.salesforce.modified_at;
+        let record = pair.salesforce;
+        // Our own last write tells nothing of the value, where it is known when somebody else edited the record.
+        let edited = around.edits.get(&record.key).filter(|_| competing::is_ours(record, words.rules));
+        let own = edited.map_or(record.modified_at, |edited| record.modified_at.min(*edited));
         let at = known.into_iter().chain(told).min().map_or(own, |at| at.min(own));
         Seen { value: self.salesforce.clone(), at }
     }
@@ -69,7 +72,7 @@ impl<'a> Draft<'a> {
         let sides = Sides { mapping, target, base, pending, seen, hubspot, salesforce };
         let Answer { decision, rule, text, .. } = self.decide(pair, &sides);
         let answer = (decision, rule, text);
-        let first_seen = sides.first_seen(pair, &self.view.around.messages, self.words());
+        let first_seen = sides.first_seen(pair, &self.view.around, self.words());
         self.carry_out(pair, sides, answer);
         if decision != Decision::Agree {
             self.remember_seen(mapping, first_seen);
@@ -170,7 +173,7 @@ impl<'a> Draft<'a> {
             rule,
             conflict: mapping.conflict,
             hubspot_at: times.and_then(|times| times.get(&mapping.property)).copied(),
-            salesforce_at: Some(sides.first_seen(pair, &around.messages, self.words()).at),
+            salesforce_at: Some(sides.first_seen(pair, around, self.words()).at),
         };
         let answer = if mapping.meaning == Meaning::Company && hubspot != salesforce && rule != Rule::DontSync
         {
@@ -398,6 +401,9 @@ impl<'a> Draft<'a> {
         if self.moves_address() && is_out {
             self.say("R-219", "the opt-out goes with the person to the new address, once that has moved");
             self.base.insert(OPT_OUT, Agreed::pending());
+            for change in &mut self.to_salesforce {
+                change.agrees.take_if(|(property, _)| property == OPT_OUT);
+            }
             self.steps.push(Step::Look { key: pair.hubspot.key });
         }
     }

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use crate::crm::FieldsByKind;
-use crate::domain::{Family, Kind, RecordKey, System};
-use crate::plan::{Candidate, Pair, Side, address_of};
+use crate::domain::{Family, Kind, Record, RecordKey, System};
+use crate::plan::{Candidate, Pair, Side, address_of, last_edit};
 use crate::worker::Error;
-use crate::worker::gather::{Draft, Known, Sources};
+use crate::worker::gather::{Draft, Known, Sources, twins};
 
 /// Says which candidates are held by another record. One whose holder was deleted or merged is free again, for linking. A Salesforce record
 /// whose HubSpot match is held competes with that match's present twin: its view becomes the view of that pair.
@@ -16,17 +16,7 @@ pub(super) async fn adopt_pairs(
     known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<(), Error> {
-    let keys: Vec<RecordKey> = drafts
-        .iter()
-        .flat_map(|draft| &draft.view.around.candidates)
-        .map(|candidate| candidate.record.key)
-        .collect();
-    if keys.is_empty() {
-        return Ok(());
-    }
-    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let pairs =
-        keys.into_iter().zip(pairs).filter_map(|(key, pair)| Some((key, pair?))).collect::<HashMap<_, _>>();
+    let pairs = pairs_of_candidates(sources, drafts).await?;
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
     let mut rivals = Vec::new();
     for (place, draft) in drafts.iter_mut().enumerate() {
@@ -40,7 +30,11 @@ pub(super) async fn adopt_pairs(
                 Ok(side) if own.is_some_and(|own| own.contains(&holder)) || holds(holder, &side) => {
                     candidate.paired_with = Some(holder);
                 }
-                Ok(_) => around.released.push(holder),
+                Ok(_) => {
+                    around.released.push(holder);
+                    let edited = last_edit(&pair.base).map(|at| (candidate.record.key, at));
+                    around.edits.extend(edited.filter(|_| holder.system() == System::Hubspot));
+                }
                 Err(error) => failed = Some((holder.system(), error)),
             }
         }
@@ -61,6 +55,31 @@ pub(super) async fn adopt_pairs(
         become_rival(&mut drafts[place], pair, known);
     }
     Ok(())
+}
+
+/// The pairs of the candidates. A HubSpot contact that others were merged into has their pair, even before it took it over.
+async fn pairs_of_candidates(
+    sources: &Sources<'_>,
+    drafts: &[Draft],
+) -> Result<HashMap<RecordKey, Pair>, Error> {
+    let candidates: Vec<&Record> =
+        drafts.iter().flat_map(|draft| &draft.view.around.candidates).map(|one| &one.record).collect();
+    let own = candidates.iter().map(|record| (record.key, record.key));
+    let merged = candidates.iter().flat_map(|record| {
+        twins::merged_into(record).into_iter().map(|merged| (record.key, merged))
+    });
+    let (keys, asked): (Vec<RecordKey>, Vec<RecordKey>) = own.chain(merged).unzip();
+    if asked.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let found = sources.store.pairs_of(&sources.live.settings.name, &asked).await?;
+    let mut pairs = HashMap::new();
+    for ((key, asked), pair) in keys.into_iter().zip(asked).zip(found) {
+        let Some(pair) = pair else { continue };
+        let pair = if key == asked { pair } else { Pair { hubspot: key, stopped: None, ..pair } };
+        pairs.entry(key).or_insert(pair);
+    }
+    Ok(pairs)
 }
 
 /// The record that a candidate is paired with.

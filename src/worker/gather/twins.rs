@@ -214,7 +214,7 @@ async fn is_heir_of(sources: &Sources<'_>, pair: &Pair, draft: &mut Draft) -> bo
 }
 
 /// The records that were merged into this one.
-fn merged_into(record: &Record) -> Vec<RecordKey> {
+pub(super) fn merged_into(record: &Record) -> Vec<RecordKey> {
     let ids = record.fields.get(MERGED_IDS_PROPERTY).and_then(Value::as_text).unwrap_or_default();
     ids.split(';').filter_map(|id| RecordKey::parse(record.key.kind(), id.trim()).ok()).collect()
 }

@@ -204,9 +204,7 @@ impl<'a> History<'a> {
                 found.push(of.clone());
             }
         }
-        for key in self.with_predecessors(key) {
-            found.extend(self.holders_of(&key));
-        }
+        found.extend(self.holders_of(key));
         if found.is_empty() {
             let next = self.names_later.keys().filter(|of| self.named_next(of) == Some(key));
             found.extend(next.filter(|of| self.is_live(of)).cloned());
@@ -214,6 +212,9 @@ impl<'a> History<'a> {
         if found.is_empty() {
             let named = self.value(key, KEY);
             found.extend((!named.is_empty()).then(|| self.resolved(&Key::new(object, named))));
+        }
+        for former in self.with_predecessors(key).iter().skip(1) {
+            found.extend(self.holders_of(former));
         }
         found
     }
@@ -224,8 +225,18 @@ impl<'a> History<'a> {
         later.iter().find(|(sequence, _)| *sequence > self.now).map(|(_, named)| named)
     }
 
-    /// Since when two records belong together, by the fields that say so now; the HubSpot record may be one of a merge.
+    /// Since when two records belong together; the HubSpot record may be one of a merge.
     pub(crate) fn linked_since(&self, one: &Key, other: &Key) -> Option<u64> {
+        self.links(one, other).into_iter().min()
+    }
+
+    /// When two records were last linked.
+    pub(crate) fn linked_again(&self, one: &Key, other: &Key) -> Option<u64> {
+        self.links(one, other).into_iter().max()
+    }
+
+    /// Whenever a field of one record began to name the other.
+    fn links(&self, one: &Key, other: &Key) -> Vec<u64> {
         let (hubspot, salesforce) = if one.is_hubspot() { (one, other) } else { (other, one) };
         let mut since = Vec::new();
         for of in self.with_predecessors(hubspot) {
@@ -240,7 +251,7 @@ impl<'a> History<'a> {
             let keyed = self.versions(salesforce, KEY).iter();
             since.extend(keyed.filter(|version| version.value == of.id).map(|version| version.sequence));
         }
-        since.into_iter().min()
+        since
     }
 
     /// The latest time by which Salesforce or HubSpot can tell a version: Salesforce has one time for a whole record.
@@ -325,6 +336,14 @@ impl<'a> History<'a> {
         let inherited = inherited.into_iter().flatten().find_map(|from| {
             self.held(from, &entry.field).filter(|held| held.value == entry.new).map(|held| held.since)
         });
+        // Who belonged to a record that was merged belongs to what came of it, since when it did.
+        let follows = !entry.old.is_empty() && {
+            let object = if entry.system == System::Hubspot { "companies" } else { "Account" };
+            let belongs = matches!(entry.field.as_str(), "associatedcompanyid" | "AccountId");
+            belongs && self.resolved(&Key::new(object, &entry.old)).id == entry.new
+        };
+        let inherited =
+            inherited.or_else(|| self.held(key, &entry.field).filter(|_| follows).map(|held| held.since));
         let by_us = entry.author == Author::Integration;
         let version = Version {
             sequence: entry.sequence,

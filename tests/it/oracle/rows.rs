@@ -66,6 +66,14 @@ pub(crate) const TABLE: &[Row] = &[
         holds: first_agreement,
     },
     Row {
+        name: "it cannot be told which is later",
+        rule: "R-192",
+        kinds: &[Kind::Overwrite, Kind::Move],
+        condition: "the service itself wrote HubSpot's value before both belonged together, so that HubSpot tells no time of it, and \
+                    Salesforce holds the new one",
+        holds: cannot_be_told,
+    },
+    Row {
         name: "an owner that Salesforce does not know is reset",
         rule: "R-174",
         kinds: &[Kind::Overwrite],
@@ -189,8 +197,11 @@ fn given_at(history: &History<'_>, write: &Write<'_>) -> i64 {
             history.settings.field_of(former.object, write.property)
         };
         let carried = field.and_then(|field| history.held(&former, field));
-        let carried = carried.filter(|carried| carried.has_origin && carried.value == held.value);
-        since = carried.map_or(since, |carried| carried.since.min(since));
+        let Some(carried) = carried.filter(|carried| carried.value == held.value) else { continue };
+        since = if carried.has_origin { carried.since.min(since) } else { i64::MIN };
+    }
+    if since == i64::MIN {
+        return since;
     }
     if write.key.is_hubspot() { since } else { since.div_euclid(1_000) * 1_000 }
 }
@@ -282,7 +293,7 @@ fn first_agreement(history: &History<'_>, write: &Write<'_>) -> Holds {
     for (other, field) in mapped(history, &write.key, write.property) {
         let is_its =
             same(history, write.property, &write.key, (&write.entry.new, history.value(&other, field)));
-        let since = history.linked_since(&write.key, &other).unwrap_or(write.entry.sequence);
+        let since = history.linked_again(&write.key, &other).unwrap_or(write.entry.sequence);
         let ours = |key: &Key, field: &str| {
             let written = history.versions(key, field).iter();
             written
@@ -294,6 +305,22 @@ fn first_agreement(history: &History<'_>, write: &Write<'_>) -> Holds {
         }
     }
     Err("it is not the first since both belong together".to_owned())
+}
+
+fn cannot_be_told(history: &History<'_>, write: &Write<'_>) -> Holds {
+    let ours = history.held(&write.key, &write.entry.field).filter(|held| held.author == Author::Integration);
+    let Some(ours) = ours.filter(|_| write.key.is_hubspot() && !write.entry.new.is_empty()) else {
+        return Err(String::new());
+    };
+    for (other, field) in mapped(history, &write.key, write.property) {
+        let is_its =
+            same(history, write.property, &write.key, (&write.entry.new, history.value(&other, field)));
+        let met = history.linked_again(&write.key, &other).unwrap_or(write.entry.sequence);
+        if is_its && met > ours.sequence {
+            return Ok(());
+        }
+    }
+    Err("both belonged together when the service wrote it".to_owned())
 }
 
 fn unknown_owner(history: &History<'_>, write: &Write<'_>) -> Holds {
