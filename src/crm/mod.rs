@@ -177,6 +177,8 @@ pub enum Write {
         through: Option<RecordKey>,
         /// The fields to change; a blank value clears.
         fields: Fields,
+        /// Whether a lifecycle stage may go back. HubSpot keeps a later stage until that is cleared.
+        stage_back: bool,
     },
     /// Delete a record, as far as its CRM lets it be restored. One that is gone already is fine.
     Delete {

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::crm::{self, Refusal, Write, Written};
 use crate::domain::{Kind, RecordKey, System, Timestamp, Value};
+use crate::plan::rules::LIFECYCLE_PROPERTY;
 use crate::plan::{Category, Change, Plan, Rules, Step, fields_of};
 use crate::store::Store;
 use crate::store::types::{Cause, Claimed, Intent, Settled};
@@ -146,7 +147,12 @@ fn first_orders(rules: &Rules, plans: &[Assignment<'_>], now: Timestamp) -> Vec<
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
                 Step::Update { key, through, changes } => {
-                    let write = Write::Update { key: *key, through: *through, fields: fields_of(changes) };
+                    // Only what a mapping agrees on may go back: opportunities and companies move a stage forward.
+                    let moves_forward =
+                        |change: &Change| change.field == LIFECYCLE_PROPERTY && change.agrees.is_none();
+                    let stage_back = !changes.iter().any(moves_forward);
+                    let (through, fields) = (*through, fields_of(changes));
+                    let write = Write::Update { key: *key, through, fields, stage_back };
                     let origin = Origin { at: now, key: *key, creates: None, cause };
                     orders.push(Order::new(place, write, changes.clone(), &origin));
                 }
@@ -319,7 +325,7 @@ fn mark_backs(plans: &[Assignment<'_>], applied: &[Applied], now: Timestamp) -> 
             let new = Value::text(created.id().to_string());
             let change = Change { field: field.clone(), old: Value::Blank, new, rule: ID_RULE, agrees: None };
             let fields = fields_of(std::slice::from_ref(&change));
-            let write = Write::Update { key: *twin, through: *through, fields };
+            let write = Write::Update { key: *twin, through: *through, fields, stage_back: false };
             let origin = Origin { at: now, key: *twin, creates: None, cause: claimed.cause() };
             orders.push(Order::new(place, write, vec![change], &origin));
         }

@@ -33,6 +33,7 @@ struct Row<'a> {
     target: Option<RecordId>,
     fields: &'a Fields,
     related: &'a [RecordKey],
+    stage_back: bool,
 }
 
 type Outcome = (usize, Result<Written, Error>);
@@ -41,10 +42,11 @@ impl HubspotClient {
     pub(super) async fn write_all(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
         let rows = writes.iter().enumerate().filter_map(|(place, write)| match write {
             Write::Create { kind, fields, related, .. } => {
-                Some(Row { place, kind: *kind, target: None, fields, related })
+                Some(Row { place, kind: *kind, target: None, fields, related, stage_back: true })
             }
-            Write::Update { key, fields, .. } => {
-                Some(Row { place, kind: key.kind(), target: Some(key.id()), fields, related: &[] })
+            Write::Update { key, fields, stage_back, .. } => {
+                let (target, stage_back) = (Some(key.id()), *stage_back);
+                Some(Row { place, kind: key.kind(), target, fields, related: &[], stage_back })
             }
             Write::Delete { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
         });
@@ -228,9 +230,9 @@ fn written(object: Object, row: &Row<'_>) -> Result<Written, Error> {
     Ok(Written { id, created: row.target.is_none(), stored: into_fields(object.properties) })
 }
 
-/// A row whose lifecycle stage HubSpot left as it was, with the stage that it is to have.
+/// A row whose lifecycle stage HubSpot left as it was although it may go back, with the stage that it is to have.
 fn step_back<'a>(row: &Row<'a>, outcomes: &[Outcome]) -> Option<(Row<'a>, Fields)> {
-    let wanted = row.fields.get(LIFECYCLE_PROPERTY).filter(|stage| !stage.is_blank())?;
+    let wanted = row.fields.get(LIFECYCLE_PROPERTY).filter(|stage| row.stage_back && !stage.is_blank())?;
     let (_, outcome) = outcomes.iter().find(|(place, _)| *place == row.place)?;
     let stored = outcome.as_ref().ok()?;
     let held = stored.stored.get(LIFECYCLE_PROPERTY)?;

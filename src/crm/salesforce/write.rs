@@ -136,7 +136,7 @@ fn lane_of(write: &Write) -> Option<(Lane, Row)> {
             row.insert("id".to_owned(), Json::String(account.id().to_string()));
             Some((Lane::Update(Kind::Account), row))
         }
-        Write::Update { key, through: None, fields } => {
+        Write::Update { key, through: None, fields, .. } => {
             let mut row = row_of(key.kind(), fields);
             row.insert("id".to_owned(), Json::String(key.id().to_string()));
             Some((Lane::Update(key.kind()), row))

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::crm::FieldsByKind;
+use futures::future::join_all;
+
+use crate::crm::{self, FieldsByKind};
 use crate::domain::{Family, Kind, Record, RecordKey, System};
 use crate::plan::{Candidate, Pair, Side, address_of, last_edit};
 use crate::worker::Error;
@@ -18,6 +20,7 @@ pub(super) async fn adopt_pairs(
 ) -> Result<(), Error> {
     let pairs = pairs_of_candidates(sources, drafts).await?;
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
+    let survivors = survivors_of_holders(sources, &pairs, known).await;
     let mut rivals = Vec::new();
     for (place, draft) in drafts.iter_mut().enumerate() {
         let mut failed = None;
@@ -26,6 +29,14 @@ pub(super) async fn adopt_pairs(
         for candidate in &mut around.candidates {
             let Some(pair) = pairs.get(&candidate.record.key) else { continue };
             let holder = other_side(candidate.record.key, pair);
+            match survivors.get(&holder) {
+                Some(Ok(survivor)) if *survivor != draft.subject => {
+                    candidate.paired_with = Some(*survivor);
+                    continue;
+                }
+                Some(Err(error)) => failed = Some((holder.system(), error.clone())),
+                Some(Ok(_)) | None => {}
+            }
             match known.side(holder) {
                 Ok(side) if own.is_some_and(|own| own.contains(&holder)) || holds(holder, &side) => {
                     candidate.paired_with = Some(holder);
@@ -80,6 +91,24 @@ async fn pairs_of_candidates(
         pairs.entry(key).or_insert(pair);
     }
     Ok(pairs)
+}
+
+/// What the holders in HubSpot that are gone were merged into, if they were: that holds their counterparts, even before it took over
+/// their pairs.
+async fn survivors_of_holders(
+    sources: &Sources<'_>,
+    pairs: &HashMap<RecordKey, Pair>,
+    known: &Known,
+) -> HashMap<RecordKey, Result<RecordKey, crm::Error>> {
+    let holders = pairs.iter().map(|(key, pair)| other_side(*key, pair));
+    let gone = holders.filter(|holder| {
+        let side = known.side(*holder);
+        holder.system() == System::Hubspot && side.is_ok_and(|side| !holds(*holder, &side))
+    });
+    let hubspot = sources.live.crm(System::Hubspot);
+    let answers = gone.map(|holder| async move { (holder, hubspot.survivor_of(holder).await.transpose()) });
+    let answers = join_all(answers).await;
+    answers.into_iter().filter_map(|(holder, survivor)| Some((holder, survivor?))).collect()
 }
 
 /// The record that a candidate is paired with.

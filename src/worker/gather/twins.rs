@@ -9,6 +9,9 @@ use crate::plan::{Candidate, Pair, Rules, Side, address_of, address_to_check};
 use crate::worker::Error;
 use crate::worker::gather::{Draft, Known, Sources, fates};
 
+/// How many merges and conversions in a row are followed from a paired record to what it became.
+const SUCCESSIONS_MAX: usize = 8;
+
 /// Looks for the twins of the records that have none.
 pub(super) async fn search(sources: &Sources<'_>, fields: &FieldsByKind, drafts: &mut [Draft]) {
     let wanted = |_, draft: &Draft| {
@@ -241,7 +244,20 @@ pub(super) async fn read_heirs(
             heirs.push((place, *heir));
         }
     }
-    known.read(sources, fields, heirs.iter().map(|(_, heir)| *heir)).await;
+    // What they became may have been merged or converted in its turn.
+    for _ in 0..SUCCESSIONS_MAX {
+        known.read(sources, fields, heirs.iter().map(|(_, heir)| *heir)).await;
+        let mut followed = false;
+        for (_, heir) in &mut heirs {
+            if let Some(Found::Converted(Some(next)) | Found::Merged(Some(next))) = known.0.get(heir) {
+                followed |= next != heir;
+                *heir = *next;
+            }
+        }
+        if !followed {
+            break;
+        }
+    }
     for (place, heir) in heirs {
         match known.side(heir) {
             Ok(Side::Present(record)) => {

@@ -271,6 +271,16 @@ impl<'a> History<'a> {
         self.past(key).and_then(|past| past.modified.iter().map(|(_, at)| *at).max()).unwrap_or_default()
     }
 
+    /// Whether the service wrote to a record after everybody else.
+    pub(crate) fn is_ours(&self, key: &Key) -> bool {
+        let Some(past) = self.past(key) else { return false };
+        let others = past.modified.iter().map(|(sequence, _)| *sequence).max().unwrap_or_default();
+        let versions = past.fields.values().flatten();
+        versions
+            .filter(|version| version.author == Author::Integration)
+            .any(|version| version.sequence > others)
+    }
+
     /// When somebody other than the service last edited the record itself.
     pub(crate) fn edited_at(&self, key: &Key) -> i64 {
         self.past(key).map(|past| past.edited).unwrap_or_default()
@@ -301,9 +311,10 @@ impl<'a> History<'a> {
                 past.deletions.push((entry.sequence, entry.author, None));
             }
             Change::Restored => {
-                let past = self.records.entry(key).or_default();
+                let past = self.records.entry(key.clone()).or_default();
                 past.is_live = true;
-                past.successor = None;
+                // A merge is undone; a conversion never is.
+                past.successor.take_if(|successor| successor.object == key.object);
                 if let Some(last) = past.deletions.last_mut() {
                     last.2 = Some(entry.sequence);
                 }

@@ -69,8 +69,8 @@ pub(crate) const TABLE: &[Row] = &[
         name: "it cannot be told which is later",
         rule: "R-192",
         kinds: &[Kind::Overwrite, Kind::Move],
-        condition: "the service itself wrote HubSpot's value before both belonged together, so that HubSpot tells no time of it, and \
-                    Salesforce holds the new one",
+        condition: "the service itself wrote HubSpot's value before both belonged together, so that HubSpot tells no time of it, or \
+                    wrote to the record of Salesforce last, so that this does not; and Salesforce holds the new value",
         holds: cannot_be_told,
     },
     Row {
@@ -188,7 +188,7 @@ fn given_at(history: &History<'_>, write: &Write<'_>) -> i64 {
         // Nobody but the service gave it: a default, or what it filled in (R-179, R-180).
         return i64::MIN;
     };
-    let mut since = held.since;
+    let mut since = given_before(history, write).unwrap_or(held.since).min(held.since);
     // What came of a conversion or a merge has values that were given before.
     for former in history.with_predecessors(&write.key) {
         let field = if former.is_hubspot() {
@@ -204,6 +204,23 @@ fn given_at(history: &History<'_>, write: &Write<'_>) -> i64 {
         return since;
     }
     if write.key.is_hubspot() { since } else { since.div_euclid(1_000) * 1_000 }
+}
+
+/// When a value was given that somebody changed and gave back: where nobody passed on what was between, nothing moved.
+fn given_before(history: &History<'_>, write: &Write<'_>) -> Option<i64> {
+    let versions = history.versions(&write.key, &write.entry.field);
+    let held = versions.last()?;
+    let passed_on = mapped(history, &write.key, write.property)
+        .iter()
+        .flat_map(|(other, field)| history.versions(other, field))
+        .filter(|version| version.author == Author::Integration)
+        .map(|version| version.sequence)
+        .max()
+        .unwrap_or_default();
+    let earlier = versions.iter().rev().skip(1).take_while(|version| version.sequence > passed_on);
+    let before = versions.iter().rev().find(|version| version.sequence <= passed_on);
+    let same = earlier.chain(before).filter(|version| version.value == held.value);
+    same.last().map(|version| version.since)
 }
 
 fn cleared_by_somebody(history: &History<'_>, write: &Write<'_>) -> Holds {
@@ -308,19 +325,21 @@ fn first_agreement(history: &History<'_>, write: &Write<'_>) -> Holds {
 }
 
 fn cannot_be_told(history: &History<'_>, write: &Write<'_>) -> Holds {
-    let ours = history.held(&write.key, &write.entry.field).filter(|held| held.author == Author::Integration);
-    let Some(ours) = ours.filter(|_| write.key.is_hubspot() && !write.entry.new.is_empty()) else {
+    let held = history.held(&write.key, &write.entry.field);
+    let Some(held) = held.filter(|_| write.key.is_hubspot() && !write.entry.new.is_empty()) else {
         return Err(String::new());
     };
+    let hubspot_tells = held.author != Author::Integration;
     for (other, field) in mapped(history, &write.key, write.property) {
         let is_its =
             same(history, write.property, &write.key, (&write.entry.new, history.value(&other, field)));
         let met = history.linked_again(&write.key, &other).unwrap_or(write.entry.sequence);
-        if is_its && met > ours.sequence {
+        let salesforce_tells = !history.is_ours(&other);
+        if is_its && met > held.sequence && !(hubspot_tells && salesforce_tells) {
             return Ok(());
         }
     }
-    Err("both belonged together when the service wrote it".to_owned())
+    Err("both belonged together, or both times can be told".to_owned())
 }
 
 fn unknown_owner(history: &History<'_>, write: &Write<'_>) -> Holds {
@@ -438,7 +457,8 @@ fn counterpart_merged(history: &History<'_>, write: &Write<'_>) -> Holds {
     }
     for former in history.named_by(&write.key) {
         let survivor = history.resolved(&former);
-        let merged = survivor.object == former.object && survivor != former;
+        let next = history.past(&former).and_then(|past| past.successor.as_ref());
+        let merged = next.is_some_and(|next| next.object == former.object);
         let holders = history.holders_of(&survivor);
         if merged && holders.iter().any(|holder| *holder != write.key) {
             return Ok(());
