@@ -1,6 +1,6 @@
 //! Who holds the records that could be somebody's counterpart: nobody's record is taken over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use futures::future::join_all;
 
@@ -20,7 +20,7 @@ pub(super) async fn adopt_pairs(
 ) -> Result<(), Error> {
     let pairs = pairs_of_candidates(sources, drafts).await?;
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
-    let survivors = survivors_of_holders(sources, &pairs, known).await;
+    let survivors = survivors_of_holders(sources, &pairs, known).await?;
     let mut rivals = Vec::new();
     for (place, draft) in drafts.iter_mut().enumerate() {
         let mut failed = None;
@@ -76,9 +76,9 @@ async fn pairs_of_candidates(
     let candidates: Vec<&Record> =
         drafts.iter().flat_map(|draft| &draft.view.around.candidates).map(|one| &one.record).collect();
     let own = candidates.iter().map(|record| (record.key, record.key));
-    let merged = candidates.iter().flat_map(|record| {
-        twins::merged_into(record).into_iter().map(|merged| (record.key, merged))
-    });
+    let merged = candidates
+        .iter()
+        .flat_map(|record| twins::merged_into(record).into_iter().map(|merged| (record.key, merged)));
     let (keys, asked): (Vec<RecordKey>, Vec<RecordKey>) = own.chain(merged).unzip();
     if asked.is_empty() {
         return Ok(HashMap::new());
@@ -94,12 +94,12 @@ async fn pairs_of_candidates(
 }
 
 /// What the holders in HubSpot that are gone were merged into, if they were: that holds their counterparts, even before it took over
-/// their pairs.
+/// their pairs. One that has a pair already took over another.
 async fn survivors_of_holders(
     sources: &Sources<'_>,
     pairs: &HashMap<RecordKey, Pair>,
     known: &Known,
-) -> HashMap<RecordKey, Result<RecordKey, crm::Error>> {
+) -> Result<HashMap<RecordKey, Result<RecordKey, crm::Error>>, Error> {
     let holders = pairs.iter().map(|(key, pair)| other_side(*key, pair));
     let gone = holders.filter(|holder| {
         let side = known.side(*holder);
@@ -107,8 +107,14 @@ async fn survivors_of_holders(
     });
     let hubspot = sources.live.crm(System::Hubspot);
     let answers = gone.map(|holder| async move { (holder, hubspot.survivor_of(holder).await.transpose()) });
-    let answers = join_all(answers).await;
-    answers.into_iter().filter_map(|(holder, survivor)| Some((holder, survivor?))).collect()
+    let answers = join_all(answers).await.into_iter();
+    let survivors: Vec<_> = answers.filter_map(|(holder, survivor)| Some((holder, survivor?))).collect();
+    let keys: Vec<RecordKey> =
+        survivors.iter().filter_map(|(_, answer)| answer.as_ref().ok().copied()).collect();
+    let paired = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let paired: HashSet<RecordKey> = paired.into_iter().flatten().map(|pair| pair.hubspot).collect();
+    let is_free = |answer: &Result<RecordKey, _>| !answer.as_ref().is_ok_and(|key| paired.contains(key));
+    Ok(survivors.into_iter().filter(|(_, answer)| is_free(answer)).collect())
 }
 
 /// The record that a candidate is paired with.

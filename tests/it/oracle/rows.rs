@@ -459,8 +459,9 @@ fn counterpart_merged(history: &History<'_>, write: &Write<'_>) -> Holds {
         let survivor = history.resolved(&former);
         let next = history.past(&former).and_then(|past| past.successor.as_ref());
         let merged = next.is_some_and(|next| next.object == former.object);
-        let holders = history.holders_of(&survivor);
-        if merged && holders.iter().any(|holder| *holder != write.key) {
+        let holders = history.counterparts(&survivor);
+        let other = |holder: &Key| history.is_live(holder) && *holder != write.key;
+        if merged && holders.iter().any(other) {
             return Ok(());
         }
     }

@@ -413,6 +413,7 @@ fn i_9_a_deal_follows_its_opportunitys_account() {
         let mut told = companies();
         told.made(PERSON, ("Opportunity", "0061"), &[("StageName", "Closed Won"), ("AccountId", "0011")]);
         told.made(SERVICE, ("deals", "701"), &[("hubforce_salesforce_opportunity_id", "0061")]);
+        told.set(SERVICE, ("deals", "701"), ("associatedcompanyid", "801"));
         told.set(PERSON, ("deals", "701"), ("associatedcompanyid", "802"));
         told
     };
@@ -532,4 +533,50 @@ fn every_row_explains_something_and_says_when() {
         assert!(!row.name.is_empty() && !row.condition.is_empty() && !row.kinds.is_empty());
         assert!(row.name == "race" || row.rule.starts_with("R-"), "{} names no rule", row.name);
     }
+}
+
+#[test]
+fn i_9_what_the_service_wrote_for_an_earlier_counterpart_yields_when_two_first_meet() {
+    let told = |author| {
+        let mut told = linked();
+        told.made(PERSON, C2, &[("Email", "a@x.org"), ("MailingCity", "Oslo")]);
+        told.set(PERSON, L, ("City", "Bonn"));
+        told.set(author, H, ("city", "Bonn"));
+        told.happens(PERSON, L, Change::Deleted, "");
+        told.set(SERVICE, H, (LEAD_ID, ""));
+        told.set(SERVICE, H, (CONTACT_ID, "0032"));
+        told.set(SERVICE, H, ("city", "Oslo"));
+        told
+    };
+    told(SERVICE).is_explained("it cannot be told which is later");
+    told(PERSON).is_violated(Kind::Overwrite);
+}
+
+#[test]
+fn i_9_a_value_that_was_changed_and_given_back_moved_nothing() {
+    let told = |passed_on: bool| {
+        let mut told = linked();
+        told.set(PERSON, L, ("City", "Bonn"));
+        told.set(PERSON, H, ("city", "Oslo"));
+        if passed_on {
+            told.set(SERVICE, L, ("City", "Oslo"));
+        }
+        told.set(PERSON, H, ("city", "Rome"));
+        told.set(SERVICE, H, ("city", "Bonn"));
+        told
+    };
+    told(false).is_explained("the other side's value is not older");
+    told(true).is_violated(Kind::Overwrite);
+}
+
+#[test]
+fn i_9_a_lead_that_was_converted_stays_so_when_it_is_restored() {
+    let mut told = linked();
+    told.made(PERSON, C, &[("Email", "a@x.org")]);
+    told.happens(PERSON, L, Change::Converted, "0031");
+    told.happens(PERSON, L, Change::Deleted, "");
+    told.happens(PERSON, L, Change::Restored, "");
+    told.set(SERVICE, H, (LEAD_ID, ""));
+    told.set(SERVICE, H, (CONTACT_ID, "0031"));
+    told.is_explained("it goes on with the successor");
 }
