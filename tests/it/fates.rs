@@ -121,6 +121,25 @@ async fn r_066_and_r_067_a_pair_goes_on_with_the_survivor_of_a_merge() {
 }
 
 #[tokio::test]
+async fn r_050_and_r_067_two_merges_in_a_row_lead_to_the_last_survivor() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    app.lose_messages();
+    let fields = [("LastName", "Lovelace"), ("Company", "Engines")];
+    let [second, third] = [0, 1].map(|_| app.salesforce.create("Lead", &fields).unwrap());
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &second, &lead).unwrap();
+    app.salesforce.merge("Lead", &third, &second).unwrap();
+    app.tell_messages();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.ids(), [contact]);
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id").as_ref(), Some(&third));
+    assert_eq!(app.lead_field(&third, "City").as_deref(), Some("Bonn"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_067_a_survivor_that_bears_the_id_of_another_contact_has_a_twin_already() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;

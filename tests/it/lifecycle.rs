@@ -133,6 +133,25 @@ async fn r_163_and_r_166_a_role_on_an_open_opportunity_makes_an_opportunity_wher
 }
 
 #[tokio::test]
+async fn r_165_a_won_opportunity_outdoes_an_open_one_that_moves_the_contact_at_the_same_time() {
+    let app = with("opportunity_transitions = true").await;
+    let (_, ada, _, account) = engines(&app).await;
+    let won = opportunity(&app, &account, "Closed Won", None).await;
+    let open = opportunity(&app, &account, "Prospecting", None).await;
+    app.clock.advance_millis(1_000);
+    for opportunity in [&won, &open] {
+        app.salesforce.add_contact_role(opportunity, &twin(&app, ada)).unwrap();
+    }
+    // Both are planned at once, from the stage that the contact had before.
+    for opportunity in [&won, &open] {
+        app.salesforce.update("Opportunity", opportunity, &[("Amount", "2")]).unwrap();
+    }
+    app.settle().await;
+    assert_eq!(stage(&app, "contacts", ada), "customer");
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_164_a_role_on_an_opportunity_that_is_won_already_counts() {
     let app = with("opportunity_transitions = true").await;
     let (_, ada, _, account) = engines(&app).await;

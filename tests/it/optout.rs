@@ -118,6 +118,27 @@ async fn r_219_the_opt_out_goes_with_the_person_to_a_new_address() {
 }
 
 #[tokio::test]
+async fn r_219_the_opt_out_goes_with_the_person_to_the_address_that_a_merge_brings() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.lose_messages();
+    let fields = [("LastName", "King"), ("Company", "Engines"), ("Email", "king@example.com")];
+    let survivor = app.salesforce.create("Lead", &fields).unwrap();
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &survivor, &lead).unwrap();
+    app.tell_messages();
+    // Nobody saw the opt-out before: it travels in the same plan as the address.
+    app.hubspot.unsubscribe("ada@example.com");
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id").as_ref(), Some(&survivor));
+    assert_eq!(app.hubspot.property(contact, "email").as_deref(), Some("king@example.com"));
+    assert!(out(&app, contact));
+    assert_eq!(box_of(&app, &survivor).as_deref(), Some("true"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_204_the_mapping_cannot_be_changed() {
     let config = r#"mappings = [{ hubspot = "hs_email_optout", salesforce = "Description" }]"#;
     let app = TestApp::with(config).await;

@@ -76,6 +76,32 @@ async fn r_067_and_r_195_the_blanks_of_a_surviving_lead_are_filled_and_its_value
 }
 
 #[tokio::test]
+async fn r_067_and_r_202_a_company_that_was_filled_in_outdoes_nothing_when_its_lead_survives() {
+    let app = TestApp::start().await;
+    // The lead of a contact without a company gets the address's domain.
+    let filled = app.hubspot.create(&[("email", "king@example.com"), ("lastname", "King")]).unwrap();
+    app.settle().await;
+    let survivor = app.hubspot.property(filled, "hubforce_salesforce_lead_id").unwrap();
+    assert_eq!(app.lead_field(&survivor, "Company").as_deref(), Some("example.com"));
+    app.clock.advance_millis(1_000);
+    assert!(app.hubspot.delete(filled));
+    app.settle().await;
+    let fields = [("email", "ada@example.com"), ("lastname", "Lovelace"), ("company", "Engines")];
+    let contact = app.hubspot.create(&fields).unwrap();
+    app.settle_after(1_000).await;
+    let lead = app.hubspot.property(contact, "hubforce_salesforce_lead_id").unwrap();
+    assert_eq!(app.lead_field(&lead, "Company").as_deref(), Some("Engines"));
+    app.clock.advance_millis(1_000);
+    app.salesforce.merge("Lead", &survivor, &lead).unwrap();
+    app.hubspot.update(contact, &[("fax", "9")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id").as_ref(), Some(&survivor));
+    assert_eq!(app.hubspot.property(contact, "company").as_deref(), Some("Engines"));
+    assert_eq!(app.lead_field(&survivor, "Company").as_deref(), Some("Engines"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_067_and_r_195_the_blanks_of_a_surviving_account_are_filled_and_its_values_travel() {
     let app = TestApp::with(CONTACTS).await;
     let (company, account, ..) = settled(&app).await;
