@@ -298,7 +298,7 @@ impl<'a> History<'a> {
         if others && matches!(entry.change, Change::Touched | Change::Restored) {
             let past = self.records.entry(key.clone()).or_default();
             past.modified.push((entry.sequence, at));
-            if !self.moved.as_ref().is_some_and(|moved| *moved == key) {
+            if self.moved.as_ref() != Some(&key) {
                 past.edited = past.edited.max(at);
             }
         }
