@@ -38,7 +38,7 @@ pub(super) fn is_ours(record: &Record, rules: &Rules) -> bool {
 
 /// When somebody else than us last modified the linked record, as far as we saw it.
 fn edited_at(linked: &Record, base: &Base, rules: &Rules) -> Timestamp {
-    if is_ours(linked, rules) { last_edit(base).unwrap_or_default() } else { linked.modified_at }
+    last_edit(base).filter(|_| is_ours(linked, rules)).unwrap_or(linked.modified_at)
 }
 
 /// When somebody else than us last modified the Salesforce record of a pair, as the pair remembers it.
@@ -47,9 +47,10 @@ pub fn last_edit(base: &Base) -> Option<Timestamp> {
     known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis)
 }
 
-/// Remembers when somebody else than us last modified the linked record.
+/// Remembers when somebody else than us last modified the linked record. Where we were the last when it was linked, that is not known: it
+/// was before then.
 pub(super) fn remember_edit(base: &mut Base, linked: &Record, rules: &Rules) {
-    if !is_ours(linked, rules) {
+    if !is_ours(linked, rules) || last_edit(base).is_none() {
         let millis = Value::number(linked.modified_at.as_millis().to_string());
         base.insert(EDITED_AT, Agreed::new(millis));
     }
