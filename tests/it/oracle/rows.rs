@@ -241,7 +241,12 @@ fn cleared_by_somebody(history: &History<'_>, write: &Write<'_>) -> Holds {
             let held_it = versions[..place]
                 .iter()
                 .any(|version| same(history, write.property, &write.key, (&write.entry.old, &version.value)));
-            let together = held_it || linked_since.is_some_and(|since| since <= cleared.sequence);
+            // What was cleared while the service wrote it down was known to both.
+            let copied = history.versions(&write.key, &write.entry.field).iter().any(|version| {
+                let before = (version.value.as_str(), versions[place - 1].value.as_str());
+                version.author == Author::Integration && same(history, write.property, &write.key, before)
+            });
+            let together = held_it || copied || linked_since.is_some_and(|since| since <= cleared.sequence);
             let later = history.known_until(other, versions, place) >= given_at;
             if is_clear && somebody && together && later {
                 return Ok(());
