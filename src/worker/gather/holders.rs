@@ -109,6 +109,9 @@ async fn survivors_of_holders(
     let answers = gone.map(|holder| async move { (holder, hubspot.survivor_of(holder).await.transpose()) });
     let answers = join_all(answers).await.into_iter();
     let survivors: Vec<_> = answers.filter_map(|(holder, survivor)| Some((holder, survivor?))).collect();
+    if survivors.is_empty() {
+        return Ok(HashMap::new());
+    }
     let keys: Vec<RecordKey> =
         survivors.iter().filter_map(|(_, answer)| answer.as_ref().ok().copied()).collect();
     let paired = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
