@@ -15,7 +15,7 @@ use async_trait::async_trait;
 pub use changes::{Asked, Deed, Place, Stream, Trace, Traces};
 pub use error::{Error, Refusal};
 
-use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System, Timestamp};
+use crate::domain::{Fields, Kind, Record, RecordId, RecordKey, System, Timestamp, Value};
 use crate::plan::Schema;
 use crate::plan::owners::Owner;
 use crate::plan::resolve::ListKind;
@@ -89,8 +89,8 @@ pub trait Crm: Send + Sync {
     /// order. Every trace is on one page only.
     async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>>;
 
-    /// When somebody else than us gave each of these properties the value that it holds now, by the CRM's own history of it. What we wrote
-    /// ourselves is missing, and so is what the CRM does not tell; only HubSpot keeps such a history. One answer for each, in their order.
+    /// What each of these properties holds now and when it was given, by the CRM's own history of it. What the CRM does not tell is
+    /// missing; only HubSpot keeps such a history. One answer for each, in their order.
     async fn value_times(&self, asked: &[(RecordKey, &[String])]) -> Vec<Result<ValueTimes, Error>> {
         asked.iter().map(|_| Ok(ValueTimes::new())).collect()
     }
@@ -108,8 +108,17 @@ pub trait Crm: Send + Sync {
 /// The fields to read, kind by kind.
 pub type FieldsByKind = std::collections::BTreeMap<Kind, Vec<String>>;
 
-/// When properties got their values, by name.
-pub type ValueTimes = std::collections::BTreeMap<String, Timestamp>;
+/// What properties hold and when they got it, by name.
+pub type ValueTimes = std::collections::BTreeMap<String, ValueTime>;
+
+/// The newest version of a property.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ValueTime {
+    /// The value.
+    pub value: Value,
+    /// When somebody else than us gave it; `None` where we did, or the CRM does not say.
+    pub given_at: Option<Timestamp>,
+}
 
 /// Who we are in a CRM.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -85,3 +85,18 @@ async fn r_049_an_edited_lead_does_not_make_a_deleted_contact_anew() {
     assert!(app.hubspot.ids().is_empty(), "for creation the lead still counts as paired");
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_048_and_r_080_a_lead_that_is_deleted_after_its_conversion_lives_on_in_its_contact() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    let person = app.salesforce.convert(&lead).unwrap();
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("email", "ada@example.org"), ("phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.ids(), [contact], "nobody deleted the person");
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&person));
+    assert_eq!(held(&app, "Contact", &person, "Phone").as_deref(), Some("7"));
+    app.end().await;
+}

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::crm::hubspot::client::HubspotClient;
 use crate::crm::hubspot::wire::Id;
 use crate::crm::transport::side_by_side;
-use crate::crm::{Error, FieldsByKind, ValueTimes};
-use crate::domain::{Kind, RecordKey, Timestamp};
+use crate::crm::{Error, FieldsByKind, ValueTime, ValueTimes};
+use crate::domain::{Kind, RecordKey, Timestamp, Value};
 
 /// The most records in a batch that asks for the history of properties.
 const HISTORY_BATCH_MAX: usize = 50;
@@ -21,7 +21,7 @@ const APP_SOURCE: &str = "INTEGRATION";
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HistoryRead<'a> {
-    properties: [&'static str; 0],
+    properties: &'a [String],
     properties_with_history: &'a [String],
     inputs: Vec<Id>,
 }
@@ -36,6 +36,9 @@ struct Histories {
 #[serde(rename_all = "camelCase")]
 struct WithHistory {
     id: String,
+    /// What it holds now. After a merge that need not be the newest version.
+    #[serde(default)]
+    properties: BTreeMap<String, Option<String>>,
     /// Every version of each property, the newest first.
     #[serde(default)]
     properties_with_history: BTreeMap<String, Vec<Version>>,
@@ -45,6 +48,7 @@ struct WithHistory {
 #[serde(rename_all = "camelCase", default)]
 #[derive(Default)]
 struct Version {
+    value: Option<String>,
     timestamp: String,
     source_type: String,
     source_id: Option<String>,
@@ -64,7 +68,7 @@ type OfChunk<'a> = (&'a [RecordKey], Result<Histories, Error>);
 type Edited = (RecordKey, Result<bool, Error>);
 
 impl HubspotClient {
-    /// When somebody else than our app gave properties the values that they hold now.
+    /// What properties hold now, and when somebody else than our app gave it to them.
     pub(super) async fn times_of(&self, asked: &[(RecordKey, &[String])]) -> Vec<Result<ValueTimes, Error>> {
         let mut by_kind: BTreeMap<Kind, (Vec<RecordKey>, BTreeSet<String>)> = BTreeMap::new();
         for (key, names) in asked {
@@ -84,7 +88,7 @@ impl HubspotClient {
             .collect();
         let mut told: HashMap<RecordKey, Result<ValueTimes, Error>> = HashMap::new();
         for (keys, answer) in side_by_side(calls, self.calls_in_flight()).await {
-            let answer = answer.map(|answer| self.newest(answer));
+            let answer = answer.map(|answer| self.held_now(answer));
             for key in keys {
                 let times = |times: &HashMap<String, ValueTimes>| times.get(&key.id().to_string()).cloned();
                 told.insert(
@@ -96,14 +100,17 @@ impl HubspotClient {
         asked.iter().map(|(key, _)| told.get(key).cloned().unwrap_or_else(|| Ok(ValueTimes::new()))).collect()
     }
 
-    /// The times of the newest versions, by record, without those that our app wrote.
-    fn newest(&self, answer: Histories) -> HashMap<String, ValueTimes> {
+    /// What each record holds now, with the times of the versions that our app did not write.
+    fn held_now(&self, answer: Histories) -> HashMap<String, ValueTimes> {
         let of_record = |record: WithHistory| {
-            let time = |(name, versions): (String, Vec<Version>)| {
-                let newest = versions.first().filter(|newest| !newest.is_of_app(self.app_id()))?;
-                Some((name, Timestamp::parse(&newest.timestamp)?))
+            let held = |(name, versions): (String, Vec<Version>)| {
+                let value = record.properties.get(&name)?.clone().unwrap_or_default();
+                let is_it = |version: &&Version| version.value.as_deref().unwrap_or_default() == value;
+                let version = versions.iter().find(is_it).filter(|version| !version.is_of_app(self.app_id()));
+                let given_at = version.and_then(|version| Timestamp::parse(&version.timestamp));
+                Some((name, ValueTime { value: Value::text(value), given_at }))
             };
-            (record.id, record.properties_with_history.into_iter().filter_map(time).collect())
+            (record.id, record.properties_with_history.into_iter().filter_map(held).collect())
         };
         answer.results.into_iter().map(of_record).collect()
     }
@@ -152,7 +159,7 @@ impl HubspotClient {
 
     async fn histories(&self, kind: Kind, keys: &[RecordKey], wanted: &[String]) -> Result<Histories, Error> {
         let inputs = keys.iter().map(|key| Id { id: key.id().to_string() }).collect();
-        let body = HistoryRead { properties: [], properties_with_history: wanted, inputs };
+        let body = HistoryRead { properties: wanted, properties_with_history: wanted, inputs };
         self.post("batch/read/history", self.objects(kind, "/batch/read"), &body).await
     }
 }

@@ -15,7 +15,8 @@ use crate::crm::salesforce::auth::{Access, ClientCredentials, Session};
 use crate::crm::salesforce::queries::{answers_to, queries_for};
 use crate::crm::salesforce::soql::{LIST_MAX, is_in, literal};
 use crate::crm::salesforce::wire::{
-    ALWAYS_READ, ApiError, Describe, QueryAnswer, READ_OF_LEADS, Retrieve, Row, into_found, into_record,
+    ALWAYS_READ, ApiError, Describe, QueryAnswer, READ_OF_LEADS, Retrieve, Row, fate_of, into_found,
+    into_record,
 };
 use crate::crm::transport::{Answer, Body, Call, Transport, side_by_side};
 use crate::crm::{Asked, Crm, Error, FieldsByKind, Found, Identity, Page, Search, Traces, Write, Written};
@@ -205,9 +206,13 @@ impl SalesforceClient {
 
     async fn look_among_deleted(&self, kind: Kind, keys: &[RecordKey]) -> Vec<(RecordKey, Found)> {
         let ids: Vec<String> = keys.iter().map(|key| key.id().to_string()).collect();
-        // Opportunities cannot be merged and have no such field.
-        let master = if kind == Kind::Opportunity { "" } else { ", MasterRecordId" };
-        let soql = format!("SELECT Id, IsDeleted{master} FROM {kind} WHERE {}", is_in("Id", &ids));
+        let successor = match kind {
+            Kind::Lead => ", MasterRecordId, IsConverted, ConvertedContactId",
+            // Opportunities cannot be merged and have no such field.
+            Kind::Opportunity => "",
+            _ => ", MasterRecordId",
+        };
+        let soql = format!("SELECT Id, IsDeleted{successor} FROM {kind} WHERE {}", is_in("Id", &ids));
         let answer = self.query("queryAll", &soql).await;
         let fate = |key: &RecordKey| match &answer {
             Err(error) => Found::Failed(error.clone()),
@@ -215,15 +220,7 @@ impl SalesforceClient {
                 let is_it = |row: &&Row| {
                     row.get("Id").and_then(serde_json::Value::as_str) == Some(&key.id().to_string())
                 };
-                let deleted =
-                    |row: &Row| row.get("IsDeleted").and_then(serde_json::Value::as_bool) == Some(true);
-                let row = answer.records.iter().find(is_it).filter(|row| deleted(row));
-                let master = row.and_then(|row| row.get("MasterRecordId")?.as_str());
-                match (row, master) {
-                    (Some(_), Some(id)) => Found::Merged(RecordKey::parse(kind, id).ok()),
-                    (Some(_), None) => Found::Deleted,
-                    (None, _) => Found::Absent,
-                }
+                answer.records.iter().find(is_it).map_or(Found::Absent, |row| fate_of(kind, row))
             }
         };
         keys.iter().map(|key| (*key, fate(key))).collect()

@@ -32,11 +32,24 @@ pub(super) fn into_fields(row: Row) -> Fields {
 
 /// What a row of a record asked for says of it.
 pub(super) fn into_found(kind: Kind, row: Row) -> Option<Found> {
-    if row.get("IsConverted").and_then(Json::as_bool) == Some(true) {
-        let contact = row.get("ConvertedContactId").and_then(Json::as_str);
-        return Some(Found::Converted(contact.and_then(|id| RecordKey::parse(Kind::Contact, id).ok())));
+    converted(&row).or_else(|| into_record(kind, row).map(Found::Present))
+}
+
+/// What became of a record that cannot be read. A lead that was deleted after its conversion lives on in its contact all the same.
+pub(super) fn fate_of(kind: Kind, row: &Row) -> Found {
+    let is_deleted = row.get("IsDeleted").and_then(Json::as_bool) == Some(true);
+    let master = || row.get("MasterRecordId").and_then(Json::as_str);
+    match (converted(row), is_deleted) {
+        (Some(converted), true) => converted,
+        (None, true) => master().map_or(Found::Deleted, |id| Found::Merged(RecordKey::parse(kind, id).ok())),
+        (_, false) => Found::Absent,
     }
-    into_record(kind, row).map(Found::Present)
+}
+
+fn converted(row: &Row) -> Option<Found> {
+    let is_converted = row.get("IsConverted").and_then(Json::as_bool) == Some(true);
+    let contact = || RecordKey::parse(Kind::Contact, row.get("ConvertedContactId")?.as_str()?).ok();
+    is_converted.then(|| Found::Converted(contact()))
 }
 
 /// A scalar; compound fields and `attributes` are none.

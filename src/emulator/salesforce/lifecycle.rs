@@ -197,7 +197,10 @@ impl State {
             return Err(RowError::new("INVALID_PERSON_ACCOUNT_OPERATION", message)
                 .unless(mergeable, "INVALID_OPERATION"));
         }
-        self.live(object, &master)?.0.check_update(&master, &Map::new())?;
+        for id in [&master, &loser] {
+            // A lead that was converted cannot be referenced any more.
+            self.live(object, id)?.0.check_update(id, &Map::new())?;
+        }
         if persons.0 {
             self.merge_away("Contact", (&contacts.0, &contacts.1), act)?;
         }

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 
+use crate::crm::ValueTimes;
 use crate::crm::salesforce::webhook;
 use crate::domain::{RecordKey, System};
 use crate::plan::{Message, Plan, Side, View, plan};
@@ -40,8 +41,8 @@ pub(in crate::worker) async fn plan_all(
     let told = told_by(&deliveries);
     for ((place, ..), answer) in asked.iter().zip(answers) {
         match (answer, &mut gathered[*place]) {
-            (Ok(times), Gathered::View(view)) => {
-                view.around.hubspot_times = Some(times);
+            (Ok(held), Gathered::View(view)) => {
+                take_in(view, held);
                 view.around.messages =
                     salesforce_record(view).and_then(|key| told.get(&key).cloned()).unwrap_or_default();
                 plans[*place] = Some(plan(view, sources.rules));
@@ -54,6 +55,24 @@ pub(in crate::worker) async fn plan_all(
         }
     }
     Ok(plans)
+}
+
+/// Takes in what HubSpot's history tells. Where somebody edited a property after the record was read, the time is that of the new value,
+/// so that the value has to be the new one as well.
+fn take_in(view: &mut View, held: ValueTimes) {
+    let times = held.iter().filter_map(|(name, held)| Some((name.clone(), held.given_at?)));
+    view.around.hubspot_times = Some(times.collect());
+    let Some(record) = hubspot_record(view) else { return };
+    let fields = held.into_iter().map(|(name, held)| (name, held.value));
+    match &mut view.hubspot {
+        Side::Present(present) => present.fields.extend(fields),
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => {
+            let mut candidates = view.around.candidates.iter_mut().map(|candidate| &mut candidate.record);
+            if let Some(candidate) = candidates.find(|candidate| candidate.key == record) {
+                candidate.fields.extend(fields);
+            }
+        }
+    }
 }
 
 /// What stored messages told of each record, oldest first.
