@@ -42,7 +42,7 @@ fn edited_at(linked: &Record, base: &Base, rules: &Rules) -> Timestamp {
 }
 
 /// When somebody else than us last modified the Salesforce record of a pair, as the pair remembers it.
-pub fn last_edit(base: &Base) -> Option<Timestamp> {
+fn last_edit(base: &Base) -> Option<Timestamp> {
     let known = base.get(EDITED_AT).and_then(|agreed| agreed.value.as_text());
     known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis)
 }
@@ -51,9 +51,14 @@ pub fn last_edit(base: &Base) -> Option<Timestamp> {
 /// was before then.
 pub(super) fn remember_edit(base: &mut Base, linked: &Record, rules: &Rules) {
     if !is_ours(linked, rules) || last_edit(base).is_none() {
-        let millis = Value::number(linked.modified_at.as_millis().to_string());
-        base.insert(EDITED_AT, Agreed::new(millis));
+        count_as_edited(base, linked);
     }
+}
+
+/// Remembers the linked record's last change as somebody else's.
+pub(super) fn count_as_edited(base: &mut Base, linked: &Record) {
+    let millis = Value::number(linked.modified_at.as_millis().to_string());
+    base.insert(EDITED_AT, Agreed::new(millis));
 }
 
 /// What a fresh base keeps of the old one: which records were let go, and what they held.

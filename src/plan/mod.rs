@@ -15,6 +15,7 @@ mod draft;
 mod explain;
 mod fates;
 pub mod inclusion;
+mod interrupted;
 pub mod lifecycle;
 pub mod links;
 pub mod mapping;
@@ -45,9 +46,9 @@ use serde::{Deserialize, Serialize};
 
 pub use association::{AssociationDifference, differences};
 pub use base::{Agreed, Base};
-pub use competing::last_edit;
 pub use draft::names_stranger;
 pub use explain::{Echo, ExplainedField, echo, explain, holds_what_was_agreed, landed};
+pub use interrupted::{Begun, take_in};
 pub use links::Links;
 pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};
@@ -115,8 +116,6 @@ pub struct Around {
     /// When somebody else than us gave each HubSpot property its present value, by HubSpot's own history. `None` until a plan turns out to
     /// depend on it ([`Plan::contested`]); a property that is missing got its value from us, or HubSpot does not tell.
     pub hubspot_times: Option<BTreeMap<String, Timestamp>>,
-    /// Of candidates that were let go: when somebody else than us last edited them, as their former pairs remember.
-    pub edits: BTreeMap<RecordKey, Timestamp>,
     /// What messages of Salesforce told of its record, oldest first. As with `hubspot_times`, empty until a plan depends on it.
     pub messages: Vec<Message>,
     /// Whether the HubSpot record came of a merge and takes over the pair of one that is gone.

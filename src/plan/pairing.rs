@@ -97,14 +97,17 @@ fn known_pair<'a>(
 ) -> Pairing<'a> {
     let free = |candidate: &&Candidate| candidate.holder_besides(hubspot.key).is_none();
     let rivals = || view.around.candidates.iter().filter(free).map(|candidate| &candidate.record);
-    if let Side::Present(linked) = salesforce
-        && let Some(salesforce) = competing::contender(rivals(), (linked, pair), rules)
-    {
-        return pairing(
-            Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: Some(linked) },
-            "R-063",
-            "another record with the address was modified more recently and becomes the twin",
-        );
+    if let Side::Present(linked) = salesforce {
+        let link =
+            |salesforce| Verdict::Pair { hubspot, salesforce, new: true, heir: false, let_go: Some(linked) };
+        if let Some(begun) = view.around.candidates.iter().filter(free).find(|candidate| candidate.keyed) {
+            let text = "the record that was taking the twin's place when the work was interrupted takes it";
+            return pairing(link(&begun.record), "R-063", text);
+        }
+        if let Some(salesforce) = competing::contender(rivals(), (linked, pair), rules) {
+            let text = "another record with the address was modified more recently and becomes the twin";
+            return pairing(link(salesforce), "R-063", text);
+        }
     }
     let rival = rivals().max_by_key(|rival| rival.modified_at);
     match (salesforce, rival) {
@@ -158,15 +161,20 @@ fn lives_on<'a>(
         let salesforce = &candidate.record;
         Verdict::Pair { hubspot, salesforce, new: true, heir, let_go: None }
     };
-    if let Some(successor) = successors.iter().find(free).filter(|_| follows) {
-        return if merged {
-            pairing(
-                link(successor, true),
-                "R-067",
-                "the twin was merged into this record, which takes its place",
-            )
-        } else {
-            pairing(link(successor, true), "R-080", "the lead was converted; its contact becomes the twin")
+    let own = || successors.iter().filter(free).find(|candidate| candidate.keyed);
+    if let Some(successor) = own().or_else(|| successors.iter().find(free)).filter(|_| follows) {
+        // Only what it came to be takes over what was agreed; another record with the address meets the contact for the first time.
+        let link = link(successor, successor.keyed);
+        return match (merged, successor.keyed) {
+            (true, _) => {
+                pairing(link, "R-067", "the twin was merged into this record, which takes its place")
+            }
+            (false, true) => pairing(link, "R-080", "the lead was converted; its contact becomes the twin"),
+            (false, false) => pairing(
+                link,
+                "R-080",
+                "the lead was converted; a contact that has the address becomes the twin",
+            ),
         };
     }
     // Whoever has the address takes over before anybody is deleted.

@@ -11,7 +11,7 @@ use crate::plan::merge::{Answer, Question, merge};
 use crate::plan::normal::Unfit;
 use crate::plan::rules::PIPELINE_PROPERTY;
 use crate::plan::values::Words;
-use crate::plan::{Agreed, Around, Category, Change, Decision, Message, Step, association, competing};
+use crate::plan::{Agreed, Around, Category, Change, Decision, Message, Step, association};
 
 /// Both values of a mapping and what was agreed.
 struct Sides<'a> {
@@ -40,10 +40,7 @@ impl Sides<'_> {
         // The last messages in a row that told this value; one that does not carry the field tells nothing of it.
         let newest_first = around.messages.iter().rev().filter_map(value);
         let told = newest_first.take_while(|(_, same)| *same).map(|(at, _)| at).min();
-        let record = pair.salesforce;
-        // Our own last write tells nothing of the value, where it is known when somebody else edited the record.
-        let edited = around.edits.get(&record.key).filter(|_| competing::is_ours(record, words.rules));
-        let own = edited.map_or(record.modified_at, |edited| record.modified_at.min(*edited));
+        let own = pair.salesforce.modified_at;
         let at = known.into_iter().chain(told).min().map_or(own, |at| at.min(own));
         Seen { value: self.salesforce.clone(), at }
     }

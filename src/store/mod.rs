@@ -110,7 +110,7 @@ pub trait Store: Send + Sync {
     /// Records writes before they are made.
     async fn intend(&self, connection: &ConnectionName, intents: &[Intent]) -> Result<(), Error>;
 
-    /// Commits what working some claims came to. Results of a lease that was lost are kept as audit rows and otherwise dropped.
+    /// Commits what working some claims came to. Of a lease that was lost, no more is kept than what it made; its other writes stay open.
     async fn finish(
         &self,
         connection: &ConnectionName,

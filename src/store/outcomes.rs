@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::{RecordKey, Timestamp};
 use crate::plan::retry::rest_ms;
 use crate::plan::{Category, Pair};
-use crate::store::types::{Finished, JobId, Mark, Outcome};
+use crate::store::types::{Finished, JobId, Mark, Outcome, Settled};
 
 /// A job that is still its worker's.
 pub(crate) struct Held {
@@ -28,9 +28,19 @@ pub(crate) fn job_ids(finished: &[Finished]) -> Vec<i64> {
     finished.iter().flat_map(|finished| finished.jobs.iter().map(|(id, _)| id.0)).collect()
 }
 
-/// What counts: a lease that was lost leaves its audit rows, and what was made under it is looked at.
+/// What counts: a lease that was lost leaves what was made under it, and that is looked at.
 pub(crate) fn still_held<'a>(finished: &'a [Finished], held: &HeldJobs) -> Vec<&'a Finished> {
     finished.iter().filter(|finished| is_held(finished, held)).collect()
+}
+
+/// What became of the writes. A written value whose agreement is not kept stays open, so that whoever looks next can tell our own work from
+/// somebody's edit.
+pub(crate) fn settled<'a>(finished: &'a [Finished], kept: &[&Finished]) -> Vec<&'a (Uuid, Settled)> {
+    let of = |finished: &'a Finished| {
+        let is_kept = kept.iter().any(|kept| std::ptr::eq(*kept, finished));
+        finished.settled.iter().filter(move |(_, settled)| is_kept || *settled != Settled::Written(None))
+    };
+    finished.iter().flat_map(of).collect()
 }
 
 fn is_held(finished: &Finished, held: &HeldJobs) -> bool {

@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use crate::crm;
 use crate::domain::{ConnectionName, Family, System, Timestamp};
 use crate::plan::resolve::Resolved;
-use crate::plan::{Category, Plan, Rules, View, is_worth_a_look, names_stranger};
+use crate::plan::{Begun, Category, Plan, Rules, View, is_worth_a_look, names_stranger, take_in};
 use crate::store::types::{Cause, Claim, Claimed, ConnectionState, Finished, Outcome, SaidBy};
 use crate::worker::apply::{Applied, Assignment, apply};
 use crate::worker::connection::{Live, Mode};
@@ -92,6 +92,11 @@ impl Worker {
         let subjects: Vec<Subject> = claimed.iter().map(subject_of).collect();
         let sources = Sources { live, store: &*self.store, rules: &resolved.rules, now };
         let mut gathered = gather(&sources, &subjects).await?;
+        for (claimed, gathered) in claimed.iter().zip(&mut gathered) {
+            if let Gathered::View(view) = gathered {
+                take_in(view, &begun_by(claimed), sources.rules);
+            }
+        }
         tell_permission_from_access(live, gathered.iter_mut().filter_map(Gathered::error)).await;
         let silent = gathered.iter().all(Gathered::is_silent);
         if silent {
@@ -229,9 +234,17 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
     Subject {
         key: claimed.jobs[0].key,
         pair: claimed.pair.clone(),
-        interrupted: claimed.open_intents.iter().any(|intent| intent.creates.is_some()),
+        interrupted: !claimed.open_intents.is_empty(),
         asked: claimed.jobs.iter().map(|job| job.cause.asked()).max().unwrap_or_default(),
     }
+}
+
+/// The writes to a claimed pair whose end nobody recorded.
+fn begun_by(claimed: &Claimed) -> Vec<Begun> {
+    let updates = claimed.open_intents.iter().filter(|intent| intent.creates.is_none());
+    updates
+        .map(|intent| Begun { key: intent.key, field: intent.field.clone(), new: intent.new.clone() })
+        .collect()
 }
 
 fn log_plan(connection: &ConnectionName, plan: &Plan, cause: Cause) {

@@ -7,7 +7,7 @@ use hubforce::emulator::Vendor;
 use rstest::rstest;
 
 use crate::companies::{CONTACTS, account_of, settled};
-use crate::harness::TestApp;
+use crate::harness::{TestApp, unanswered};
 use crate::people::{ADA, linked};
 use crate::unasked::only;
 
@@ -130,5 +130,51 @@ async fn r_049_a_contact_erased_for_privacy_comes_back_only_when_somebody_enters
     let again = only(&app.hubspot.ids());
     let linked = app.hubspot.property(again, "hubforce_salesforce_lead_id").unwrap_or_default();
     assert!([lead, other].contains(&linked), "a person entered it: {linked}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_192_an_edit_between_our_read_and_the_question_for_its_time_is_the_one_that_wins() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(2_000);
+    app.hubspot.update(contact, &[("jobtitle", "oldest")]).unwrap();
+    app.clock.advance_millis(2_000);
+    app.salesforce.update("Lead", &lead, &[("Title", "older")]).unwrap();
+    app.clock.advance_millis(2_000);
+    // The first read tells the values, the next one their times.
+    let portal = Arc::clone(&app.hubspot);
+    app.hubspot.control().before_next_call("/contacts/batch/read", move || {
+        let desk = Arc::clone(&portal);
+        portal.control().before_next_call("/contacts/batch/read", move || {
+            desk.update(contact, &[("jobtitle", "newest")]).unwrap();
+        });
+    });
+    app.settle_after(1_000).await;
+    assert_eq!(app.lead_field(&lead, "Title").as_deref(), Some("newest"));
+    assert_eq!(app.hubspot.property(contact, "jobtitle").as_deref(), Some("newest"));
+    let told = app.salesforce.journal();
+    let wrote = |entry: &&hubforce::emulator::Entry| entry.field == "Title" && entry.new == "oldest";
+    assert_eq!(told.iter().find(wrote), None, "the time of the newest value makes no older one win");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_192_what_we_wrote_without_an_answer_is_no_edit_that_outdoes_a_persons() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
+    app.settle_after(1_000).await;
+    app.salesforce.update("Lead", &lead, &[("Title", "Baroness")]).unwrap();
+    app.hubspot.control().add_fault(unanswered("POST", "/contacts/batch/update"));
+    app.settle().await;
+    assert_eq!(app.hubspot.property(contact, "jobtitle").as_deref(), Some("Baroness"));
+    // A person takes it back before anybody looks again.
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
+    app.settle_after(60_000).await;
+    assert_eq!(app.lead_field(&lead, "Title").as_deref(), Some("Countess"));
+    assert_eq!(app.hubspot.property(contact, "jobtitle").as_deref(), Some("Countess"));
     app.end().await;
 }

@@ -6,6 +6,7 @@ use rstest::rstest;
 
 use crate::companies::CONTACTS;
 use crate::harness::TestApp;
+use crate::owners::{ann, bob};
 use crate::people::{ADA, linked};
 use crate::unasked::{contact_place, held, names, record, resync};
 
@@ -220,5 +221,48 @@ async fn r_065_a_free_record_that_bears_the_id_is_linked_first_whatever_its_addr
     app.settle().await;
     assert_eq!(app.lead(), lead, "no second one is made");
     assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), Some(lead));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_080_and_r_177_another_contact_of_the_address_takes_over_nothing_that_was_agreed_with_a_lead() {
+    let app = TestApp::start().await;
+    let (ann, _) = (ann(&app), bob(&app));
+    let contact = app.hubspot.create(&[&ADA[..], &[("hubspot_owner_id", "11")]].concat()).unwrap();
+    app.settle_after(1_000).await;
+    let lead = app.lead();
+    app.lose_messages();
+    let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com"), ("OwnerId", ann.as_str())];
+    let other = app.salesforce.create("Contact", &fields).unwrap();
+    let became = app.salesforce.convert(&lead).unwrap();
+    app.salesforce.delete("Contact", &became);
+    app.clock.advance_millis(1_000);
+    app.hubspot.update(contact, &[("hubspot_owner_id", "12")]).unwrap();
+    app.tell_messages();
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Contact", &other, &[("Phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&other));
+    assert_eq!(app.salesforce.field("Contact", &other, "OwnerId"), Some(ann), "nobody gave it to Bob");
+    assert_eq!(app.hubspot.property(contact, "hubspot_owner_id").as_deref(), Some("11"), "R-177");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_080_what_a_lead_became_goes_before_another_contact_of_the_address() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.lose_messages();
+    let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com"), ("Title", "Countess")];
+    let other = app.salesforce.create("Contact", &fields).unwrap();
+    app.clock.advance_millis(1_000);
+    let became = app.salesforce.convert(&lead).unwrap();
+    app.tell_messages();
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Contact", &other, &[("Phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&became));
+    assert_eq!(app.hubspot.property(contact, "jobtitle"), None, "nothing of the other contact is taken");
+    assert_eq!(held(&app, "Contact", &other, "Hubforce_HubSpot_Id__c"), None);
     app.end().await;
 }

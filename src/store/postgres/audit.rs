@@ -9,7 +9,7 @@ use crate::domain::{ConnectionName, Kind, RecordKey, System};
 use crate::store::Error;
 use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, key_json, to_json};
 use crate::store::postgres::{Transaction, rows};
-use crate::store::types::{AuditQuery, AuditRow, Finished, Intent, Retention, Settled};
+use crate::store::types::{AuditQuery, AuditRow, Intent, Retention, Settled};
 
 /// Records writes before they are made.
 pub(super) async fn intend(
@@ -44,9 +44,9 @@ fn intent_json(intent: &Intent) -> Result<Json, Error> {
 }
 
 /// Notes what became of intents.
-pub(super) async fn settle(connection: &mut Transaction, finished: &[Finished]) -> Result<(), Error> {
+pub(super) async fn settle(connection: &mut Transaction, settled: &[&(Uuid, Settled)]) -> Result<(), Error> {
     let mut settlements = Vec::new();
-    for (id, settled) in finished.iter().flat_map(|finished| &finished.settled) {
+    for (id, settled) in settled {
         let (written, record) = match settled {
             Settled::Written(record) => (true, *record),
             Settled::NotWritten => (false, None),

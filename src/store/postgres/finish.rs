@@ -14,12 +14,13 @@ use crate::plan::Pair;
 use crate::store::Error;
 use crate::store::codec::{count, key, key_json, to_json};
 use crate::store::outcomes::{
-    Held, HeldJobs, again, all_pairs, awaited, closed, job_ids, latest_pairs, looks, part_refused, still_held,
+    Held, HeldJobs, again, all_pairs, awaited, closed, job_ids, latest_pairs, looks, part_refused, settled,
+    still_held,
 };
 use crate::store::postgres::{Transaction, audit, deliveries, resyncs, rows, text};
 use crate::store::types::{Cause, Finished, Mark, Outcome};
 
-/// Commits outcomes. Those of a lease that was lost leave their audit rows and nothing else, but what they made is looked at.
+/// Commits outcomes. Those of a lease that was lost leave no more than what they made, which is looked at.
 pub(super) async fn finish(
     connection: &mut Transaction,
     name: &ConnectionName,
@@ -27,9 +28,9 @@ pub(super) async fn finish(
     finished: &[Finished],
     now: Timestamp,
 ) -> Result<(), Error> {
-    audit::settle(connection, finished).await?;
     let held = held_jobs(connection, worker, finished).await?;
     let (kept, refused) = put_pairs(connection, name, still_held(finished, &held)).await?;
+    audit::settle(connection, &settled(finished, &kept)).await?;
     put_states(connection, name, &kept, now).await?;
     put_conflicts(connection, name, &kept).await?;
     count_for_resyncs(connection, &kept, &held).await?;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::{ConnectionName, Kind, RecordKey, System};
 use crate::store::Error;
 use crate::store::codec::{self, at, cause_parts, corrupt, from_json, hex, key_json, to_json, uuid};
-use crate::store::types::{AuditQuery, AuditRow, Finished, Intent, Retention, Settled};
+use crate::store::types::{AuditQuery, AuditRow, Intent, Retention, Settled};
 
 /// Records writes before they are made.
 pub(super) async fn intend(
@@ -43,9 +43,12 @@ fn intent_json(intent: &Intent) -> Result<Json, Error> {
 }
 
 /// Notes what became of intents.
-pub(super) async fn settle(connection: &mut SqliteConnection, finished: &[Finished]) -> Result<(), Error> {
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    settled: &[&(Uuid, Settled)],
+) -> Result<(), Error> {
     let mut rows = Vec::new();
-    for (id, settled) in finished.iter().flat_map(|finished| &finished.settled) {
+    for (id, settled) in settled {
         let (written, record) = match settled {
             Settled::Written(record) => (1, *record),
             Settled::NotWritten => (0, None),

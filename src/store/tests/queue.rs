@@ -110,16 +110,20 @@ async fn i_3_a_pair_that_was_worked_under_a_lost_lease_is_looked_at(
     let (slow, quick) = (Uuid::now_v7(), Uuid::now_v7());
     let first = memory.claim_as(slow, 10).await;
     let stolen = memory.claim_as(quick, 10 + LEASE).await;
-    let wrote = |claimed: &Claimed| {
-        let settled = vec![(Uuid::now_v7(), Settled::Written(None))];
+    let intents =
+        [&first[0], &stolen[0]].map(|claimed| Intent { creates: None, ..intent(contact(1), claimed) });
+    memory.store.intend(&memory.name, &intents).await.unwrap();
+    let wrote = |claimed: &Claimed, intent: &Intent| {
+        let settled = vec![(intent.id, Settled::Written(None))];
         Finished { settled, pair: Some(pair(contact(1), lead(1))), ..finished(claimed, Outcome::Done) }
     };
-    memory.finish_as(quick, &[wrote(&stolen[0])]).await;
+    memory.finish_as(quick, &[wrote(&stolen[0], &intents[1])]).await;
     assert_eq!(memory.claim_as(quick, 60 + LEASE).await, []);
-    memory.finish_as(slow, &[wrote(&first[0])]).await;
+    memory.finish_as(slow, &[wrote(&first[0], &intents[0])]).await;
     let due = memory.claim_as(quick, 60 + LEASE).await;
     assert_eq!(due.len(), 1, "what was written last may not be what was agreed on");
     assert_eq!(due[0].records(), [contact(1), lead(1)]);
+    assert_eq!(due[0].open_intents, intents[..1], "it is told from somebody's edit");
 }
 
 #[rstest]

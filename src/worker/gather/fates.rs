@@ -143,7 +143,7 @@ pub(super) async fn adopt_converted(
         let draft = &mut drafts[place];
         draft.set_side(pair.hubspot, known);
         if let Side::Present(record) = std::mem::replace(&mut draft.view.salesforce, Side::Converted) {
-            draft.view.around.candidates = vec![Candidate::new(record, false)];
+            draft.view.around.candidates = vec![Candidate::new(record, true)];
         }
         draft.view.pair = Some(pair);
     }

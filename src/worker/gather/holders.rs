@@ -6,23 +6,50 @@ use futures::future::join_all;
 
 use crate::crm::{self, FieldsByKind};
 use crate::domain::{Family, Kind, Record, RecordKey, System};
-use crate::plan::{Candidate, Pair, Side, address_of, last_edit};
+use crate::plan::{Candidate, Pair, Side, address_of};
 use crate::worker::Error;
 use crate::worker::gather::{Draft, Known, Sources, twins};
 
-/// Says which candidates are held by another record. One whose holder was deleted or merged is free again, for linking. A Salesforce record
-/// whose HubSpot match is held competes with that match's present twin: its view becomes the view of that pair.
+/// Says which candidates are held by another record. A Salesforce record whose HubSpot match is held competes with that match's present
+/// twin: its view becomes the view of that pair. Where that twin was converted or merged, what it became competes as well.
 pub(super) async fn adopt_pairs(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<(), Error> {
+    let pairs = mark_holders(sources, fields, known, drafts).await?;
+    let competing = drafts.iter().enumerate().filter_map(|(place, draft)| {
+        let address = draft.seeker().and_then(address_of);
+        let competes = |one: &&Candidate| one.paired_with.is_some() && address_of(&one.record) == address;
+        let first = draft.view.around.candidates.first().filter(competes)?;
+        let is_person = draft.subject.system() == System::Salesforce && draft.family() == Family::People;
+        let pair = pairs.get(&first.record.key).filter(|_| is_person && draft.view.pair.is_none())?;
+        Some((place, pair.clone()))
+    });
+    let mut places = Vec::new();
+    for (place, pair) in competing.collect::<Vec<_>>() {
+        become_rival(&mut drafts[place], pair, known);
+        places.push(place);
+    }
+    if twins::read_heirs(sources, fields, known, (drafts, places)).await {
+        mark_holders(sources, fields, known, drafts).await?;
+    }
+    Ok(())
+}
+
+/// Says which candidates are held by another record; returns their pairs. One whose holder was deleted or merged is free again, for
+/// linking.
+async fn mark_holders(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) -> Result<HashMap<RecordKey, Pair>, Error> {
     let pairs = pairs_of_candidates(sources, drafts).await?;
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
     let survivors = survivors_of_holders(sources, &pairs, known).await?;
-    let mut rivals = Vec::new();
-    for (place, draft) in drafts.iter_mut().enumerate() {
+    for draft in drafts.iter_mut() {
         let mut failed = None;
         let own = draft.view.pair.as_ref().map(Pair::records);
         let around = &mut draft.view.around;
@@ -41,31 +68,13 @@ pub(super) async fn adopt_pairs(
                 Ok(side) if own.is_some_and(|own| own.contains(&holder)) || holds(holder, &side) => {
                     candidate.paired_with = Some(holder);
                 }
-                Ok(_) => {
-                    around.released.push(holder);
-                    let edited = last_edit(&pair.base).map(|at| (candidate.record.key, at));
-                    around.edits.extend(edited.filter(|_| holder.system() == System::Hubspot));
-                }
+                Ok(_) => around.released.push(holder),
                 Err(error) => failed = Some((holder.system(), error)),
             }
         }
         draft.failed = draft.failed.take().or(failed);
-        let address = draft.seeker().and_then(address_of);
-        let first = draft.view.around.candidates.first();
-        let competes = |one: &&Candidate| one.paired_with.is_some() && address_of(&one.record) == address;
-        let first = first.filter(competes).map(|one| one.record.key);
-        if draft.subject.system() == System::Salesforce
-            && draft.family() == Family::People
-            && draft.view.pair.is_none()
-            && let Some(pair) = first.and_then(|key| pairs.get(&key))
-        {
-            rivals.push((place, pair.clone()));
-        }
     }
-    for (place, pair) in rivals {
-        become_rival(&mut drafts[place], pair, known);
-    }
-    Ok(())
+    Ok(pairs)
 }
 
 /// The pairs of the candidates. A HubSpot contact that others were merged into has their pair, even before it took it over.

@@ -15,7 +15,7 @@
 //! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
 //! | a deal's company and contacts | for deals | one batched call each |
 //! | who has a role on an opportunity | for opportunities | one batched query |
-//! | the record whose id a record without a twin bears | where it bears one | one batched read |
+//! | the record whose id a record bears | where it has no twin, or work on its pair was interrupted | one batched read |
 //! | the record whose id a possible twin bears | where that is neither the seeker nor in a pair | one batched read |
 //! | which lead a contact came of | for contacts that nobody in HubSpot matches | one batched query |
 //! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
@@ -57,7 +57,7 @@ pub(super) struct Subject {
     pub(super) pair: Option<Pair>,
     /// Whether a person asked.
     pub(super) asked: Asked,
-    /// Whether a create for it was begun whose end we did not live to see.
+    /// Whether a write for it was begun whose end nobody recorded.
     pub(super) interrupted: bool,
 }
 
@@ -121,7 +121,8 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::look_for_made_of_merged(sources, &fields, &mut drafts).await;
     twins::follow_own_ids(sources, &fields, &mut known, &mut drafts).await?;
     fates::adopt_converted(sources, &fields, &mut known, &mut drafts).await?;
-    twins::read_heirs(sources, &fields, &mut known, &mut drafts).await;
+    let all = 0..drafts.len();
+    twins::read_heirs(sources, &fields, &mut known, (&mut drafts, all)).await;
     fates::look_for_others_of_the_address(sources, &fields, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
     holders::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;

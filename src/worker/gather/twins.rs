@@ -103,8 +103,16 @@ pub(super) async fn follow_own_ids(
 ) -> Result<(), Error> {
     let mut named: Vec<(usize, RecordKey)> = Vec::new();
     for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| draft.failed.is_none()) {
-        if let (None, Some(seeker)) = (&draft.view.pair, draft.seeker()) {
-            named.extend(named_by(seeker, sources.rules).map(|key| (place, key)));
+        match (&draft.view.pair, draft.seeker(), &draft.view.hubspot) {
+            (None, Some(seeker), _) => {
+                named.extend(named_by(seeker, sources.rules).map(|key| (place, key)));
+            }
+            // It may have been given another counterpart, and nobody recorded that.
+            (Some(pair), _, Side::Present(record)) if draft.interrupted => {
+                let others = named_by(record, sources.rules).filter(|key| *key != pair.salesforce);
+                named.extend(others.map(|key| (place, key)));
+            }
+            _ => {}
         }
     }
     let mut gone: Vec<(usize, RecordKey)> = Vec::new();
@@ -229,15 +237,16 @@ fn names(contact: &Record, twin: RecordKey, rules: &Rules) -> bool {
 }
 
 /// Reads the contacts that paired leads became, and the records that paired ones were merged into.
+/// Returns whether there is any.
 pub(super) async fn read_heirs(
     sources: &Sources<'_>,
     fields: &FieldsByKind,
     known: &mut Known,
-    drafts: &mut [Draft],
-) {
+    (drafts, places): (&mut [Draft], impl IntoIterator<Item = usize>),
+) -> bool {
     let mut heirs = Vec::new();
-    for (place, draft) in drafts.iter().enumerate() {
-        if let Some(pair) = &draft.view.pair
+    for place in places {
+        if let Some(pair) = &drafts[place].view.pair
             && let Some(Found::Converted(Some(heir)) | Found::Merged(Some(heir))) =
                 known.0.get(&pair.salesforce)
         {
@@ -258,15 +267,21 @@ pub(super) async fn read_heirs(
             break;
         }
     }
+    let any = !heirs.is_empty();
     for (place, heir) in heirs {
+        let draft = &mut drafts[place];
         match known.side(heir) {
             Ok(Side::Present(record)) => {
-                drafts[place].view.around.candidates = vec![Candidate::new(record, true)];
+                // Of the others, only the one that competes counts.
+                let subject = draft.subject;
+                draft.view.around.candidates.retain(|candidate| candidate.record.key == subject);
+                draft.meets_its_own(record);
             }
             Ok(Side::Absent | Side::Deleted | Side::Merged | Side::Converted) => {}
-            Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
+            Err(error) => draft.failed = Some((System::Salesforce, error)),
         }
     }
+    any
 }
 
 /// How to look for the twin of a record; `None` where nothing could tell it.

@@ -164,6 +164,14 @@ impl<'a> History<'a> {
         held.filter(|key| !key.id.is_empty()).collect()
     }
 
+    /// The Salesforce records that bear a HubSpot record's id, also those that are gone.
+    pub(crate) fn made_for(&self, key: &Key) -> Vec<Key> {
+        let bearing = self.holders.get(&(KEY.to_owned(), key.id.clone())).into_iter().flatten();
+        let of_its =
+            |made: &&Key| LINKS.iter().any(|(of, _, object)| *of == key.object && *object == made.object);
+        bearing.filter(of_its).cloned().collect()
+    }
+
     /// The records that belong to this one by our own id fields, and what they continued as; never by what the service says.
     pub(crate) fn counterparts(&self, key: &Key) -> Vec<Key> {
         let mut found = if key.is_hubspot() { self.of_hubspot(key) } else { self.of_salesforce(key) };
@@ -183,12 +191,7 @@ impl<'a> History<'a> {
             }
         }
         if named.is_empty() {
-            for id in self.with_predecessors(key) {
-                named.extend(self.holders.get(&(KEY.to_owned(), id.id)).into_iter().flatten().cloned());
-            }
-            named.retain(|named| {
-                LINKS.iter().any(|(of, _, object)| *of == key.object && *object == named.object)
-            });
+            named.extend(self.with_predecessors(key).iter().flat_map(|key| self.made_for(key)));
         }
         named.iter().flat_map(|key| self.chain(key)).collect()
     }
@@ -230,9 +233,14 @@ impl<'a> History<'a> {
         self.links(one, other).into_iter().min()
     }
 
-    /// When two records were last linked.
+    /// When two records were last linked: now, where the write that is judged links them.
     pub(crate) fn linked_again(&self, one: &Key, other: &Key) -> Option<u64> {
-        self.links(one, other).into_iter().max()
+        let (hubspot, salesforce) = if one.is_hubspot() { (one, other) } else { (other, one) };
+        let links = |(of, _, value): &(Key, String, String)| {
+            (of == hubspot && *value == salesforce.id) || (of == salesforce && *value == hubspot.id)
+        };
+        let begins = self.ahead.iter().any(links) && !self.named_by(hubspot).contains(salesforce);
+        if begins { Some(self.now + 1) } else { self.links(one, other).into_iter().max() }
     }
 
     /// Whenever a field of one record began to name the other.

@@ -98,7 +98,7 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Verdict {
             continue;
         }
         let links = links_of_the_write(&all[place..]);
-        let is_link = links.first().is_some_and(|(_, field, _)| *field == entry.field) && is_link(entry);
+        let is_link = is_link(entry) && links.first().is_some_and(|(_, field, _)| *field == entry.field);
         judge.history.set_ahead(links.clone());
         if is_link && place >= judged_links_until {
             judged_links_until = place + run(&all[place..]);
@@ -121,10 +121,18 @@ fn run(all: &[&Entry]) -> usize {
         .count()
 }
 
-/// What a write says from here on about what belongs together.
+/// What a write says from here on about what belongs together. A company is given by a call of its own, ahead of the rest.
 fn links_of_the_write(all: &[&Entry]) -> Vec<(Key, String, String)> {
-    let of_it = all[..run(all)].iter().filter(|entry| is_link(entry));
-    of_it.map(|entry| (Key::of(entry), entry.field.clone(), entry.new.clone())).collect()
+    let first = all[0];
+    let of_it = if first.field == "associatedcompanyid" {
+        let at_once = all.iter().take_while(|entry| entry.at == first.at);
+        let of_it = at_once.filter(|entry| Key::of(entry) == Key::of(first));
+        of_it.take_while(|entry| entry.author == Author::Integration).collect::<Vec<_>>()
+    } else {
+        all[..run(all)].iter().collect()
+    };
+    let links = of_it.into_iter().filter(|entry| is_link(entry));
+    links.map(|entry| (Key::of(entry), entry.field.clone(), entry.new.clone())).collect()
 }
 
 fn is_link(entry: &Entry) -> bool {

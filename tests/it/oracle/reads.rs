@@ -29,9 +29,11 @@ impl Reads {
         match answer {
             Json::Array(all) => all.iter().for_each(|one| self.note_ids(one, (instance, noted))),
             Json::Object(fields) => {
+                // Of an association, only the ids of its two ends are told.
+                let is_record = ["properties", "attributes"].iter().any(|name| fields.contains_key(*name));
                 for (name, value) in fields {
                     match value.as_str() {
-                        Some(id) if name == "id" || name == "Id" => {
+                        Some(id) if is_record && (name == "id" || name == "Id") => {
                             self.read.entry((instance, id.to_owned())).or_default().push(noted);
                         }
                         _ => self.note_ids(value, (instance, noted)),

@@ -460,7 +460,7 @@ fn counterpart_merged(history: &History<'_>, write: &Write<'_>) -> Holds {
     if write.key.object != "contacts" || !history.settings.delete_in_hubspot {
         return Err(String::new());
     }
-    for former in history.named_by(&write.key) {
+    for former in history.named_by(&write.key).into_iter().chain(history.made_for(&write.key)) {
         let survivor = history.resolved(&former);
         let next = history.past(&former).and_then(|past| past.successor.as_ref());
         let merged = next.is_some_and(|next| next.object == former.object);

@@ -265,11 +265,14 @@ fn i_9_a_value_out_of_nowhere_and_a_field_that_is_not_mapped_are_violations() {
 fn i_9_what_was_typed_between_our_read_and_our_write_is_a_race() {
     let mut told = linked();
     told.set(PERSON, H, ("city", "Kiel"));
-    told.reads.note(0, (told.noted(), told.noted()), br#"{"records":[{"Id":"00Q1"}]}"#);
+    told.reads.note(0, (told.noted(), told.noted()), br#"{"records":[{"attributes":{},"Id":"00Q1"}]}"#);
     told.set(PERSON, L, ("City", "Bonn"));
     let before = told.noted();
     told.set(SERVICE, L, ("City", "Kiel"));
     told.is_violated(Kind::Overwrite);
+    // What is told of an association is no reading of its ends.
+    let association = br#"{"results":[{"from":{"id":"00Q1"},"to":[]}]}"#;
+    told.reads.note(0, (before, before), association);
     told.reads.note(0, (before, told.noted()), b"");
     told.is_explained("race");
 }
@@ -279,7 +282,7 @@ fn i_9_what_was_read_before_it_is_written_over_is_no_race() {
     let mut told = linked();
     told.set(PERSON, H, ("city", "Kiel"));
     told.set(PERSON, L, ("City", "Bonn"));
-    told.reads.note(0, (told.noted(), told.noted()), br#"{"records":[{"Id":"00Q1"}]}"#);
+    told.reads.note(0, (told.noted(), told.noted()), br#"{"records":[{"attributes":{},"Id":"00Q1"}]}"#);
     let before = told.noted();
     told.set(SERVICE, L, ("City", "Kiel"));
     told.reads.note(0, (before, told.noted()), b"");
