@@ -147,8 +147,17 @@ pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "race",
         rule: "",
-        kinds: &[Kind::Clear, Kind::Overwrite, Kind::Move, Kind::Stage, Kind::Delete, Kind::Detach],
-        condition: "somebody gave the old value, or brought a counterpart back, after the service had read the record and before it wrote",
+        kinds: &[
+            Kind::Clear,
+            Kind::Overwrite,
+            Kind::Move,
+            Kind::Stage,
+            Kind::Delete,
+            Kind::Detach,
+            Kind::Relink,
+        ],
+        condition: "somebody gave the old value, brought a counterpart back, or edited the former one, after the service had read the \
+                    record and before it wrote",
         holds: race,
     },
 ];
@@ -553,7 +562,14 @@ fn race(history: &History<'_>, write: &Write<'_>) -> Holds {
                 .any(|(_, field, _)| history.held(key, field).is_some_and(|held| held.sequence > read))
     };
     let counterparts = history.counterparts(&write.key);
-    if given_since || (write.kind == Kind::Delete && counterparts.iter().any(changed_since)) {
+    let edited_since = |key: &Key| {
+        let (Some(past), Some(read)) = (history.past(key), read(&key.id)) else { return false };
+        past.modified.iter().any(|(sequence, _)| *sequence > read)
+    };
+    if given_since
+        || (write.kind == Kind::Delete && counterparts.iter().any(changed_since))
+        || (write.kind == Kind::Relink && write.before.iter().any(edited_since))
+    {
         return Ok(());
     }
     Err(String::new())

@@ -25,8 +25,8 @@ use hashes::Hashes;
 use town::{Setting, Town, UNLIMITED, millis};
 use world::Weather;
 
-/// How many runs where nothing else is said. Seed 17 still makes a write that nothing explains (CONTRIBUTING.md).
-const SEEDS: u64 = 16;
+/// How many runs where nothing else is said.
+const SEEDS: u64 = 20;
 
 /// Effects shown of a run that fails, where nothing else is said.
 const SHOWN: usize = 80;
@@ -90,7 +90,7 @@ fn i_1_to_i_7_hold_whatever_fails() {
 
 #[test]
 fn a_run_is_a_function_of_its_seed() {
-    for seed in [3, 44, 59] {
+    for seed in [3, 43, 59] {
         // A PostgreSQL server goes about its work in an order of its own.
         let (one, other) = (run(Database::Sqlite, seed).trace, run(Database::Sqlite, seed).trace);
         if one != other {
