@@ -15,6 +15,7 @@ pub(super) async fn metrics(State(state): State<AppState>) -> Result<String, Pro
             metrics::gauge!("hubforce_jobs", "connection" => name.clone(), "state" => job_state)
                 .set(as_f64(n));
         }
+        metrics::gauge!("hubforce_set_aside", "connection" => name.clone()).set(as_f64(figures.set_aside));
         let oldest = figures.oldest_due.map_or(0, |due| now.millis_since(due).max(0));
         metrics::gauge!("hubforce_oldest_due_seconds", "connection" => name)
             .set(as_f64(oldest.unsigned_abs()) / 1_000.0);

@@ -66,6 +66,7 @@ fn admin_routes() -> Vec<Route> {
             "/v1/connections/{connection}/records/{system}/{kind}/{id}/explain",
             get(api::records::explain),
         ),
+        ("GET", "/v1/connections/{connection}/set-aside", get(api::records::set_aside)),
         ("GET", "/v1/connections/{connection}/jobs", get(api::jobs::list)),
         ("GET", "/v1/jobs/{id}", get(api::jobs::show)),
         ("POST", "/v1/jobs/{id}/retry", post(api::jobs::retry)),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{System, Timestamp, Value};
+use crate::plan::aside::SetAside;
 
 /// The agreed values of one pair, by HubSpot property. A property that is absent was never agreed on.
 ///
@@ -30,6 +31,19 @@ impl Base {
     /// Everything that is remembered, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&String, &Agreed)> {
         self.0.iter()
+    }
+
+    /// The values that were set aside, by property.
+    pub fn set_aside(&self) -> impl Iterator<Item = (&String, &SetAside)> {
+        self.0.iter().filter_map(|(property, agreed)| Some((property, agreed.aside.as_deref()?)))
+    }
+
+    /// Remembers a value that was set aside, or that it no longer is.
+    pub(super) fn put_aside(&mut self, property: &str, aside: Option<SetAside>) {
+        if let Some(agreed) = self.get(property) {
+            let agreed = Agreed { aside: aside.map(Box::new), ..agreed.clone() };
+            self.insert(property, agreed);
+        }
     }
 
     /// Remembers what is agreed on for a property.
@@ -86,6 +100,9 @@ pub struct Agreed {
     /// without this, any later edit of the record would make an old value look new.
     #[serde(rename = "w", default, skip_serializing_if = "Option::is_none")]
     pub seen: Option<Box<Seen>>,
+    /// The value that does not pass, if one does not.
+    #[serde(rename = "a", default, skip_serializing_if = "Option::is_none")]
+    pub aside: Option<Box<SetAside>>,
 }
 
 /// A value, and when it was first seen.
@@ -128,6 +145,7 @@ impl Agreed {
             flipped_at: None,
             removed_in: None,
             seen: None,
+            aside: None,
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! One merge for each mapping (`passing`), then the ids that each side keeps of the other; or the first values of a new record.
 
+use std::collections::BTreeMap;
+
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::mapping::{Mapping, Meaning, Target};
 use crate::plan::normal::Unfit;
@@ -9,7 +11,7 @@ use crate::plan::persons::{account_behind, fitted};
 use crate::plan::values::Words;
 use crate::plan::verdict::{Pairing, Verdict};
 use crate::plan::{
-    Agreed, Base, Category, Change, Decision, Plan, Rules, Side, State, Step, View, Why, competing,
+    Agreed, Base, Category, Change, Decision, Plan, Rules, SetAside, Side, State, Step, View, Why, competing,
 };
 
 /// The rule under which our own id fields are kept.
@@ -85,6 +87,8 @@ pub(super) struct Draft<'a> {
     pub(super) to_hubspot: Vec<Change>,
     pub(super) to_salesforce: Vec<Change>,
     pub(super) contested: Vec<String>,
+    /// What was set aside when this was last looked at, by property.
+    pub(super) known_asides: BTreeMap<String, SetAside>,
     why: Vec<Why>,
 }
 
@@ -94,9 +98,15 @@ impl<'a> Draft<'a> {
         if let (true, Side::Present(survivor)) = (view.around.hubspot_succeeds, &view.hubspot) {
             forget_what_it_never_held(&mut base, survivor, (view, rules));
         }
+        let known_asides: BTreeMap<String, SetAside> =
+            base.set_aside().map(|(property, aside)| (property.clone(), aside.clone())).collect();
+        for property in known_asides.keys() {
+            base.put_aside(property, None);
+        }
         Self {
             view,
             rules,
+            known_asides,
             steps: Vec::new(),
             base,
             family,
@@ -291,7 +301,7 @@ impl<'a> Draft<'a> {
         let value = match mapping.value_of(twin, target, self.words()) {
             Ok(value) => value,
             Err(unfit) => {
-                self.set_aside(mapping, &unfit);
+                self.set_aside((mapping, target), (&unfit, system));
                 return Vec::new();
             }
         };
@@ -337,12 +347,13 @@ impl<'a> Draft<'a> {
                 }
                 // An account keeps its own name when it arrives, so that nothing may be remembered of it before.
                 if !(waits && system == System::Hubspot) {
-                    self.keep_to_itself(mapping, value, system);
+                    self.keep_to_itself(mapping, value.clone(), system);
+                    self.name_aside((mapping, target), (&unfit, system), &value);
                 }
                 Vec::new()
             }
             Err(unfit) => {
-                self.set_aside(mapping, &unfit);
+                self.set_aside((mapping, target), (&unfit, system));
                 Vec::new()
             }
         }

@@ -4,6 +4,7 @@
 //! [`Plan`], leaves no choices to whoever carries it out, and says for every decision which rule made it: the same [`Why`] is
 //! the log line, the explanation shown to people, the preview, and the audit's rule column.
 
+mod aside;
 mod association;
 pub mod base;
 mod check;
@@ -44,6 +45,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use aside::{SetAside, SetAsideField, set_aside_fields};
 pub use association::{AssociationDifference, differences};
 pub use base::{Agreed, Base};
 pub use draft::names_stranger;

@@ -24,6 +24,8 @@ struct Sides<'a> {
     seen: Option<Box<Seen>>,
     hubspot: Value,
     salesforce: Value,
+    /// Why HubSpot's value, and Salesforce's, cannot be told in the words of the other side.
+    unfit: [Option<Unfit>; 2],
 }
 
 impl Sides<'_> {
@@ -52,11 +54,8 @@ impl<'a> Draft<'a> {
     }
 
     pub(super) fn merge_mapping(&mut self, pair: &Both<'_>, mapping: &Mapping, target: &Target) {
-        let values = mapping.values_of(pair.hubspot, pair.salesforce, target, self.words());
-        let (hubspot, salesforce) = match values {
-            Ok(values) => values,
-            Err(unfit) => return self.set_aside(mapping, &unfit),
-        };
+        let (hubspot, of_hubspot) = mapping.read(pair.hubspot, target, self.words());
+        let (salesforce, of_salesforce) = mapping.read(pair.salesforce, target, self.words());
         let agreed = self.base.get(&mapping.property);
         if hubspot != salesforce && pair.successor_holds_nothing(mapping, (&hubspot, &salesforce), agreed) {
             // What was agreed with the record before says nothing of this one, which never had a value.
@@ -66,7 +65,8 @@ impl<'a> Draft<'a> {
         let pending = known.as_ref().is_some_and(|base| base.pending);
         let seen = known.as_ref().and_then(|base| base.seen.clone());
         let base = known.filter(|base| !base.pending);
-        let sides = Sides { mapping, target, base, pending, seen, hubspot, salesforce };
+        let unfit = [of_hubspot, of_salesforce];
+        let sides = Sides { mapping, target, base, pending, seen, hubspot, salesforce, unfit };
         let Answer { decision, rule, text, .. } = self.decide(pair, &sides);
         let answer = (decision, rule, text);
         let first_seen = sides.first_seen(pair, &self.view.around, self.words());
@@ -95,6 +95,7 @@ impl<'a> Draft<'a> {
                         apart: None,
                         removed_in: None,
                         seen: None,
+                        aside: None,
                         ..base
                     },
                 );
@@ -108,6 +109,7 @@ impl<'a> Draft<'a> {
             Decision::Keep | Decision::SetAside | Decision::Record => {
                 if mapping.effective_rule(target) != Rule::DontSync && decision != Decision::Record {
                     self.leave_apart(&sides);
+                    self.stays_aside(mapping);
                 }
                 let (rule, text) = mapping.explain_keep(target).unwrap_or((rule, text));
                 let decision = if decision == Decision::Record { Decision::Keep } else { decision };
@@ -240,11 +242,6 @@ impl<'a> Draft<'a> {
         }
     }
 
-    pub(super) fn set_aside(&mut self, mapping: &Mapping, unfit: &Unfit) {
-        self.remains_open(mapping);
-        self.say_of(mapping, unfit.rule(), Decision::SetAside, unfit.to_string());
-    }
-
     fn conflict(&mut self, records: Vec<RecordKey>, mapping: &Mapping, (rule, text): (&'static str, &str)) {
         self.remains_open(mapping);
         self.steps.push(Step::Conflict {
@@ -264,12 +261,15 @@ impl<'a> Draft<'a> {
             let text = "Salesforce moved to an address that another HubSpot contact has";
             return self.conflict(vec![pair.hubspot.key, holder], mapping, ("R-075", text));
         }
-        let (value, system) = if to_hubspot {
-            (sides.salesforce.clone(), System::Hubspot)
+        let [of_hubspot, of_salesforce] = sides.unfit.clone();
+        let (value, unfit, system) = if to_hubspot {
+            (sides.salesforce.clone(), of_salesforce, System::Hubspot)
         } else {
-            (sides.hubspot.clone(), System::Salesforce)
+            (sides.hubspot.clone(), of_hubspot, System::Salesforce)
         };
-        let written = match mapping.write_form(&value, sides.target, system, self.words()) {
+        let written =
+            unfit.map_or_else(|| mapping.write_form(&value, sides.target, system, self.words()), Err);
+        let written = match written {
             Ok(written) => written,
             Err(unfit) => return self.cannot_pass(pair, sides, (decision, &unfit)),
         };
@@ -316,6 +316,7 @@ impl<'a> Draft<'a> {
     /// A reference that the other side does not know: an owner goes back to Salesforce's, anything else waits.
     fn cannot_pass(&mut self, pair: &Both<'_>, sides: Sides<'_>, (decision, unfit): (Decision, &Unfit)) {
         let mapping = sides.mapping;
+        let lacking = if decision == Decision::ToHubspot { System::Hubspot } else { System::Salesforce };
         let back = || mapping.write_form(&sides.salesforce, sides.target, System::Hubspot, self.words());
         match unfit {
             // Somebody whom the directory does not have may have joined since it was read: nothing is decided about them yet.
@@ -335,6 +336,7 @@ impl<'a> Draft<'a> {
             }
             Unfit::NoUser | Unfit::NoOwner => {
                 self.leave_apart(&sides);
+                self.name_aside((mapping, sides.target), (unfit, lacking), &sides.salesforce);
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
             }
             Unfit::Waiting => {
@@ -347,9 +349,10 @@ impl<'a> Draft<'a> {
                 if decision == Decision::ToSalesforce {
                     self.leave_apart(&sides);
                 }
+                self.name_aside((mapping, sides.target), (unfit, lacking), &sides.salesforce);
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
             }
-            _ => self.set_aside(mapping, unfit),
+            _ => self.set_aside((mapping, sides.target), (unfit, lacking)),
         }
     }
 

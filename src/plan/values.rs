@@ -16,6 +16,9 @@ use crate::plan::{Agreed, Decision, FieldSchema, FieldType, Rules};
 /// Marks a reference that only HubSpot knows.
 const ONLY_IN_HUBSPOT: &str = "hubspot:";
 
+/// Marks a value that only Salesforce knows.
+const ONLY_IN_SALESFORCE: &str = "salesforce:";
+
 /// What is needed to say one CRM's references in the other's words.
 #[derive(Clone, Copy)]
 pub(super) struct Words<'a> {
@@ -83,14 +86,20 @@ impl Mapping {
         (self.property == LIFECYCLE_PROPERTY && was_cleared && moved).then_some(Decision::ToHubspot)
     }
 
-    pub(super) fn values_of(
-        &self,
-        hubspot: &Record,
-        salesforce: &Record,
-        target: &Target,
-        words: Words<'_>,
-    ) -> Result<(Value, Value), Unfit> {
-        Ok((self.value_of(hubspot, target, words)?, self.value_of(salesforce, target, words)?))
+    /// What a record holds, for the merge. A value that cannot be told in the other side's words stands for itself, so that a change of it, or
+    /// of the other side, is still seen; with why it does not pass.
+    pub(super) fn read(&self, record: &Record, target: &Target, words: Words<'_>) -> (Value, Option<Unfit>) {
+        match self.value_of(record, target, words) {
+            Ok(value) => (value, None),
+            Err(unfit) => {
+                let (mark, field) = match record.key.system() {
+                    System::Hubspot => (ONLY_IN_HUBSPOT, &self.property),
+                    System::Salesforce => (ONLY_IN_SALESFORCE, &target.field),
+                };
+                let held = record.fields.get(field).and_then(Value::as_text).unwrap_or_default();
+                (Value::text(format!("{mark}{held}")), Some(unfit))
+            }
+        }
     }
 
     /// The normal form of what a record holds.
@@ -241,6 +250,21 @@ fn stage_named(pipeline: &str, stage: &str, words: Words<'_>) -> Value {
 }
 
 impl Unfit {
+    /// What is wrong with the value, in one word.
+    pub(super) const fn class(&self) -> &'static str {
+        match self {
+            Self::NotA(_) => "wrong_type",
+            Self::TooLong(_) => "too_long",
+            Self::NotListed => "not_listed",
+            Self::NotTranslated => "not_translated",
+            Self::Required => "required",
+            Self::NoUser => "no_user",
+            Self::NoOwner => "no_owner",
+            Self::Waiting => "waiting",
+            Self::NoStage => "no_stage",
+        }
+    }
+
     /// The rule under which a value is set aside.
     pub(super) const fn rule(&self) -> &'static str {
         match self {

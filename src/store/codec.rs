@@ -180,5 +180,6 @@ pub(crate) fn pair_json(pair: &Pair) -> Result<Json, Error> {
         "salesforce_id": pair.salesforce.id().to_string(),
         "stopped": pair.stopped,
         "base": to_json(&pair.base)?,
+        "set_aside": pair.base.set_aside().count(),
     }))
 }

@@ -31,7 +31,7 @@ use room::Room;
 use types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    SaidBy, Task, TaskClaim, TaskProgress,
+    SaidBy, SetAsideQuery, Task, TaskClaim, TaskProgress,
 };
 
 /// How memory is opened.
@@ -194,6 +194,9 @@ pub trait Store: Send + Sync {
         said_by: SaidBy,
         now: Timestamp,
     ) -> Result<(), Error>;
+
+    /// Pairs with fields that are set aside, by their number, which is what the next page asks for.
+    async fn set_aside(&self, query: &SetAsideQuery<'_>) -> Result<Vec<(i64, crate::plan::Pair)>, Error>;
 
     /// The figures of one connection's queue.
     async fn queue_figures(&self, connection: &ConnectionName, now: Timestamp)

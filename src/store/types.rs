@@ -469,6 +469,19 @@ pub struct QueueFigures {
     pub jobs: BTreeMap<&'static str, u64>,
     /// The due time of the oldest job that is due and not running.
     pub oldest_due: Option<Timestamp>,
+    /// Pairs with fields that are set aside.
+    pub set_aside: u64,
+}
+
+/// A page of pairs with fields that are set aside.
+#[derive(Clone, Copy, Debug)]
+pub struct SetAsideQuery<'a> {
+    /// The connection.
+    pub connection: &'a ConnectionName,
+    /// The last pair of the page before.
+    pub after: Option<i64>,
+    /// How many at most.
+    pub limit: u32,
 }
 
 /// Many records at once.

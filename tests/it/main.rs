@@ -35,6 +35,7 @@ mod portals;
 mod refusals;
 mod resyncs;
 mod rules;
+mod set_aside;
 mod simulation;
 mod stores;
 mod sweep;

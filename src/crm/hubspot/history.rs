@@ -33,15 +33,14 @@ struct Histories {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
 struct WithHistory {
     id: String,
     /// What it holds now. After a merge that need not be the newest version.
     #[serde(default)]
     properties: BTreeMap<String, Option<String>>,
     /// Every version of each property, the newest first.
-    #[serde(default)]
-    properties_with_history: BTreeMap<String, Vec<Version>>,
+    #[serde(default, rename = "propertiesWithHistory")]
+    versions: BTreeMap<String, Vec<Version>>,
 }
 
 #[derive(Deserialize)]
@@ -110,7 +109,7 @@ impl HubspotClient {
                 let given_at = version.and_then(|version| Timestamp::parse(&version.timestamp));
                 Some((name, ValueTime { value: Value::text(value), given_at }))
             };
-            (record.id, record.properties_with_history.into_iter().filter_map(held).collect())
+            (record.id, record.versions.into_iter().filter_map(held).collect())
         };
         answer.results.into_iter().map(of_record).collect()
     }
@@ -149,9 +148,8 @@ impl HubspotClient {
             Err(error) => return keys.iter().map(|key| (*key, Err(error.clone()))).collect(),
         };
         let recent = |version: &Version| Timestamp::parse(&version.timestamp).is_none_or(|at| at >= since);
-        let edited = |record: &&WithHistory| {
-            record.properties_with_history.values().any(|versions| versions.iter().any(recent))
-        };
+        let edited =
+            |record: &&WithHistory| record.versions.values().any(|versions| versions.iter().any(recent));
         let edited: Vec<&str> =
             answer.results.iter().filter(edited).map(|record| record.id.as_str()).collect();
         keys.iter().map(|key| (*key, Ok(edited.contains(&key.id().to_string().as_str())))).collect()

@@ -156,7 +156,7 @@ async fn erase_pair(
             let keep = connection.query(keep).bind(name.as_str()).bind(hash).bind(now.as_millis());
             keep.execute(&mut **connection).await?;
         }
-        let empty = "UPDATE pairs SET base = '{}', stopped = $2 WHERE id = $1";
+        let empty = "UPDATE pairs SET base = '{}', set_aside = 0, stopped = $2 WHERE id = $1";
         let empty = connection.query(empty).bind(pair.get::<i64, _>("id")).bind(STOPPED);
         empty.execute(&mut **connection).await?;
     }

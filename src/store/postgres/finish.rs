@@ -84,6 +84,7 @@ struct Columns {
     salesforce_id: Vec<String>,
     stopped: Vec<Option<String>>,
     base: Vec<String>,
+    set_aside: Vec<i32>,
 }
 
 impl Columns {
@@ -96,6 +97,7 @@ impl Columns {
             columns.salesforce_id.push(pair.salesforce.id().to_string());
             columns.stopped.push(pair.stopped.as_deref().map(|reason| text(reason).into_owned()));
             columns.base.push(to_json(&pair.base)?);
+            columns.set_aside.push(i32::try_from(pair.base.set_aside().count()).unwrap_or(i32::MAX));
         }
         Ok(columns)
     }
@@ -174,11 +176,11 @@ async fn replace_pairs(
                                      AS side (kind, record_id)) wanted
                            JOIN pairs p ON p.id = wanted.pair_id
                           WHERE p.hubspot_id <> wanted.hubspot_id OR p.salesforce_id <> wanted.salesforce_id))";
-    let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)
+    let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base, set_aside)
                SELECT $1, *
-                 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
+                 FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[])
                ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
-                      stopped = excluded.stopped, base = excluded.base";
+                      stopped = excluded.stopped, base = excluded.base, set_aside = excluded.set_aside";
     let link = "INSERT INTO links (connection, kind, record_id, pair_id)
                 SELECT $1, side.kind, side.record_id,
                        (SELECT p.id FROM pairs p
@@ -191,7 +193,7 @@ async fn replace_pairs(
     let all = Columns::of(all_pairs(finished))?;
     sides(connection.query(broken).bind(name.as_str()), &all).execute(&mut **connection).await?;
     let put = sides(connection.query(put).bind(name.as_str()), &pairs);
-    put.bind(&pairs.stopped).bind(&pairs.base).execute(&mut **connection).await?;
+    put.bind(&pairs.stopped).bind(&pairs.base).bind(&pairs.set_aside).execute(&mut **connection).await?;
     sides(connection.query(link).bind(name.as_str()), &pairs).execute(&mut **connection).await?;
     Ok(())
 }
@@ -215,16 +217,21 @@ async fn update_pairs(
     pairs: &Columns,
 ) -> Result<bool, Error> {
     let sql = "UPDATE pairs SET
-                      stopped = f.stopped, base = f.base
+                      stopped = f.stopped, base = f.base, set_aside = f.set_aside
                  FROM (SELECT (SELECT p.id FROM pairs p
                                 WHERE p.connection = $1 AND p.hubspot_kind = w.hubspot_kind AND p.hubspot_id = w.hubspot_id
                                   AND p.salesforce_kind = w.salesforce_kind AND p.salesforce_id = w.salesforce_id) AS id,
-                              w.stopped, w.base
-                         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[])
-                           AS w (hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)) f
+                              w.stopped, w.base, w.set_aside
+                         FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::integer[])
+                           AS w (hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base, set_aside)) f
                 WHERE pairs.id = f.id";
     let query = sides(connection.query(sql).bind(name.as_str()), pairs);
-    let done = query.bind(&pairs.stopped).bind(&pairs.base).execute(&mut **connection).await?;
+    let done = query
+        .bind(&pairs.stopped)
+        .bind(&pairs.base)
+        .bind(&pairs.set_aside)
+        .execute(&mut **connection)
+        .await?;
     Ok(usize::try_from(done.rows_affected()).is_ok_and(|n| n == pairs.base.len()))
 }
 

@@ -123,6 +123,9 @@ pub(super) async fn queue_figures(
         let oldest = row.get::<Option<i64>, _>("oldest").map(at);
         figures.oldest_due = [figures.oldest_due, oldest].into_iter().flatten().min();
     }
+    let pairs = "SELECT count(*) AS n FROM pairs WHERE connection = $1 AND set_aside > 0";
+    let row = connection.query(pairs).bind(name.as_str()).fetch_one(&mut **connection).await?;
+    figures.set_aside = row.get::<i64, _>("n").unsigned_abs();
     Ok(figures)
 }
 

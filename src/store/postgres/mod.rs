@@ -10,6 +10,7 @@
 mod audit;
 mod claims;
 mod clock;
+mod conditions;
 mod connections;
 mod deliveries;
 mod dirty;
@@ -43,14 +44,16 @@ use crate::domain::{ConnectionName, RecordKey, System, Timestamp};
 use crate::plan::Pair;
 use crate::store::codec::to_json;
 use crate::store::migrations::MigrationStatus;
+use crate::store::postgres::conditions::{lost_a_race, only_reads};
 use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    SaidBy, Task, TaskClaim, TaskProgress,
+    SaidBy, SetAsideQuery, Task, TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 
+pub(super) use conditions::blames_statement;
 #[cfg(test)]
 pub(super) use migrations::MIGRATIONS;
 
@@ -254,34 +257,6 @@ async fn in_time<T>(work: impl Future<Output = Result<T, Error>>) -> Result<T, E
     }
 }
 
-/// Whether another instance was quicker (<https://www.postgresql.org/docs/current/mvcc-serialization-failure-handling.html>):
-/// serialization_failure, deadlock_detected. Nothing of the transaction happened, and it may be tried again at once.
-fn lost_a_race(error: &Error) -> bool {
-    matches!(condition(error).as_deref(), Some("40001" | "40P01"))
-}
-
-/// Whether the session's server takes no writes, as a standby does: read_only_sql_transaction. Nothing of the transaction happened.
-fn only_reads(error: &Error) -> bool {
-    condition(error).as_deref() == Some("25006")
-}
-
-/// What the server calls its condition, if that is what failed the transaction.
-fn condition(error: &Error) -> Option<Cow<'_, str>> {
-    let Error::Unavailable(source) = error else { return None };
-    source.downcast_ref::<sqlx::Error>()?.as_database_error()?.code()
-}
-
-/// The classes of SQLSTATE that blame the statement or its values: no later attempt can succeed. From the list at
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>: feature not supported, cardinality violation, data exception,
-/// integrity constraint violation, syntax error or access rule violation, with check option violation. All others, a lost
-/// connection, a standby, a full disk among them, are the server's own condition.
-const STATEMENT_CLASSES: [&str; 6] = ["0A", "21", "22", "23", "42", "44"];
-
-/// Whether the database blames the statement or its values, not its own condition.
-pub(super) fn blames_statement(code: &str) -> bool {
-    STATEMENT_CLASSES.iter().any(|class| code.starts_with(class))
-}
-
 /// Text without U+0000, which PostgreSQL cannot hold; what it stood in is shown to people and never compared.
 fn text(text: &str) -> Cow<'_, str> {
     if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
@@ -406,6 +381,10 @@ impl Store for PostgresStore {
         key: &RecordKey,
     ) -> Result<Vec<Conflict>, Error> {
         transact!(self, transaction => pairs::conflicts_of(transaction, connection, key).await)
+    }
+
+    async fn set_aside(&self, query: &SetAsideQuery<'_>) -> Result<Vec<(i64, Pair)>, Error> {
+        transact!(self, transaction => pairs::set_aside(transaction, query).await)
     }
 
     async fn jobs(&self, query: &JobQuery<'_>) -> Result<Vec<Job>, Error> {

@@ -8,7 +8,7 @@ use crate::store::Error;
 use crate::store::codec::{at, error, key_json, state};
 use crate::store::postgres::claims::pair;
 use crate::store::postgres::{Transaction, rows};
-use crate::store::types::{Conflict, RecordStatus};
+use crate::store::types::{Conflict, RecordStatus, SetAsideQuery};
 
 /// The pairs that records are in, one answer for each.
 pub(super) async fn pairs_of(
@@ -70,6 +70,25 @@ pub(super) async fn record(
         last_error,
         pending: row.get::<Option<&str>, _>("job_state").is_some_and(|state| state != "parked"),
     }))
+}
+
+/// Pairs with fields that are set aside.
+pub(super) async fn set_aside(
+    connection: &mut Transaction,
+    query: &SetAsideQuery<'_>,
+) -> Result<Vec<(i64, Pair)>, Error> {
+    let sql = "SELECT id, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base FROM pairs
+                WHERE connection = $1 AND set_aside > 0 AND id > $2
+                ORDER BY id
+                LIMIT $3";
+    let rows = connection
+        .query(sql)
+        .bind(query.connection.as_str())
+        .bind(query.after.unwrap_or_default())
+        .bind(i64::from(query.limit))
+        .fetch_all(&mut **connection)
+        .await?;
+    rows.iter().map(|row| Ok((row.get("id"), pair(row)?))).collect()
 }
 
 /// The conflicts listed for one record.

@@ -140,7 +140,7 @@ async fn erase_pair(
                 .execute(&mut *connection)
                 .await?;
         }
-        let empty = "UPDATE pairs SET base = '{}', stopped = ?2 WHERE id = ?1";
+        let empty = "UPDATE pairs SET base = '{}', set_aside = 0, stopped = ?2 WHERE id = ?1";
         sqlx::query(empty).bind(pair.get::<i64, _>("id")).bind(STOPPED).execute(&mut *connection).await?;
     }
     for sql in [

@@ -101,13 +101,14 @@ async fn put_pairs<'a>(
                            CROSS JOIN pairs p ON p.id = l.pair_id
                           WHERE p.hubspot_id <> wanted.value ->> 'hubspot_id'
                              OR p.salesforce_id <> wanted.value ->> 'salesforce_id')";
-    let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base)
+    let put = "INSERT INTO pairs (connection, hubspot_kind, hubspot_id, salesforce_kind, salesforce_id, stopped, base, set_aside)
                SELECT ?1, value ->> 'hubspot_kind', value ->> 'hubspot_id', value ->> 'salesforce_kind',
-                      value ->> 'salesforce_id', value ->> 'stopped', value ->> 'base'
+                      value ->> 'salesforce_id', value ->> 'stopped', value ->> 'base',
+                      value ->> 'set_aside'
                  FROM json_each(?2)
                 WHERE true
                ON CONFLICT (connection, hubspot_kind, hubspot_id) DO UPDATE SET
-                      stopped = excluded.stopped, base = excluded.base";
+                      stopped = excluded.stopped, base = excluded.base, set_aside = excluded.set_aside";
     let link = "INSERT INTO links (connection, kind, record_id, pair_id)
                 SELECT p.connection, p.hubspot_kind, p.hubspot_id, p.id
                   FROM json_each(?2) wanted
@@ -151,7 +152,7 @@ async fn standing_pairs(
 
 /// The subquery, where a join would do, keeps the planner from walking all pairs of the connection.
 const UPDATE_PAIRS: &str = "
-    UPDATE pairs SET stopped = f.value ->> 'stopped', base = f.value ->> 'base'
+    UPDATE pairs SET stopped = f.value ->> 'stopped', base = f.value ->> 'base', set_aside = f.value ->> 'set_aside'
       FROM json_each(?2) f
      WHERE pairs.id = (SELECT p.id FROM pairs p
                         WHERE p.connection = ?1

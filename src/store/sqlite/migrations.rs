@@ -7,7 +7,7 @@ use crate::store::Error;
 use crate::store::migrations::{self, MigrationStatus};
 
 /// Number, name and text of every migration.
-pub(in crate::store) const MIGRATIONS: [(i64, &str, &str); 8] = [
+pub(in crate::store) const MIGRATIONS: [(i64, &str, &str); 9] = [
     (1, "deliveries", include_str!("../../../migrations/sqlite/0001_deliveries.sql")),
     (2, "pairs", include_str!("../../../migrations/sqlite/0002_pairs.sql")),
     (3, "jobs", include_str!("../../../migrations/sqlite/0003_jobs.sql")),
@@ -16,6 +16,7 @@ pub(in crate::store) const MIGRATIONS: [(i64, &str, &str); 8] = [
     (6, "tasks", include_str!("../../../migrations/sqlite/0006_tasks.sql")),
     (7, "triggers", include_str!("../../../migrations/sqlite/0007_triggers.sql")),
     (8, "erasures", include_str!("../../../migrations/sqlite/0008_erasures.sql")),
+    (9, "set_aside", include_str!("../../../migrations/sqlite/0009_set_aside.sql")),
 ];
 
 /// Applies what is missing.

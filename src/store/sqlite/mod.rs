@@ -39,7 +39,7 @@ use crate::store::room::Room;
 use crate::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    SaidBy, Task, TaskClaim, TaskProgress,
+    SaidBy, SetAsideQuery, Task, TaskClaim, TaskProgress,
 };
 use crate::store::{Error, Store};
 use intake::Intake;
@@ -283,6 +283,10 @@ impl Store for SqliteStore {
         key: &RecordKey,
     ) -> Result<Vec<Conflict>, Error> {
         pairs::conflicts_of(&self.readers, connection, key).await
+    }
+
+    async fn set_aside(&self, query: &SetAsideQuery<'_>) -> Result<Vec<(i64, Pair)>, Error> {
+        pairs::set_aside(&self.readers, query).await
     }
 
     async fn jobs(&self, query: &JobQuery<'_>) -> Result<Vec<Job>, Error> {

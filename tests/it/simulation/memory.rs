@@ -9,7 +9,7 @@ use hubforce::store::room::Room;
 use hubforce::store::types::{
     AuditQuery, AuditRow, Cause, Claim, Claimed, Conflict, ConnectionState, Finished, Horizon, Intent, Job,
     JobId, JobQuery, Mark, NewDelivery, QueueFigures, RecordStatus, Reserve, Reserved, Resync, Retention,
-    SaidBy, Task, TaskClaim, TaskProgress,
+    SaidBy, SetAsideQuery, Task, TaskClaim, TaskProgress,
 };
 use hubforce::store::{Error, Store};
 use uuid::Uuid;
@@ -96,6 +96,7 @@ effects! {
     release_all(worker: Uuid) -> ();
     record(connection: &ConnectionName, key: &RecordKey) -> Option<RecordStatus>;
     conflicts_of(connection: &ConnectionName, key: &RecordKey) -> Vec<Conflict>;
+    set_aside(query: &SetAsideQuery<'_>) -> Vec<(i64, Pair)>;
     jobs(query: &JobQuery<'_>) -> Vec<Job>;
     job(id: JobId, now: Timestamp) -> Option<Job>;
     retry_job(id: JobId, now: Timestamp) -> bool;

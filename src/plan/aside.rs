@@ -1,0 +1,112 @@
+//! What cannot travel is named on its record until it can: a field whose value the other side does not take (I3, R-210, R-295).
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{System, Timestamp, Value};
+use crate::plan::draft::Draft;
+use crate::plan::mapping::{Mapping, Target};
+use crate::plan::normal::Unfit;
+use crate::plan::{Base, Decision};
+
+/// A value that was set aside, as the base remembers it. It holds no value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetAside {
+    /// The Salesforce field.
+    #[serde(rename = "f")]
+    field: String,
+    /// The CRM that lacks the value.
+    #[serde(rename = "l")]
+    lacking: System,
+    /// What is wrong with the value, in one word.
+    #[serde(rename = "c")]
+    class: String,
+    /// The same for people, with what to do.
+    #[serde(rename = "m")]
+    reason: String,
+    /// The rule that sets it aside.
+    #[serde(rename = "r")]
+    rule: String,
+    /// Since when.
+    #[serde(rename = "t")]
+    since: Timestamp,
+}
+
+/// A field of a pair that holds something else on both sides, because the value of one does not fit the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetAsideField {
+    /// The HubSpot property.
+    pub hubspot: String,
+    /// The Salesforce field.
+    pub salesforce: String,
+    /// The CRM that lacks the value.
+    pub lacking: System,
+    /// What is wrong with the value: `wrong_type`, `too_long`, `not_listed`, `not_translated`, `required`, `no_user`, `no_owner`, `waiting`
+    /// or `no_stage`.
+    pub class: String,
+    /// The same for people, with what to do.
+    pub reason: String,
+    /// The rule that sets it aside.
+    pub rule: String,
+    /// Since when.
+    pub since: String,
+}
+
+/// The fields of a pair that are set aside.
+pub fn set_aside_fields(base: &Base) -> Vec<SetAsideField> {
+    let shown = |(property, aside): (&String, &SetAside)| SetAsideField {
+        hubspot: property.clone(),
+        salesforce: aside.field.clone(),
+        lacking: aside.lacking,
+        class: aside.class.clone(),
+        reason: aside.reason.clone(),
+        rule: aside.rule.clone(),
+        since: aside.since.to_string(),
+    };
+    base.set_aside().map(shown).collect()
+}
+
+impl Draft<'_> {
+    /// Sets a value aside: nothing of it passes, whatever the other fields do.
+    pub(super) fn set_aside(
+        &mut self,
+        (mapping, target): (&Mapping, &Target),
+        (unfit, lacking): (&Unfit, System),
+    ) {
+        self.remains_open(mapping);
+        self.name_aside((mapping, target), (unfit, lacking), &Value::Blank);
+        self.say_of(mapping, unfit.rule(), Decision::SetAside, unfit.to_string());
+    }
+
+    /// Names a value that does not pass on its record; since when is told from the first time on. That our own user owns a record which
+    /// nobody was given (R-179) is no difference to anybody.
+    pub(super) fn name_aside(
+        &mut self,
+        (mapping, target): (&Mapping, &Target),
+        (unfit, lacking): (&Unfit, System),
+        value: &Value,
+    ) {
+        let ours = self.rules.salesforce_author.as_deref();
+        if *unfit == Unfit::NoOwner && ours.is_some() && value.as_text().as_deref() == ours {
+            return;
+        }
+        let class = unfit.class();
+        let known = self.known_asides.get(&mapping.property);
+        let known = known.filter(|known| known.class == class && known.lacking == lacking);
+        let aside = SetAside {
+            field: target.field.clone(),
+            lacking,
+            class: class.to_owned(),
+            reason: unfit.to_string(),
+            rule: unfit.rule().to_owned(),
+            since: known.map_or(self.view.around.now, |known| known.since),
+        };
+        self.base.put_aside(&mapping.property, Some(aside));
+    }
+
+    /// What was set aside stays so while both sides are left apart.
+    pub(super) fn stays_aside(&mut self, mapping: &Mapping) {
+        if let Some(known) = self.known_asides.get(&mapping.property) {
+            self.base.put_aside(&mapping.property, Some(known.clone()));
+        }
+    }
+}
