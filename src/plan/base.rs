@@ -83,7 +83,10 @@ pub struct Agreed {
     /// The value agreed on before this one; what the loop breaker compares with.
     #[serde(rename = "p", default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<Value>,
-    /// How often the value returned to the one before, in a row.
+    /// The CRM that it was written to last.
+    #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
+    pub towards: Option<System>,
+    /// How often the value returned to the one before, in a row, each time to the other CRM.
     #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
     pub flips: u8,
     /// Whether a value was to pass and nothing was ever agreed on: the next look treats the mapping like a first link. Without this
@@ -126,8 +129,8 @@ const fn is_false(flag: &bool) -> bool {
     !*flag
 }
 
-/// How often in a row a value may return to the one before. A person who changes their mind does so once or twice; two automations
-/// that undo each other do it for ever.
+/// How often in a row a value may return to the one before by turns: in one CRM, then in the other. Two automations that undo each other do
+/// that for ever. Somebody who changes a value to and fro in one CRM does not.
 pub const LOOP_FLIPS_MAX: u8 = 4;
 
 /// How close together such returns must be to count as a loop: automations answer within minutes.
@@ -140,6 +143,7 @@ impl Agreed {
             value,
             apart: None,
             previous: None,
+            towards: None,
             flips: 0,
             pending: false,
             flipped_at: None,
@@ -172,16 +176,16 @@ impl Agreed {
 
     /// What is agreed on once `value` is written to one of the sides, at `now`.
     #[must_use]
-    pub fn followed_by(&self, value: Value, now: Timestamp) -> Self {
+    pub fn followed_by(&self, value: Value, towards: System, now: Timestamp) -> Self {
         let recent = self.flipped_at.is_none_or(|at| now.millis_since(at) <= LOOP_WINDOW_MS);
-        let returns = self.previous.as_ref() == Some(&value);
+        let returns = self.previous.as_ref() == Some(&value) && self.towards != Some(towards);
         let (flips, flipped_at) = match (returns, recent) {
             (true, true) => (self.flips.saturating_add(1), Some(now)),
             (true, false) => (1, Some(now)),
             (false, _) => (0, None),
         };
         let previous = Some(self.value.clone());
-        Self { previous, flips, flipped_at, ..Self::new(value) }
+        Self { previous, towards: Some(towards), flips, flipped_at, ..Self::new(value) }
     }
 
     /// Whether this is one return too many.

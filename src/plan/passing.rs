@@ -277,7 +277,7 @@ impl<'a> Draft<'a> {
         let mut next = sides
             .base
             .as_ref()
-            .map_or_else(|| Agreed::new(value.clone()), |base| base.followed_by(value.clone(), now));
+            .map_or_else(|| Agreed::new(value.clone()), |base| base.followed_by(value.clone(), system, now));
         if self.view.around.asked.by_resync() {
             next = Agreed { flips: 0, flipped_at: None, ..next };
         }

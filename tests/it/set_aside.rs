@@ -147,3 +147,37 @@ async fn r_172_an_owner_whom_hubspot_does_not_know_is_named_until_hubspot_does()
     assert_eq!(set_aside(&app, contact).await, Vec::<Json>::new());
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_192_one_persons_changes_to_and_fro_are_no_loop() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    for turn in 0..8 {
+        let title = ["Countess", "Baroness"][turn % 2];
+        app.clock.advance_millis(30_000);
+        app.hubspot.update(contact, &[("jobtitle", title)]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(&lead, "Title").as_deref(), Some(title), "turn {turn}");
+    }
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_192_two_automations_that_undo_each_other_are_stopped_and_named() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    let mut turns = 0;
+    while record(&app, &contact_place(contact)).await["last_error"].is_null() {
+        turns += 1;
+        assert!(turns < 12, "they go on for ever");
+        app.clock.advance_millis(10_000);
+        app.hubspot.update(contact, &[("jobtitle", "Countess")]).unwrap();
+        app.settle().await;
+        app.clock.advance_millis(10_000);
+        app.salesforce.update("Lead", &lead, &[("Title", "Baroness")]).unwrap();
+        app.settle().await;
+    }
+    let shown = record(&app, &contact_place(contact)).await;
+    assert!(shown["last_error"].as_str().unwrap().contains("keeps returning"), "{shown}");
+    app.stop().await;
+}
