@@ -39,16 +39,14 @@ impl Owners {
         users.sort_by_key(|user| !user.active);
         let mut owners: Vec<&Owner> = hubspot.iter().collect();
         owners.sort_by_key(|owner| !owner.active);
-        let find = |among: &[&Owner], wanted: &Owner| {
-            let sought = identity(wanted)?;
-            among.iter().find(|one| identity(one).as_ref() == Some(&sought)).map(|one| one.id.clone())
-        };
-        let of = |one: &Owner, among: &[&Owner]| {
-            (one.id.clone(), Match { active: one.active, twin: find(among, one) })
+        let (known_users, known_owners) = (by_identity(&users), by_identity(&owners));
+        let of = |one: &Owner, among: &HashMap<Identity, String>| {
+            let twin = identity(one).and_then(|identity| among.get(&identity).cloned());
+            (one.id.clone(), Match { active: one.active, twin })
         };
         Self {
-            users: salesforce.iter().map(|user| of(user, &owners)).collect(),
-            owners: hubspot.iter().map(|owner| of(owner, &users)).collect(),
+            users: salesforce.iter().map(|user| of(user, &known_owners)).collect(),
+            owners: hubspot.iter().map(|owner| of(owner, &known_users)).collect(),
         }
     }
 
@@ -74,8 +72,22 @@ impl Owners {
     }
 }
 
-/// Name and address, folded; `None` for somebody who lacks one of them.
-fn identity(owner: &Owner) -> Option<(String, String)> {
+/// Name and address, folded.
+type Identity = (String, String);
+
+/// The first of each name and address.
+fn by_identity(owners: &[&Owner]) -> HashMap<Identity, String> {
+    let mut known = HashMap::new();
+    for owner in owners {
+        if let Some(identity) = identity(owner) {
+            known.entry(identity).or_insert_with(|| owner.id.clone());
+        }
+    }
+    known
+}
+
+/// `None` for somebody who lacks a name or an address.
+fn identity(owner: &Owner) -> Option<Identity> {
     let fold = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let (name, email) = (fold(&owner.name), fold(&owner.email));
     (!name.is_empty() && !email.is_empty()).then_some((name, email))

@@ -199,3 +199,14 @@ async fn owners_cost_no_call_of_their_own() {
     assert_eq!(app.calls(), 3, "two reads and a write");
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_170_a_portal_user_of_the_same_name_and_address_owns_nothing() {
+    let app = TestApp::start().await;
+    app.salesforce.add_user_of_type("CustomerSuccess", "ann@example.com", ("Ann", "Lee"));
+    let ann = ann(&app);
+    app.hubspot.create(&[&ADA[..], &[("hubspot_owner_id", "11")]].concat()).unwrap();
+    app.settle().await;
+    assert_eq!(owner_of_lead(&app), Some(ann));
+    app.end().await;
+}

@@ -14,6 +14,9 @@ use crate::domain::{Kind, RecordKey};
 use crate::plan::owners::Owner;
 use crate::plan::stages::PipelineStage;
 
+/// The types of users that count as owners.
+const OWNING_USERS: [&str; 3] = ["Standard", "PowerPartner", "Guest"];
+
 impl SalesforceClient {
     pub(super) async fn belonging_to(
         &self,
@@ -47,16 +50,21 @@ impl SalesforceClient {
     /// Active users and those who left, and the queues that leads can belong to.
     pub(super) async fn users_and_queues(&self) -> Result<Vec<Owner>, Error> {
         let (users, queues) = try_join!(
-            self.rows("SELECT Id, Email, FirstName, LastName, IsActive FROM User"),
+            self.rows("SELECT Id, Email, FirstName, LastName, IsActive, UserType FROM User"),
             self.rows("SELECT Id, Name FROM Group WHERE Type = 'Queue'"),
         )?;
         let text =
             |row: &Row, name: &str| row.get(name).and_then(Json::as_str).unwrap_or_default().to_owned();
-        let user = |row: &Row| Owner {
-            id: text(row, "Id"),
-            email: text(row, "Email"),
-            name: format!("{} {}", text(row, "FirstName"), text(row, "LastName")).trim().to_owned(),
-            active: row.get("IsActive").and_then(Json::as_bool).unwrap_or_default(),
+        let user = |row: &Row| {
+            // A portal user may bear the name and address of somebody who owns records. It is known, and matched with nobody.
+            let counts = OWNING_USERS.contains(&text(row, "UserType").as_str());
+            let active = row.get("IsActive").and_then(Json::as_bool).unwrap_or_default();
+            Owner {
+                id: text(row, "Id"),
+                email: if counts { text(row, "Email") } else { String::new() },
+                name: format!("{} {}", text(row, "FirstName"), text(row, "LastName")).trim().to_owned(),
+                active: counts && active,
+            }
         };
         let queue = |row: &Row| Owner {
             id: text(row, "Id"),

@@ -120,6 +120,14 @@ impl SalesforceEmulator {
         self.state().add_user(email, (first_name, last_name), active, self.now())
     }
 
+    /// Adds a user of another type, such as `CustomerSuccess` for one of a portal.
+    pub fn add_user_of_type(&self, user_type: &str, email: &str, (first, last): (&str, &str)) -> String {
+        let mut state = self.state();
+        let id = state.add_user(email, (first, last), true, self.now());
+        state.set_user_type(&id, user_type);
+        id
+    }
+
     /// Lets a user own nothing more.
     pub fn deactivate_user(&self, id: &str) {
         self.state().deactivate_user(id, self.now());

@@ -62,6 +62,12 @@ impl State {
         put(&mut self.tables, "User", user(email, name, active), now)
     }
 
+    pub(super) fn set_user_type(&mut self, id: &str, user_type: &str) {
+        if let Some(table) = self.tables.get_mut("User") {
+            table.set(id, row(json!({ "UserType": user_type })));
+        }
+    }
+
     pub(super) fn deactivate_user(&mut self, id: &str, now: Timestamp) {
         let Some(table) = self.tables.get_mut("User") else { return };
         table.set(id, row(json!({ "IsActive": false })));
