@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
 }
 
 fn finding(severity: Severity, subject: &str, text: String) -> Finding {
-    Finding { severity, subject: subject.to_owned(), text }
+    Finding::new(severity, subject, text)
 }
 
 /// What is to be said of the database, and whether it has all migrations.

@@ -5,6 +5,7 @@
 
 use crate::domain::{Family, Kind};
 use crate::plan::mapping::Meaning;
+use crate::plan::options::SyncOptions;
 use crate::plan::rules::{ACCOUNT_FIELD, COMPANY_PROPERTY};
 
 /// A default mapping: the HubSpot property, the fields by kind, and what its values are.
@@ -16,6 +17,13 @@ pub struct DefaultMapping {
     pub fields: [Option<(Kind, &'static str)>; 2],
     /// What its values are.
     pub meaning: Meaning,
+}
+
+impl DefaultMapping {
+    /// The Salesforce fields, each with its kind of record.
+    pub fn fields(&self) -> impl Iterator<Item = (Kind, &'static str)> {
+        self.fields.into_iter().flatten()
+    }
 }
 
 /// The address, by which people are known.
@@ -86,6 +94,13 @@ pub fn locked(family: Family) -> Vec<DefaultMapping> {
         Family::Deals => vec![one(STAGE, (Kind::Opportunity, "StageName"), Meaning::Stage)],
         Family::Companies => Vec::new(),
     }
+}
+
+/// The mappings of a family that nobody can change: the locked ones, and those of companies and owners where these sync.
+pub fn automatic(family: Family, options: &SyncOptions) -> Vec<DefaultMapping> {
+    let company = company(family).filter(|_| options.companies.enabled);
+    let owner = Some(owner(family)).filter(|_| options.owners.enabled);
+    locked(family).into_iter().chain(company).chain(owner).collect()
 }
 
 /// The mapping of the company that a contact or deal belongs to; it comes with the company sync.

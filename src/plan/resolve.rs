@@ -19,7 +19,7 @@ use crate::domain::{Family, Kind};
 pub use crate::plan::check::{Finding, Severity, check_offline};
 pub use crate::plan::survey::{ListKind, NativeConnector, Survey};
 
-use crate::plan::check::finding;
+use crate::plan::check::faults_of_mappings;
 use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
 use crate::plan::options::{CompanyOptions, SyncOptions};
@@ -41,7 +41,7 @@ pub struct Resolved {
 impl Resolved {
     /// Why the connection cannot work with these settings, if it cannot.
     pub fn refusal(&self) -> Option<String> {
-        let errors = self.findings.iter().filter(|finding| finding.severity == Severity::Error);
+        let errors = self.findings.iter().filter(|finding| finding.stops);
         let texts: Vec<String> =
             errors.map(|finding| format!("{}: {}", finding.subject, finding.text)).collect();
         (!texts.is_empty()).then(|| texts.join("; "))
@@ -98,18 +98,21 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
 /// The mappings of a family that hold without a person writing them, those that a person wrote instead left out.
 fn wanted_defaults(options: &SyncOptions, family: Family) -> Vec<DefaultMapping> {
     let replaced = |default: &DefaultMapping| {
-        let taken = |(kind, field): (Kind, &String)| {
-            default.fields.iter().flatten().any(|(own, name)| *own == kind && name == field)
-        };
-        options.mappings(family).iter().any(|mapping| {
+        let taken =
+            |(kind, field): (Kind, &String)| default.fields().any(|known| known == (kind, field.as_str()));
+        working(options, family).any(|mapping| {
             mapping.hubspot == default.property || mapping.fields(family).into_iter().any(taken)
         })
     };
-    let company = defaults::company(family).filter(|_| options.companies.enabled);
-    let owner = Some(defaults::owner(family)).filter(|_| options.owners.enabled);
     let optional = defaults::optional(family).into_iter().filter(|_| options.contacts.default_mappings);
-    let all = defaults::locked(family).into_iter().chain(company).chain(owner).chain(optional);
+    let all = defaults::automatic(family, options).into_iter().chain(optional);
     all.filter(|default| !replaced(default)).collect()
+}
+
+/// The mappings that a person wrote and that can work, as far as the settings alone tell.
+fn working(options: &SyncOptions, family: Family) -> impl Iterator<Item = &MappingOptions> {
+    let mappings = options.mappings(family).iter().zip(faults_of_mappings(options, family));
+    mappings.filter(|(_, faults)| faults.is_empty()).map(|(mapping, _)| mapping)
 }
 
 fn as_options(default: &DefaultMapping) -> MappingOptions {
@@ -146,7 +149,19 @@ struct Resolver<'a> {
 
 impl Resolver<'_> {
     fn say(&mut self, severity: Severity, subject: impl Into<String>, text: impl Into<String>) {
-        self.findings.push(finding(severity, subject, text));
+        self.findings.push(Finding::new(severity, subject, text));
+    }
+
+    /// Says why a mapping is left out. One that a person wrote is an error, which stops nothing else.
+    fn say_of_mapping(
+        &mut self,
+        subject: String,
+        (is_default, severity): (bool, Severity),
+        text: impl Into<String>,
+    ) {
+        let of_default = Finding::new(severity, subject, text);
+        let of_person = Finding { severity: Severity::Error, stops: of_default.stops, ..of_default.clone() };
+        self.findings.push(if is_default { of_default } else { of_person });
     }
 
     /// Whether a family's objects are shown to us at all; without its own, the others go on. People must be.
@@ -194,7 +209,7 @@ impl Resolver<'_> {
             };
             mappings.extend(self.mapping(&lifecycle, (default_rule, Meaning::Value), true, family));
         }
-        for mapping in options.mappings(family) {
+        for mapping in working(options, family) {
             mappings.extend(self.mapping(mapping, (default_rule, Meaning::Value), false, family));
         }
         mappings.sort_by_key(|mapping| !mapping.is_address());
@@ -213,7 +228,7 @@ impl Resolver<'_> {
         let Some(property_schema) = property else {
             let severity = if options.hubspot == ADDRESS { Severity::Error } else { Severity::Warning };
             let text = "HubSpot has no such property, or hides it from our token: create it or grant access; left out until then";
-            self.say(severity, subject, text);
+            self.say_of_mapping(subject, (is_default, severity), text);
             return None;
         };
         let compares = meaning == Meaning::Value;
@@ -252,12 +267,12 @@ impl Resolver<'_> {
         let Some(schema) = self.schema(kind, field).cloned() else {
             let severity = if field == "Email" { Severity::Error } else { Severity::Warning };
             let text = "Salesforce has no such field, or hides it from our user: create it or grant access; left out until then";
-            self.say(severity, subject, text);
+            self.say_of_mapping(subject, (is_default, severity), text);
             return None;
         };
         if property.is_some_and(|property| property.field_type == FieldType::Reference) {
             let text = "a property that names HubSpot users cannot be mapped (R-200); left out";
-            self.say(Severity::Warning, subject, text);
+            self.say_of_mapping(subject, (is_default, Severity::Warning), text);
             return None;
         }
         if let Some(property) = property
@@ -267,7 +282,7 @@ impl Resolver<'_> {
                 "the types do not go together (R-208): HubSpot's is {:?}, Salesforce's is {:?}; left out",
                 property.field_type, schema.field_type
             );
-            self.say(if is_default { Severity::Note } else { Severity::Warning }, subject, text);
+            self.say_of_mapping(subject, (is_default, Severity::Note), text);
             return None;
         }
         if !schema.updateable && rule.writes_salesforce() {

@@ -1,7 +1,7 @@
 //! What both CRMs say of themselves, and what a person should know of it before anything syncs (A1).
 
 use crate::domain::{Family, Kind, Timestamp};
-use crate::plan::check::{Finding, Severity, finding};
+use crate::plan::check::{Finding, Severity};
 use crate::plan::inclusion::ListFilter;
 use crate::plan::options::SyncOptions;
 use crate::plan::owners::Owner;
@@ -66,7 +66,7 @@ pub(super) fn check(options: &SyncOptions, survey: &Survey) -> Vec<Finding> {
     let edition = survey.edition.as_deref().and_then(check_edition);
     let trial = survey.trial_ends.as_deref().map(|ends| {
         let text = format!("this is a trial, which ends on {ends}, and all sync with it (R-004)");
-        finding(Severity::Warning, "organization", text)
+        Finding::new(Severity::Warning, "organization", text)
     });
     let list =
         check_inclusion_list(options.contacts.inclusion_list_id.trim(), survey.inclusion_list.as_ref());
@@ -82,10 +82,10 @@ fn check_edition(edition: &str) -> Option<Finding> {
     let starts = |names: &[&str]| names.iter().any(|name| edition.starts_with(name));
     if starts(&["Team", "Group", "Contact Manager", "Base", "Personal"]) {
         let text = "this edition has no API that we could use (R-002): move to Professional or higher";
-        return Some(finding(Severity::Error, edition, text));
+        return Some(Finding::new(Severity::Error, edition, text));
     }
     let text = "this edition sends no outbound messages: changes in Salesforce are seen by the sweep, every sweep.interval_seconds";
-    starts(&["Professional"]).then(|| finding(Severity::Warning, edition, text))
+    starts(&["Professional"]).then(|| Finding::new(Severity::Warning, edition, text))
 }
 
 /// Whether the inclusion list is one that HubSpot keeps up to date by itself.
@@ -105,7 +105,7 @@ fn check_inclusion_list(list: &str, kind: Option<&ListKind>) -> Option<Finding> 
             "HubSpot has no such list, or hides it from our token: without it nobody would take part",
         ),
     };
-    Some(finding(severity, format!("inclusion_list_id {list}"), text))
+    Some(Finding::new(severity, format!("inclusion_list_id {list}"), text))
 }
 
 /// Two engines in one portal would overwrite each other's work.
@@ -118,7 +118,7 @@ fn check_native_connector(connector: &NativeConnector) -> Option<Finding> {
     let text = format!(
         "HubSpot's own connector with Salesforce is at work in this portal, it last wrote at {wrote_at}: switch it off, and then set allow_native_connector = true or wait two weeks"
     );
-    Some(finding(severity, "native connector", text))
+    Some(Finding::new(severity, "native connector", text))
 }
 
 /// What our user may not do with an object that it sees.
@@ -136,5 +136,5 @@ fn check_access(kind: Kind, schema: &Schema) -> Option<Finding> {
     let text = format!(
         "our user may not {lacking} {kind} records (R-013): grant it Modify All on the object; until then such writes are parked"
     );
-    Some(finding(Severity::Warning, kind.as_str(), text))
+    Some(Finding::new(Severity::Warning, kind.as_str(), text))
 }

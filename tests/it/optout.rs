@@ -1,7 +1,5 @@
 //! Opting out of all mail as stories.
 
-use hubforce::store::types::ConnectionState;
-
 use crate::harness::{IN_LIST, TestApp};
 use crate::people::{ADA, linked};
 
@@ -138,16 +136,64 @@ async fn r_219_the_opt_out_goes_with_the_person_to_the_address_that_a_merge_brin
     app.end().await;
 }
 
+/// What the settings are told, with whether anything stops.
+async fn findings(mappings: &str) -> (TestApp, String) {
+    let app = TestApp::with(&format!("mappings = [{mappings}]")).await;
+    let found = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();
+    (app, found)
+}
+
 #[tokio::test]
-async fn r_204_the_mapping_cannot_be_changed() {
-    let config = r#"mappings = [{ hubspot = "hs_email_optout", salesforce = "Description" }]"#;
-    let app = TestApp::with(config).await;
-    app.hubspot.create(&ADA).unwrap();
-    app.deliver().await;
-    app.worker.drain().await.unwrap();
-    let ConnectionState::Refused(reason) = app.store.connection_state(&app.name).await.unwrap() else {
-        panic!("the mapping is taken");
-    };
-    assert!(reason.contains("R-204"), "{reason}");
-    app.stop().await;
+async fn r_184_r_201_and_r_204_what_is_mapped_automatically_cannot_be_mapped_away() {
+    for (mapping, of) in [
+        (r#"{ hubspot = "hs_email_optout", salesforce = "Description" }"#, "hs_email_optout"),
+        (r#"{ hubspot = "jobtitle", salesforce = "HasOptedOutOfEmail" }"#, "jobtitle"),
+        (r#"{ hubspot = "work_email", salesforce = "Email" }"#, "work_email"),
+        (r#"{ hubspot = "hubspot_owner_id", salesforce = "OwnerId" }"#, "hubspot_owner_id"),
+        (r#"{ hubspot = "jobtitle", salesforce = "OwnerId" }"#, "jobtitle"),
+    ] {
+        let (app, found) = findings(mapping).await;
+        assert!(
+            found.contains(&format!("mapping of {of}")) && found.contains("\"error\""),
+            "{mapping}: {found}"
+        );
+        // It alone is left out: people, their opt-outs and their owners go on.
+        crate::owners::ann(&app);
+        let contact = app.hubspot.create(&[&ADA[..], &[("hubspot_owner_id", "11")]].concat()).unwrap();
+        app.settle().await;
+        let lead = app.lead();
+        app.clock.advance_millis(1_000);
+        app.hubspot.unsubscribe("ada@example.com");
+        app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(&lead, "Email").as_deref(), Some("ada@example.com"), "{mapping}");
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"), "{mapping}");
+        assert_eq!(box_of(&app, &lead).as_deref(), Some("true"), "{mapping}");
+        assert_ne!(
+            app.lead_field(&lead, "OwnerId").as_deref(),
+            Some(app.salesforce.integration_user()),
+            "{mapping}"
+        );
+        app.end().await;
+    }
+}
+
+#[tokio::test]
+async fn r_198_a_mapping_that_cannot_work_is_an_error_and_hides_no_other_finding() {
+    let (app, found) = findings(
+        r#"{ hubspot = "jobtitle", lead = "Title", rule = "always_salesforce", conflict = "hold" },
+           { hubspot = "no_such", lead = "Rating" },
+           { hubspot = "phone", lead = "No_Such__c" },
+           { hubspot = "city", lead = "City" }, { hubspot = "city", lead = "Street" },
+           { hubspot = "hs_email_optout", salesforce = "Description" }"#,
+    )
+    .await;
+    for said in ["only with the rule two_way", "no_such", "No_Such__c", "mapped twice", "R-204"] {
+        assert!(found.contains(said), "{said}: {found}");
+    }
+    let contact = app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&app.lead(), "City").as_deref(), Some("London"), "the others work");
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id"), Some(app.lead()));
+    app.end().await;
 }
