@@ -1,9 +1,9 @@
 //! Writes whose end nobody recorded: the process ended, or its lease was lost, between the call and its record.
 //!
 //! What such a write carried out is our own work and no edit of anybody's. Taken for an edit, it would win over the person who gave the
-//! former value back on the other side (I9).
+//! former value back on the other side (I9). A value that is neither the one before nor ours was given since, and is an edit.
 
-use crate::domain::{RecordKey, System, Value};
+use crate::domain::{Kind, Record, RecordKey, System, Value};
 use crate::plan::mapping::Mapping;
 use crate::plan::values::Words;
 use crate::plan::{Agreed, Rules, Side, View, competing, landed};
@@ -15,6 +15,8 @@ pub struct Begun {
     pub key: RecordKey,
     /// Its property or field.
     pub field: String,
+    /// What it held.
+    pub old: Value,
     /// What it was to hold.
     pub new: Value,
 }
@@ -23,25 +25,18 @@ pub struct Begun {
 /// Salesforce record, somebody may have edited that shortly before, so that it counts as edited just then.
 pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
     let View { pair: Some(pair), hubspot, salesforce, around } = view else { return };
-    let kind = pair.salesforce.kind();
     let words = Words { rules, links: &around.links };
-    for side in [&*hubspot, &*salesforce] {
-        let Side::Present(record) = side else { continue };
+    let present = |side: &'_ Side| match side {
+        Side::Present(record) => Some(record.clone()),
+        Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
+    };
+    // What a lead became may have been written before anybody recorded that it took its place.
+    let candidates = around.candidates.iter().map(|candidate| candidate.record.clone());
+    let records = present(hubspot).into_iter().chain(present(salesforce)).chain(candidates);
+    for record in records {
         for write in begun.iter().filter(|write| write.key == record.key) {
-            let held = record.fields.get(&write.field);
-            if !held.is_some_and(|held| landed(&write.field, record.key.kind(), &write.new, held, rules)) {
-                continue;
-            }
-            let of_field = |mapping: &&Mapping| match record.key.system() {
-                System::Hubspot => mapping.property == write.field,
-                System::Salesforce => mapping.target(kind).is_some_and(|target| target.field == write.field),
-            };
-            let mapping = rules.mappings(kind.family()).iter().find(of_field);
-            if let Some((mapping, target)) =
-                mapping.and_then(|mapping| Some((mapping, mapping.target(kind)?)))
-                && let Ok(value) = mapping.value_of(record, target, words)
-            {
-                pair.base.insert(&mapping.property, Agreed::new(value));
+            if let Some((property, agreed)) = agreed_by(write, &record, pair.salesforce.kind(), words) {
+                pair.base.insert(&property, agreed);
             }
         }
     }
@@ -50,4 +45,30 @@ pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
     {
         competing::count_as_edited(&mut pair.base, record);
     }
+}
+
+/// What a begun write makes both sides agree on, and for which property; `None` where it was not carried out, as far as can be seen.
+fn agreed_by(write: &Begun, record: &Record, kind: Kind, words: Words<'_>) -> Option<(String, Agreed)> {
+    let (system, rules) = (record.key.system(), words.rules);
+    let held = record.fields.get(&write.field)?;
+    let holds = |value: &Value| landed(&write.field, record.key.kind(), value, held, rules);
+    let is_written = holds(&write.new);
+    if !is_written && holds(&write.old) {
+        return None;
+    }
+    let is_its = |mapping: &&Mapping| match system {
+        System::Hubspot => mapping.property == write.field,
+        System::Salesforce => {
+            mapping.target(record.key.kind()).is_some_and(|target| target.field == write.field)
+        }
+    };
+    let mapping = rules.mappings(kind.family()).iter().find(is_its)?;
+    let own = mapping.target(record.key.kind()).or_else(|| mapping.target(kind));
+    let target = own.or_else(|| mapping.targets.values().next())?;
+    let value = if is_written {
+        mapping.value_of(record, target, words)
+    } else {
+        mapping.normal_of(&write.new, system, target, words)
+    };
+    Some((mapping.property.clone(), Agreed::new(value.ok()?)))
 }

@@ -243,7 +243,12 @@ pub(super) fn subject_of(claimed: &Claimed) -> Subject {
 fn begun_by(claimed: &Claimed) -> Vec<Begun> {
     let updates = claimed.open_intents.iter().filter(|intent| intent.creates.is_none());
     updates
-        .map(|intent| Begun { key: intent.key, field: intent.field.clone(), new: intent.new.clone() })
+        .map(|intent| Begun {
+            key: intent.key,
+            field: intent.field.clone(),
+            old: intent.old.clone(),
+            new: intent.new.clone(),
+        })
         .collect()
 }
 

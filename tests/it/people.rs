@@ -213,6 +213,25 @@ async fn r_062_the_first_of_several_is_taken_or_a_person_chooses() {
 }
 
 #[tokio::test]
+async fn r_062_the_oldest_is_taken_whether_it_is_a_lead_or_a_contact() {
+    for first in ["Lead", "Contact"] {
+        let app = TestApp::with("create_in_hubspot = \"never\"").await;
+        let mut made = Vec::new();
+        for object in [first, if first == "Lead" { "Contact" } else { "Lead" }] {
+            let company = (object == "Lead").then_some(("Company", "C"));
+            let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com")].into_iter().chain(company);
+            made.push(app.salesforce.create(object, &fields.collect::<Vec<_>>()).unwrap());
+            app.settle_after(1_000).await;
+        }
+        let contact = app.hubspot.create(&ADA).unwrap();
+        app.settle().await;
+        let property = format!("hubforce_salesforce_{}_id", first.to_lowercase());
+        assert_eq!(app.hubspot.property(contact, &property).as_ref(), Some(&made[0]), "{first}");
+        app.end().await;
+    }
+}
+
+#[tokio::test]
 async fn r_063_r_064_and_r_079_the_most_recently_updated_record_becomes_the_twin() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;

@@ -2,7 +2,9 @@
 
 use hubforce::domain::Clock;
 use hubforce::emulator::salesforce::Options;
+use hubforce::store::types::TaskClaim;
 use rstest::rstest;
+use uuid::Uuid;
 
 use crate::harness::{IN_LIST, TestApp};
 use crate::people::{ADA, linked};
@@ -416,5 +418,31 @@ async fn r_014_an_object_that_is_hidden_is_left_out_and_the_others_are_swept() {
     app.sweep().await;
     assert!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").is_some());
     assert_eq!(app.hubspot.ids_in("companies").len(), 1);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn i_3_a_sweep_whose_beginning_nobody_recorded_begins_when_it_was_meant_to() {
+    let app = TestApp::unswept("", Options::default()).await;
+    // Another instance was about to record the beginning, and ended.
+    let now = app.clock.now();
+    let claim = TaskClaim {
+        connection: &app.name,
+        task: "sweep.salesforce",
+        worker: Uuid::now_v7(),
+        now,
+        lease_until: now.plus_millis(600_000),
+    };
+    assert!(app.store.claim_task(&claim).await.unwrap().is_some());
+    let (contact, lead) = linked(&app).await;
+    // A deletion in Salesforce sends no message.
+    app.clock.advance_millis(1_000);
+    app.salesforce.delete("Lead", &lead);
+    app.settle().await;
+    assert_eq!(state(&app, "hubspot/contact", &contact.to_string()).await, "linked");
+    app.clock.advance_millis(1_200_000);
+    app.sweep().await;
+    app.sweep().await;
+    assert_eq!(state(&app, "hubspot/contact", &contact.to_string()).await, "stopped");
     app.end().await;
 }

@@ -10,6 +10,9 @@ use crate::crm::salesforce::wire::{Composite, CompositeAnswer, QueryAnswer, Row,
 use crate::crm::{Error, FieldsByKind, Search};
 use crate::domain::{Family, Kind, Record, Value};
 
+/// When a record was made. The oldest comes first, whatever kind it is of: that is what "the first returned" comes to in practice.
+const CREATED: &str = "CreatedDate";
+
 /// The most queries in one composite call.
 pub(super) const QUERIES_MAX: usize = 5;
 
@@ -83,12 +86,11 @@ pub(super) fn queries_for(searches: &[Search], fields: &FieldsByKind) -> Vec<(Ki
                     is_in(name, &values)
                 })
                 .collect();
-            // The oldest comes first: that is what "the first returned" comes to in practice.
+            let of_lists = lists.join(" OR ");
             queries.push((
                 kind,
                 format!(
-                    "SELECT {names} FROM {kind} WHERE {live}({}) ORDER BY CreatedDate, Id",
-                    lists.join(" OR ")
+                    "SELECT {names}, {CREATED} FROM {kind} WHERE {live}({of_lists}) ORDER BY {CREATED}, Id"
                 ),
             ));
         }
@@ -112,5 +114,7 @@ pub(super) fn answers_to(search: &Search, records: &[Record]) -> Vec<Record> {
     let mut answers: Vec<Record> = records.iter().filter(fits).cloned().collect();
     let mut seen = BTreeSet::new();
     answers.retain(|record| seen.insert(record.key));
+    answers
+        .sort_by_cached_key(|record| record.fields.get(CREATED).and_then(Value::as_text).map(String::from));
     answers
 }

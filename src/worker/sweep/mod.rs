@@ -41,6 +41,8 @@ const FAILURES_MAX: u32 = 5;
 pub(super) struct Due {
     /// Whether every sweep of the connection has a beginning.
     begun: AtomicBool,
+    /// When this process first meant to give them one; 0 before. What happened since then counts as missed, whoever records the beginning.
+    meant_at: AtomicI64,
     hubspot: AtomicI64,
     salesforce: AtomicI64,
 }
@@ -55,6 +57,12 @@ impl Due {
 
     fn is_due(&self, system: System, now: Timestamp) -> bool {
         self.of(system).load(Ordering::Relaxed) <= now.as_millis()
+    }
+
+    /// When the sweeps were first meant to begin.
+    fn meant_at(&self, now: Timestamp) -> Timestamp {
+        let known = self.meant_at.compare_exchange(0, now.as_millis(), Ordering::Relaxed, Ordering::Relaxed);
+        known.map_or_else(Timestamp::from_millis, |_| now)
     }
 
     /// Looks again at once.
@@ -93,10 +101,11 @@ impl Worker {
         if live.settings.sweep_interval_ms <= 0 || live.sweep_due.begun.load(Ordering::Relaxed) {
             return Ok(());
         }
+        let meant_at = live.sweep_due.meant_at(self.clock.now());
         for system in [System::Hubspot, System::Salesforce] {
             let (now, task) = (self.clock.now(), task_of(system));
             if let Some(Task { cursor }) = self.store.claim_task(&self.claim_of(live, &task, now)).await? {
-                let first = || Sweep::first(&wanted(system, &live.settings.sync), now);
+                let first = || Sweep::first(&wanted(system, &live.settings.sync), meant_at);
                 let (cursor, rests_ms) = match cursor {
                     Some(cursor) => (cursor, 0),
                     None => (written(&first()), live.settings.sweep_interval_ms),
@@ -143,7 +152,8 @@ impl Worker {
         let step = if let Some(sweep) = claimed.cursor.and_then(|cursor| read(live, &cursor)) {
             self.step((live, system), sweep, &resolved.rules).await?
         } else {
-            let sweep = Sweep::first(&wanted(system, &live.settings.sync), now);
+            // Whoever was to record its beginning did not live to do so.
+            let sweep = Sweep::first(&wanted(system, &live.settings.sync), live.sweep_due.meant_at(now));
             Step { sweep, marks: Vec::new(), next_at: now.plus_millis(interval_ms) }
         };
         let (cursor, next) = (written(&step.sweep), TaskNext::Rests(step.next_at));

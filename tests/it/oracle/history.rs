@@ -202,7 +202,7 @@ impl<'a> History<'a> {
         let mut found = Vec::new();
         for (of, field, value) in &self.ahead {
             if of == key && field == KEY && !value.is_empty() {
-                found.push(self.resolved(&Key::new(object, value)));
+                found.extend(self.chain(&Key::new(object, value)));
             } else if *value == key.id && LINKS.iter().any(|(_, name, _)| name == field) {
                 found.push(of.clone());
             }
@@ -214,7 +214,9 @@ impl<'a> History<'a> {
         }
         if found.is_empty() {
             let named = self.value(key, KEY);
-            found.extend((!named.is_empty()).then(|| self.resolved(&Key::new(object, named))));
+            // It was made for a record that may have been merged since that was read.
+            let named = (!named.is_empty()).then(|| self.chain(&Key::new(object, named)));
+            found.extend(named.into_iter().flatten());
         }
         for former in self.with_predecessors(key).iter().skip(1) {
             found.extend(self.holders_of(former));

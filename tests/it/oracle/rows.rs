@@ -127,7 +127,7 @@ pub(crate) const TABLE: &[Row] = &[
         rule: "R-063, R-064",
         kinds: &[Kind::Relink],
         condition: "the new counterpart has the address, and somebody other than the service modified it later than the former one \
-                    was edited",
+                    was edited; so does one for which the former one gives way",
         holds: modified_later,
     },
     Row {
@@ -405,7 +405,10 @@ fn opportunity_gives(history: &History<'_>, write: &Write<'_>) -> bool {
     let of = |key: &Key| {
         let contact = history.value(key, "ContactId");
         let person = history.resolved(&Key::new("Contact", contact));
-        let has_it = history.counterparts(&person).contains(&write.key) || write.key.object == "companies";
+        // The record may have been linked to another one since the opportunity was looked at.
+        let had_it = history.linked_since(&write.key, &person).is_some();
+        let has_it =
+            had_it || history.counterparts(&person).contains(&write.key) || write.key.object == "companies";
         !contact.is_empty() && has_it && wanted(&Key::new("Opportunity", history.value(key, "OpportunityId")))
     };
     history.roles().any(of)
@@ -507,10 +510,10 @@ fn former_is_gone(history: &History<'_>, write: &Write<'_>) -> Holds {
 }
 
 fn modified_later(history: &History<'_>, write: &Write<'_>) -> Holds {
-    if write.key.object != "contacts" {
-        return Err(String::new());
-    }
     let address = |key: &Key, field: &str| normal("email", history.value(key, field));
+    if write.key.object != "contacts" {
+        return gives_way(history, write);
+    }
     let own = address(&write.key, "email");
     for new in write.after.iter().filter(|key| !write.before.contains(key)) {
         let former = write.before.iter().map(|key| history.edited_at(key)).max().unwrap_or_default();
@@ -525,6 +528,25 @@ fn modified_later(history: &History<'_>, write: &Write<'_>) -> Holds {
         }
     }
     Err("the new counterpart does not have the address".to_owned())
+}
+
+/// The first half of a takeover: the record that is let go loses the id, because another one with the contact's address was modified later.
+/// Where the work is interrupted there, no second half follows.
+fn gives_way(history: &History<'_>, write: &Write<'_>) -> Holds {
+    let is_person = matches!(write.key.object, "Lead" | "Contact");
+    let Some(contact) = write.before.first().filter(|_| is_person && write.after.is_empty()) else {
+        return Err(String::new());
+    };
+    let address = normal("email", history.value(contact, "email"));
+    let edited = history.edited_at(&write.key).div_euclid(1_000);
+    let competes = |key: &Key| {
+        let mut held = history.versions(key, "Email").iter();
+        *key != write.key
+            && history.modified_at(key).div_euclid(1_000) >= edited
+            && held.any(|version| normal("email", &version.value) == address)
+    };
+    let mut others = ["Lead", "Contact"].into_iter().flat_map(|object| history.records(object));
+    if others.any(|(key, _)| competes(key)) { Ok(()) } else { Err("no other record competes".to_owned()) }
 }
 
 fn was_asked_for(_: &History<'_>, write: &Write<'_>) -> Holds {
