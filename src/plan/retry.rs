@@ -7,6 +7,7 @@
 //! | the allowance is used up | again when it is there; does not count as an attempt |
 //! | the answer is not what the documentation promises | as unreachable, parked after 5 attempts: it may be a bug of ours |
 //! | the record is refused for what changed after our look | again at once; parked after 4 attempts: then it did not change, it stands in the way |
+//! | a field is refused that the schemas still showed | again after a minute, when the schemas are read anew; parked after 3 attempts |
 //! | the record is refused | parked: trying again would be refused again |
 //! | our credentials are refused | the connection rests; the job is given back |
 
@@ -32,6 +33,12 @@ pub const ATTEMPTS_UNEXPECTED_MAX: u32 = 5;
 /// for failures of another kind, which count as well.
 pub const ATTEMPTS_OVERTAKEN_MAX: u32 = 4;
 
+/// How long to wait for schemas that may be read again: those that are younger are believed.
+pub const SCHEMAS_WAIT_MS: i64 = 60 * 1_000;
+
+/// Attempts before a job is parked whose field is refused although the schemas show it.
+pub const ATTEMPTS_HIDDEN_MAX: u32 = 3;
+
 /// How long to wait for an allowance when the CRM does not say: HubSpot's short window.
 pub const QUOTA_WAIT_MS: i64 = 10_000;
 
@@ -52,6 +59,8 @@ pub enum Failure {
     Unauthorized,
     /// The record is refused, for something that another look would have found if it is new.
     Overtaken(Category),
+    /// A field is refused, which may have been hidden since the schemas were read.
+    Hidden(Category),
     /// The record is refused.
     Refused(Category),
     /// The answer is not what the documentation promises.
@@ -97,6 +106,9 @@ pub fn next(failure: &Failure, attempts: u32, now: Timestamp, jitter: f64) -> Ne
             Next::RetryAt { at, category: Category::Quota, counts: false }
         }
         Failure::Overtaken(category) => again(attempts, ATTEMPTS_OVERTAKEN_MAX, *category, now),
+        Failure::Hidden(category) => {
+            again(attempts, ATTEMPTS_HIDDEN_MAX, *category, now.plus_millis(SCHEMAS_WAIT_MS))
+        }
         Failure::Refused(category) => Next::Park(*category),
         Failure::Unauthorized => Next::PauseConnection,
     }

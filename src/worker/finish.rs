@@ -70,6 +70,9 @@ pub(super) fn applied(
     let now = view.around.now;
     let (outcome, unauthorized) = match (&applied.failed, &applied.set_aside, held(plan)) {
         (Some((system, error)), _, _) => after_failure(*system, error, claimed, now),
+        (None, Some(refusal), _) if hides_fields(refusal) => {
+            after_failure(System::Salesforce, &crm::Error::Refused(refusal.clone()), claimed, now)
+        }
         (None, Some(refusal), _) => (parked_by(refusal), None),
         (None, None, Some((category, text))) => (Outcome::Park { category, message: text.to_owned() }, None),
         (None, None, None) => (postponed(plan).unwrap_or(Outcome::Done), None),
@@ -119,9 +122,15 @@ fn failure_of(error: &crm::Error) -> Failure {
         crm::Error::Quota { until, .. } => Failure::Quota { until: *until },
         crm::Error::Unauthorized { .. } => Failure::Unauthorized,
         crm::Error::Refused(refusal) if may_be_new(refusal) => Failure::Overtaken(refusal.category),
+        crm::Error::Refused(refusal) if hides_fields(refusal) => Failure::Hidden(refusal.category),
         crm::Error::Refused(refusal) => Failure::Refused(refusal.category),
         crm::Error::Unexpected { .. } => Failure::Unexpected,
     }
+}
+
+/// Whether a refusal names fields that we may not see or write. They may have been hidden since the schemas were read.
+fn hides_fields(refusal: &Refusal) -> bool {
+    refusal.category == Category::FieldPermission && !refusal.fields.is_empty()
 }
 
 /// Whether what a refusal is about may have happened between our look and our write: the next look finds the record that took the

@@ -56,3 +56,18 @@ async fn a_field_that_is_hidden_while_the_service_works_parks_nothing() {
     assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Kiel"));
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_294_a_field_that_is_hidden_right_after_the_schemas_were_read_stops_no_other() {
+    for (field, property) in [("Title", "jobtitle"), ("Fax", "fax")] {
+        let app = TestApp::start().await;
+        let (contact, lead) = linked(&app).await;
+        app.salesforce.hide_field("Lead", field);
+        app.hubspot.update(contact, &[(property, "7"), ("firstname", "Augusta")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.jobs(Some(JobState::Parked)).await, [], "{field}");
+        app.settle_after(60_000).await;
+        assert_eq!(app.lead_field(&lead, "FirstName").as_deref(), Some("Augusta"), "{field}");
+        app.end().await;
+    }
+}
