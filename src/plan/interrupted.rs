@@ -5,6 +5,7 @@
 
 use crate::domain::{Kind, Record, RecordKey, System, Value};
 use crate::plan::mapping::Mapping;
+use crate::plan::rules::LIFECYCLE_PROPERTY;
 use crate::plan::values::Words;
 use crate::plan::{Agreed, Rules, Side, View, competing, landed};
 
@@ -53,7 +54,9 @@ fn agreed_by(write: &Begun, record: &Record, kind: Kind, words: Words<'_>) -> Op
     let held = record.fields.get(&write.field)?;
     let holds = |value: &Value| landed(&write.field, record.key.kind(), value, held, rules);
     let is_written = holds(&write.new);
-    if !is_written && holds(&write.old) {
+    // A stage goes back by being cleared and then set: a blank is the first half.
+    let is_half = write.field == LIFECYCLE_PROPERTY && held.is_blank();
+    if !is_written && (holds(&write.old) || is_half) {
         return None;
     }
     let is_its = |mapping: &&Mapping| match system {
