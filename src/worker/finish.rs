@@ -70,10 +70,7 @@ pub(super) fn applied(
     let now = view.around.now;
     let (outcome, unauthorized) = match (&applied.failed, &applied.set_aside, held(plan)) {
         (Some((system, error)), _, _) => after_failure(*system, error, claimed, now),
-        (None, Some(refusal), _) if hides_fields(refusal) => {
-            after_failure(System::Salesforce, &crm::Error::Refused(refusal.clone()), claimed, now)
-        }
-        (None, Some(refusal), _) => (parked_by(refusal), None),
+        (None, Some(refusal), _) => (without_fields(refusal, claimed, now), None),
         (None, None, Some((category, text))) => (Outcome::Park { category, message: text.to_owned() }, None),
         (None, None, None) => (postponed(plan).unwrap_or(Outcome::Done), None),
     };
@@ -101,7 +98,7 @@ fn after_failure(
     claimed: &Claimed,
     now: Timestamp,
 ) -> (Outcome, Option<String>) {
-    let attempts = claimed.jobs.iter().map(|job| job.attempts).max().unwrap_or_default();
+    let attempts = attempts_of(claimed);
     let message = match error {
         crm::Error::Refused(refusal) => refusal.to_string(),
         other => format!("{system}: {other}"),
@@ -112,6 +109,21 @@ fn after_failure(
         Next::Park(category) => (Outcome::Park { category, message }, None),
         Next::PauseConnection => (Outcome::Release, Some(message)),
     }
+}
+
+/// What it means that a CRM took the rest and refused some fields: that those are hidden may be told by the schemas, when they are read anew.
+fn without_fields(refusal: &Refusal, claimed: &Claimed, now: Timestamp) -> Outcome {
+    let failure = Failure::Hidden(refusal.category);
+    match retry::next(&failure, attempts_of(claimed), now, fastrand::f64()) {
+        Next::RetryAt { at, category, counts } if hides_fields(refusal) => {
+            Outcome::Retry { at, counts, category, message: refusal.to_string() }
+        }
+        _ => parked_by(refusal),
+    }
+}
+
+fn attempts_of(claimed: &Claimed) -> u32 {
+    claimed.jobs.iter().map(|job| job.attempts).max().unwrap_or_default()
 }
 
 fn failure_of(error: &crm::Error) -> Failure {

@@ -406,9 +406,9 @@ fn opportunity_gives(history: &History<'_>, write: &Write<'_>) -> bool {
         let contact = history.value(key, "ContactId");
         let person = history.resolved(&Key::new("Contact", contact));
         // The record may have been linked to another one since the opportunity was looked at.
-        let had_it = history.linked_since(&write.key, &person).is_some();
+        let belonged = history.linked_since(&write.key, &person).is_some();
         let has_it =
-            had_it || history.counterparts(&person).contains(&write.key) || write.key.object == "companies";
+            belonged || history.counterparts(&person).contains(&write.key) || write.key.object == "companies";
         !contact.is_empty() && has_it && wanted(&Key::new("Opportunity", history.value(key, "OpportunityId")))
     };
     history.roles().any(of)
