@@ -95,7 +95,6 @@ impl<'a> Draft<'a> {
                         apart: None,
                         removed_in: None,
                         seen: None,
-                        aside: None,
                         ..base
                     },
                 );

@@ -60,6 +60,15 @@ async fn r_295_a_value_that_is_too_long_is_named_on_its_record_until_a_shorter_o
     app.hubspot.update(contact, &[("phone", "8")]).unwrap();
     app.settle().await;
     assert_eq!(set_aside(&app, contact).await, named);
+    // Somebody takes it back: both sides hold the same again.
+    app.clock.advance_millis(1_000);
+    app.hubspot.update(contact, &[("jobtitle", "")]).unwrap();
+    app.settle().await;
+    assert_eq!(set_aside(&app, contact).await, Vec::<Json>::new());
+    app.clock.advance_millis(1_000);
+    app.hubspot.update(contact, &[("jobtitle", &too_long())]).unwrap();
+    app.settle().await;
+    assert_eq!(set_aside(&app, contact).await.len(), 1);
     app.clock.advance_millis(1_000);
     app.hubspot.update(contact, &[("jobtitle", "Countess")]).unwrap();
     app.settle().await;

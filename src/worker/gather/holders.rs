@@ -1,6 +1,6 @@
 //! Who holds the records that could be somebody's counterpart: nobody's record is taken over.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use futures::future::join_all;
 
@@ -45,7 +45,7 @@ async fn mark_holders(
     fields: &FieldsByKind,
     known: &mut Known,
     drafts: &mut [Draft],
-) -> Result<HashMap<RecordKey, Pair>, Error> {
+) -> Result<BTreeMap<RecordKey, Pair>, Error> {
     let pairs = pairs_of_candidates(sources, drafts).await?;
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
     let survivors = survivors_of_holders(sources, &pairs, known).await?;
@@ -81,7 +81,7 @@ async fn mark_holders(
 async fn pairs_of_candidates(
     sources: &Sources<'_>,
     drafts: &[Draft],
-) -> Result<HashMap<RecordKey, Pair>, Error> {
+) -> Result<BTreeMap<RecordKey, Pair>, Error> {
     let candidates: Vec<&Record> =
         drafts.iter().flat_map(|draft| &draft.view.around.candidates).map(|one| &one.record).collect();
     let own = candidates.iter().map(|record| (record.key, record.key));
@@ -90,10 +90,10 @@ async fn pairs_of_candidates(
         .flat_map(|record| twins::merged_into(record).into_iter().map(|merged| (record.key, merged)));
     let (keys, asked): (Vec<RecordKey>, Vec<RecordKey>) = own.chain(merged).unzip();
     if asked.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(BTreeMap::new());
     }
     let found = sources.store.pairs_of(&sources.live.settings.name, &asked).await?;
-    let mut pairs = HashMap::new();
+    let mut pairs = BTreeMap::new();
     for ((key, asked), pair) in keys.into_iter().zip(asked).zip(found) {
         let Some(pair) = pair else { continue };
         let pair = if key == asked { pair } else { Pair { hubspot: key, stopped: None, ..pair } };
@@ -106,9 +106,9 @@ async fn pairs_of_candidates(
 /// their pairs. One that has a pair already took over another.
 async fn survivors_of_holders(
     sources: &Sources<'_>,
-    pairs: &HashMap<RecordKey, Pair>,
+    pairs: &BTreeMap<RecordKey, Pair>,
     known: &Known,
-) -> Result<HashMap<RecordKey, Result<RecordKey, crm::Error>>, Error> {
+) -> Result<BTreeMap<RecordKey, Result<RecordKey, crm::Error>>, Error> {
     let holders = pairs.iter().map(|(key, pair)| other_side(*key, pair));
     let gone = holders.filter(|holder| {
         let side = known.side(*holder);
@@ -119,7 +119,7 @@ async fn survivors_of_holders(
     let answers = join_all(answers).await.into_iter();
     let survivors: Vec<_> = answers.filter_map(|(holder, survivor)| Some((holder, survivor?))).collect();
     if survivors.is_empty() {
-        return Ok(HashMap::new());
+        return Ok(BTreeMap::new());
     }
     let keys: Vec<RecordKey> =
         survivors.iter().filter_map(|(_, answer)| answer.as_ref().ok().copied()).collect();
