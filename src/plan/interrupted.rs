@@ -27,16 +27,15 @@ pub struct Begun {
 pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
     let View { pair: Some(pair), hubspot, salesforce, around } = view else { return };
     let words = Words { rules, links: &around.links };
-    let present = |side: &'_ Side| match side {
-        Side::Present(record) => Some(record.clone()),
+    let sides = [&*hubspot, &*salesforce].into_iter().filter_map(|side| match side {
+        Side::Present(record) => Some(record),
         Side::Absent | Side::Deleted | Side::Merged | Side::Converted => None,
-    };
+    });
     // What a lead became may have been written before anybody recorded that it took its place.
-    let candidates = around.candidates.iter().map(|candidate| candidate.record.clone());
-    let records = present(hubspot).into_iter().chain(present(salesforce)).chain(candidates);
-    for record in records {
+    let candidates = around.candidates.iter().map(|candidate| &candidate.record);
+    for record in sides.chain(candidates) {
         for write in begun.iter().filter(|write| write.key == record.key) {
-            if let Some((property, agreed)) = agreed_by(write, &record, pair.salesforce.kind(), words) {
+            if let Some((property, agreed)) = agreed_by(write, record, pair.salesforce.kind(), words) {
                 pair.base.insert(&property, agreed);
             }
         }
