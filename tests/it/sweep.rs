@@ -271,6 +271,36 @@ async fn r_070_and_r_126_merges_in_hubspot_are_found(#[values(1, 2)] in_a_row: u
 }
 
 #[tokio::test]
+async fn r_063_and_r_070_what_two_merges_in_a_row_left_competes_with_the_twin_that_it_names() {
+    let app = TestApp::sweeping("").await;
+    let (ada, lead) = linked(&app).await;
+    let grace = app.salesforce.create("Lead", &GRACE).unwrap();
+    let nameless = app.hubspot.create(&[("lastname", "King")]).unwrap();
+    app.settle().await;
+    let of_grace = app.lead_field(&grace, "Hubforce_HubSpot_Id__c").unwrap().parse().unwrap();
+    app.quiet().await;
+    app.clock.advance_millis(60_000);
+    let address = app.hubspot.property(ada, "email").unwrap();
+    let other = app.salesforce.create("Contact", &[("LastName", "King"), ("Email", &address)]).unwrap();
+    // Of what happens before that arrives, nobody tells.
+    app.lose_messages();
+    app.clock.advance_millis(60_000);
+    app.salesforce.update("Lead", &lead, &[("City", "Rome")]).unwrap();
+    let between = app.hubspot.merge(ada, nameless).unwrap();
+    let survivor = app.hubspot.merge(between, of_grace).unwrap();
+    app.settle().await;
+    app.sweep().await;
+    assert_eq!(app.hubspot.property(survivor, "hubforce_salesforce_lead_id"), Some(lead.clone()));
+    assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(survivor.to_string()));
+    assert_eq!(
+        app.salesforce.field("Contact", &other, "Hubforce_HubSpot_Id__c"),
+        None,
+        "it was edited before"
+    );
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_124_and_r_149_moves_to_another_company_are_found() {
     let app = TestApp::sweeping(ALL).await;
     let (ada, twin, opportunity, deal) = ada_and_a_deal(&app).await;

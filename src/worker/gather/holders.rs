@@ -8,7 +8,7 @@ use crate::crm::{self, FieldsByKind};
 use crate::domain::{Family, Kind, Record, RecordKey, System};
 use crate::plan::{Candidate, Pair, Side, address_of};
 use crate::worker::Error;
-use crate::worker::gather::{Draft, Known, Sources, twins};
+use crate::worker::gather::{Draft, Known, Sources, merges, twins};
 
 /// Says which candidates are held by another record. A Salesforce record whose HubSpot match is held competes with that match's present
 /// twin: its view becomes the view of that pair. Where that twin was converted or merged, what it became competes as well.
@@ -80,24 +80,34 @@ async fn mark_holders(
 /// The pairs of the candidates. A HubSpot contact that others were merged into has their pair, even before it took it over.
 async fn pairs_of_candidates(
     sources: &Sources<'_>,
-    drafts: &[Draft],
+    drafts: &mut [Draft],
 ) -> Result<BTreeMap<RecordKey, Pair>, Error> {
     let candidates: Vec<&Record> =
         drafts.iter().flat_map(|draft| &draft.view.around.candidates).map(|one| &one.record).collect();
-    let own = candidates.iter().map(|record| (record.key, record.key));
-    let merged = candidates
-        .iter()
-        .flat_map(|record| twins::merged_into(record).into_iter().map(|merged| (record.key, merged)));
-    let (keys, asked): (Vec<RecordKey>, Vec<RecordKey>) = own.chain(merged).unzip();
-    if asked.is_empty() {
+    if candidates.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let found = sources.store.pairs_of(&sources.live.settings.name, &asked).await?;
-    let mut pairs = BTreeMap::new();
-    for ((key, asked), pair) in keys.into_iter().zip(asked).zip(found) {
-        let Some(pair) = pair else { continue };
-        let pair = if key == asked { pair } else { Pair { hubspot: key, stopped: None, ..pair } };
-        pairs.entry(key).or_insert(pair);
+    let keys: Vec<RecordKey> = candidates.iter().map(|record| record.key).collect();
+    let found = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
+    let mut pairs: BTreeMap<RecordKey, Pair> =
+        keys.into_iter().zip(found).filter_map(|(key, pair)| Some((key, pair?))).collect();
+    let unpaired = candidates.into_iter().filter(|record| !pairs.contains_key(&record.key));
+    let mut failed = BTreeMap::new();
+    for (key, pair) in merges::inherited(sources, unpaired).await? {
+        match pair {
+            Ok(pair) => {
+                pairs.insert(key, merges::taken_over(key, &pair));
+            }
+            Err(error) => {
+                failed.insert(key, error);
+            }
+        }
+    }
+    for draft in drafts {
+        let mut candidates = draft.view.around.candidates.iter();
+        if let Some(error) = candidates.find_map(|one| failed.get(&one.record.key)) {
+            draft.failed = Some((System::Hubspot, error.clone()));
+        }
     }
     Ok(pairs)
 }

@@ -41,6 +41,7 @@ mod echoes;
 mod fates;
 mod holders;
 mod membership;
+mod merges;
 mod times;
 mod twins;
 
@@ -114,7 +115,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     known.read(sources, &fields, subjects.iter().flat_map(own_keys)).await;
     let mut drafts: Vec<Draft> =
         subjects.iter().map(|subject| Draft::new(subject, &known, sources.now)).collect();
-    twins::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
+    merges::adopt_merged(sources, &fields, &mut known, &mut drafts).await?;
     fates::tell_merged_from_deleted(sources, &mut drafts).await;
     twins::search(sources, &fields, &mut drafts).await;
     twins::look_for_made(sources, &fields, &mut drafts).await;

@@ -1,13 +1,12 @@
 //! Who the twin of a record is, or could be.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::crm::{FieldsByKind, Found, Search};
 use crate::domain::{Kind, Record, RecordKey, System, Value};
-use crate::plan::rules::MERGED_IDS_PROPERTY;
-use crate::plan::{Candidate, Pair, Rules, Side, address_of, address_to_check};
+use crate::plan::{Candidate, Rules, Side, address_of, address_to_check};
 use crate::worker::Error;
-use crate::worker::gather::{Draft, Known, Sources, fates};
+use crate::worker::gather::{Draft, Known, Sources, fates, merges};
 
 /// How many merges and conversions in a row are followed from a paired record to what it became.
 const SUCCESSIONS_MAX: usize = 8;
@@ -43,7 +42,7 @@ pub(super) async fn look_for_made_of_merged(
     let mut origins: HashMap<usize, Vec<RecordKey>> = HashMap::new();
     for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| has_none(draft)) {
         if let Side::Present(record) = &draft.view.hubspot {
-            origins.insert(place, merged_into(record));
+            origins.insert(place, merges::merged_into(record));
         }
     }
     look_for_made_of(sources, fields, drafts, &origins).await;
@@ -153,7 +152,10 @@ async fn read_unpaired<By>(
 }
 
 /// The records on the other side whose ids a record bears.
-fn named_by<'a>(record: &'a Record, rules: &'a Rules) -> impl Iterator<Item = RecordKey> + use<'a> {
+pub(super) fn named_by<'a>(
+    record: &'a Record,
+    rules: &'a Rules,
+) -> impl Iterator<Item = RecordKey> + use<'a> {
     let family = record.key.kind().family();
     let own: Vec<(&String, Kind)> = match record.key.system() {
         System::Hubspot => {
@@ -168,72 +170,6 @@ fn named_by<'a>(record: &'a Record, rules: &'a Rules) -> impl Iterator<Item = Re
         let id = record.fields.get(field).and_then(Value::as_text)?;
         RecordKey::parse(kind, &id).ok()
     })
-}
-
-/// A contact that others were merged into takes over their pair: a merge gives the survivor an id of its own, and nothing is merged
-/// in Salesforce. Where several of them had a twin, the one that the survivor's own property names goes on.
-pub(super) async fn adopt_merged(
-    sources: &Sources<'_>,
-    fields: &FieldsByKind,
-    known: &mut Known,
-    drafts: &mut [Draft],
-) -> Result<(), Error> {
-    let mut former: Vec<(usize, RecordKey)> = Vec::new();
-    for (place, draft) in drafts.iter().enumerate() {
-        if let (None, Side::Present(record)) = (&draft.view.pair, &draft.view.hubspot) {
-            let merged = merged_into(record);
-            let twins = named_by(record, sources.rules).filter(|_| !merged.is_empty());
-            former.extend(merged.iter().copied().chain(twins).map(|key| (place, key)));
-        }
-    }
-    if former.is_empty() {
-        return Ok(());
-    }
-    let keys: Vec<RecordKey> = former.iter().map(|(_, key)| *key).collect();
-    let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let mut inherited: BTreeMap<usize, Pair> = BTreeMap::new();
-    for ((place, key), pair) in former.into_iter().zip(pairs) {
-        let Some(pair) = pair else { continue };
-        // A named twin whose contact is not among those merged into this one, perhaps into one of them.
-        let is_heir = key.system() == System::Hubspot || is_heir_of(sources, &pair, &mut drafts[place]).await;
-        let Side::Present(survivor) = &drafts[place].view.hubspot else { continue };
-        if is_heir && (!inherited.contains_key(&place) || names(survivor, pair.salesforce, sources.rules)) {
-            inherited.insert(place, pair);
-        }
-    }
-    known.read(sources, fields, inherited.values().map(|pair| pair.salesforce)).await;
-    for (place, pair) in inherited {
-        let draft = &mut drafts[place];
-        draft.set_side(pair.salesforce, known);
-        draft.view.around.released.push(pair.hubspot);
-        draft.view.around.hubspot_succeeds = true;
-        draft.view.pair = Some(Pair { hubspot: draft.subject, stopped: None, ..pair });
-    }
-    Ok(())
-}
-
-/// Whether the HubSpot record of a pair came to be, by merges, the one of this draft.
-async fn is_heir_of(sources: &Sources<'_>, pair: &Pair, draft: &mut Draft) -> bool {
-    let Side::Present(record) = &draft.view.hubspot else { return false };
-    match sources.live.crm(System::Hubspot).survivor_of(pair.hubspot).await {
-        Ok(survivor) => survivor == Some(record.key),
-        Err(error) => {
-            draft.failed = Some((System::Hubspot, error));
-            false
-        }
-    }
-}
-
-/// The records that were merged into this one.
-pub(super) fn merged_into(record: &Record) -> Vec<RecordKey> {
-    let ids = record.fields.get(MERGED_IDS_PROPERTY).and_then(Value::as_text).unwrap_or_default();
-    ids.split(';').filter_map(|id| RecordKey::parse(record.key.kind(), id.trim()).ok()).collect()
-}
-
-/// Whether a contact's own property names this twin.
-fn names(contact: &Record, twin: RecordKey, rules: &Rules) -> bool {
-    let held = rules.id_properties(twin.kind()).0.and_then(|property| contact.fields.get(property));
-    held.and_then(Value::as_text).is_some_and(|id| id == twin.id().to_string())
 }
 
 /// Reads the contacts that paired leads became, and the records that paired ones were merged into.
