@@ -426,12 +426,17 @@ impl Town {
             Answer::Status(status, body.to_vec())
         };
         let mut answering = pin!(answering);
-        std::future::poll_fn(|context| match answering.as_mut().poll(context) {
+        let answer = std::future::poll_fn(|context| match answering.as_mut().poll(context) {
             Poll::Ready(answer) => Poll::Ready(answer),
             Poll::Pending if self.world.ends_or_wakes(instance, context) => Poll::Ready(Answer::Unreachable),
             Poll::Pending => Poll::Pending,
         })
-        .await
+        .await;
+        if matches!(answer, Answer::Unreachable) {
+            // If this happened in a turn of the instance that ended, nothing more of that turn happens.
+            tokio::task::yield_now().await;
+        }
+        answer
     }
 
     /// Delivers everything that was ever delivered once more.
