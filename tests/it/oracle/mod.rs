@@ -6,10 +6,12 @@
 //! [`rows::TABLE`]; what no row explains is a violation.
 
 mod history;
+mod links;
 mod mappings;
 mod reads;
 mod rows;
 mod tests;
+mod values;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -170,7 +172,7 @@ impl<'a> Judge<'a> {
                 let property = self.evidence.settings.property_of(entry.object, &entry.field);
                 let name = property.unwrap_or_default();
                 let [old, new] = [&entry.old, &entry.new].map(|value| normal(name, value));
-                let copied_from = rows::origin_of(&self.history, &key, name, &entry.new);
+                let copied_from = values::origin_of(&self.history, &key, name, &entry.new);
                 if !old.is_empty() && old != new {
                     let kind = match (name, new.is_empty()) {
                         ("associatedcompanyid", _) => Kind::Move,
