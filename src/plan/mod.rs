@@ -433,6 +433,8 @@ pub struct FieldSchema {
     pub required: bool,
     /// The most characters it takes, where the CRM says.
     pub length: Option<usize>,
+    /// How many decimals of a number it keeps, where the CRM says.
+    pub scale: Option<u32>,
     /// The values it lists, if it has a list.
     pub options: Option<Vec<String>>,
     /// Whether it takes listed values only.

@@ -4,23 +4,20 @@
 //! |---|---|---|
 //! | text, multiline, phone | trimmed at the ends, line ends as `\n` | Salesforce trims; HubSpot's forms send `\r\n` |
 //! | email | the same, in lower case | both match addresses without regard to case |
-//! | number | shortest decimal, at most 15 significant digits | `5000.00`, `5000` and `5e3` are one number; computed ones carry binary dust |
+//! | number | shortest decimal, with as many decimals as the Salesforce field keeps | `5000.00`, `5000` and `5e3` are one number; Salesforce rounds what it stores (R-208) |
 //! | flag | true or false; blank is false | Salesforce's checkboxes are never blank |
 //! | date | `2026-03-12` | HubSpot sends epoch milliseconds in webhooks |
 //! | instant | `2026-03-12T07:33:46.615Z` | the vendors write offsets differently |
 //! | choices | sorted, without repetitions, joined by `;` | neither vendor keeps the order |
 //! | choice, reference | as it is | |
 
+use std::str::FromStr;
+
 use jiff::tz::TimeZone;
+use rust_decimal::{Decimal, RoundingStrategy};
 
 use crate::domain::{System, Timestamp, Value};
 use crate::plan::{FieldSchema, FieldType};
-
-/// How many significant digits of a number count: as many as a double holds for certain.
-const SIGNIFICANT_DIGITS_MAX: usize = 15;
-
-/// The widest span of digits in plain notation; beyond it a number is no business figure.
-const EXPONENT_MAX: i64 = 40;
 
 /// A value that cannot be what its field says it is, or cannot be held by the target.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -78,6 +75,15 @@ pub fn normal(value: &Value, field_type: FieldType) -> Result<Value, Unfit> {
         | FieldType::Other
         | FieldType::Flag => Value::text(trimmed.replace("\r\n", "\n").replace('\r', "\n")),
     })
+}
+
+/// A number as Salesforce stores it in a field that keeps so many decimals: rounded half away from zero. Both sides are compared like this, so
+/// that no rounding looks like an edit.
+pub fn rounded(value: Value, scale: Option<u32>) -> Value {
+    let (Value::Number(number), Some(scale)) = (&value, scale) else { return value };
+    let Ok(number) = Decimal::from_str(&number.number) else { return value };
+    let rounded = number.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero);
+    Value::number(rounded.normalize().to_string())
 }
 
 /// Turns a normal form into what the target's CRM takes, or says why it cannot hold it. With `listed` even a field that would take any
@@ -174,71 +180,15 @@ fn flag(value: &Value) -> Result<bool, Unfit> {
     }
 }
 
-/// The shortest plain decimal notation of a number, rounded to [`SIGNIFICANT_DIGITS_MAX`].
+/// The shortest plain notation of a number; `None` where the text is no number, or one with more digits than a [`Decimal`] holds (28).
 fn decimal(text: &str) -> Option<String> {
-    let (negative, unsigned) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-        None => (unsigned, 0),
-    };
-    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    if (whole.is_empty() && fraction.is_empty()) || !all_digits(whole) || !all_digits(fraction) {
+    // The library takes underscores between digits as well.
+    let is_plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
+    if !text.bytes().all(is_plain) {
         return None;
     }
-    let digits: Vec<u8> = whole.bytes().chain(fraction.bytes()).collect();
-    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
-    // The number is 0.DIGITS times ten to the power of `point`.
-    let point = exponent.checked_add(i64::try_from(whole.len()).ok()? - i64::try_from(zeros).ok()?)?;
-    let (digits, point) = round(digits[zeros..].to_vec(), point);
-    if digits.is_empty() {
-        return Some("0".to_owned());
-    }
-    let plain = plain_notation(&digits, point)?;
-    Some(if negative { format!("-{plain}") } else { plain })
-}
-
-/// Rounds half up and drops trailing zeros.
-fn round(mut digits: Vec<u8>, mut point: i64) -> (Vec<u8>, i64) {
-    if digits.len() > SIGNIFICANT_DIGITS_MAX {
-        let up = digits[SIGNIFICANT_DIGITS_MAX] >= b'5';
-        digits.truncate(SIGNIFICANT_DIGITS_MAX);
-        if up {
-            let nines = digits.iter().rev().take_while(|digit| **digit == b'9').count();
-            digits.truncate(digits.len() - nines);
-            if let Some(last) = digits.last_mut() {
-                *last += 1;
-            } else {
-                digits.push(b'1');
-                point += 1;
-            }
-        }
-    }
-    while digits.last() == Some(&b'0') {
-        digits.pop();
-    }
-    (digits, point)
-}
-
-fn plain_notation(digits: &[u8], point: i64) -> Option<String> {
-    if point.abs() > EXPONENT_MAX {
-        return None;
-    }
-    let text = std::str::from_utf8(digits).ok()?;
-    let length = i64::try_from(digits.len()).ok()?;
-    let zeros = |n: i64| "0".repeat(usize::try_from(n).unwrap_or_default());
-    Some(if point <= 0 {
-        format!("0.{}{text}", zeros(-point))
-    } else if point >= length {
-        format!("{text}{}", zeros(point - length))
-    } else {
-        let (whole, fraction) = text.split_at(usize::try_from(point).ok()?);
-        format!("{whole}.{fraction}")
-    })
+    let number = if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str(text) };
+    Some(number.ok()?.normalize().to_string())
 }
 
 fn date(text: &str) -> Option<String> {
@@ -338,6 +288,7 @@ mod tests {
             updateable: true,
             required: false,
             length: Some(5),
+            scale: None,
             options: Some(vec!["a".to_owned(), "b".to_owned()]),
             restricted: true,
             calculated: false,

@@ -373,6 +373,7 @@ impl FieldSchema {
             updateable: true,
             required: false,
             length: None,
+            scale: None,
             options: None,
             restricted: false,
             calculated: false,

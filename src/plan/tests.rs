@@ -17,6 +17,7 @@ fn text_field() -> FieldSchema {
         updateable: true,
         required: false,
         length: Some(40),
+        scale: None,
         options: None,
         restricted: false,
         calculated: false,

@@ -82,6 +82,7 @@ mod tests {
             updateable: true,
             required: false,
             length: None,
+            scale: None,
             options: None,
             restricted: false,
             calculated: false,

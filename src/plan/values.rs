@@ -7,7 +7,7 @@
 use crate::domain::{Kind, Record, System, Value};
 use crate::plan::links::Links;
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
-use crate::plan::normal::{Unfit, common_type, day_in, for_target, normal};
+use crate::plan::normal::{Unfit, common_type, day_in, for_target, normal, rounded};
 use crate::plan::pairing::address_of;
 use crate::plan::people::filled_in;
 use crate::plan::rules::{LIFECYCLE_PROPERTY, PIPELINE_PROPERTY};
@@ -151,7 +151,7 @@ impl Mapping {
         if field_type == FieldType::Date && is_instant(own_type) {
             return day_in(raw, &words.rules.time_zone);
         }
-        let value = normal(raw, field_type)?;
+        let value = rounded(normal(raw, field_type)?, target.schema.scale);
         if system == System::Hubspot || self.values.is_empty() {
             return Ok(value);
         }

@@ -202,6 +202,7 @@ impl Property {
             updateable: !read_only && !self.calculated,
             required: false,
             length: (self.value_type == "string").then_some(TEXT_LENGTH_MAX),
+            scale: None,
             options: listed.then(|| self.options.into_iter().map(|option| option.value).collect()),
             restricted: listed && !self.external_options,
             calculated: self.calculated,

@@ -199,6 +199,8 @@ pub(super) struct DescribedField {
     #[serde(default)]
     length: usize,
     #[serde(default)]
+    scale: Option<u32>,
+    #[serde(default)]
     createable: bool,
     #[serde(default)]
     updateable: bool,
@@ -223,6 +225,8 @@ struct PicklistValue {
 
 impl DescribedField {
     fn into_schema(self) -> (String, FieldSchema) {
+        // What has decimals in a whole number is refused, not rounded.
+        let keeps_decimals = matches!(self.field_type.as_str(), "double" | "currency" | "percent");
         let field_type = match self.field_type.as_str() {
             "string" | "url" | "combobox" | "encryptedstring" => FieldType::Text,
             "textarea" => FieldType::Multiline,
@@ -253,6 +257,7 @@ impl DescribedField {
                 && !self.defaulted_on_create
                 && field_type != FieldType::Flag,
             length: (self.length > 0).then_some(self.length),
+            scale: self.scale.filter(|_| keeps_decimals),
             restricted: self.restricted_picklist,
             options: listed,
             calculated: self.calculated,

@@ -17,8 +17,13 @@ pub(super) enum Use {
     Read,
 }
 
-/// A field: name, type, length, use.
+/// A field: name, type, length (of an amount: its decimals), use.
 pub(super) type Row = (&'static str, &'static str, usize, Use);
+
+/// Whether values of a type are rounded to the decimals of their field.
+pub(super) fn is_amount(kind: &str) -> bool {
+    matches!(kind, "currency" | "double" | "percent")
+}
 
 use Use::{Defaulted, Fixed, Free, OnCreate, Read, Required};
 
@@ -125,7 +130,7 @@ const OPPORTUNITY: [Row; 13] = [
     ("StageName", "picklist", 255, Required),
     ("CloseDate", "date", 0, Required),
     ("AccountId", "reference", 18, Free),
-    ("Amount", "currency", 0, Free),
+    ("Amount", "currency", 2, Free),
     ("Probability", "percent", 0, Free),
     ("Type", "picklist", 255, Free),
     ("LeadSource", "picklist", 255, Free),

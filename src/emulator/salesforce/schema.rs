@@ -7,11 +7,16 @@ use serde_json::{Value as Json, json};
 use crate::emulator::salesforce::Options;
 use crate::emulator::salesforce::fields::{self, Row, Use};
 
+/// How many decimals an amount keeps that says nothing of them.
+const DECIMALS: u32 = 2;
+
 /// A field's definition.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) kind: &'static str,
     pub(super) length: usize,
+    /// How many decimals an amount keeps.
+    pub(super) scale: u32,
     pub(super) usage: Use,
     pub(super) external_id: bool,
     pub(super) references: &'static [&'static str],
@@ -60,9 +65,11 @@ impl Schema {
 
     fn add_rows(&mut self, rows: &[Row]) {
         for (name, kind, length, usage) in rows {
+            let (length, scale) = if fields::is_amount(kind) { (0, *length) } else { (*length, 0) };
             let field = Field {
                 kind,
-                length: *length,
+                length,
+                scale: u32::try_from(scale).unwrap_or_default(),
                 usage: *usage,
                 external_id: false,
                 references: fields::references(self.object, name),
@@ -126,12 +133,16 @@ pub(super) fn of_person(name: &str) -> String {
 }
 
 impl Field {
+    /// A field that the organization added, by its type: of an amount also with its decimals, as in `double(4)`.
     fn custom(kind: &'static str) -> Self {
+        let (kind, scale) = kind.strip_suffix(')').and_then(|kind| kind.split_once('(')).unwrap_or((kind, ""));
+        let scale = scale.parse().unwrap_or(DECIMALS);
         let length = if matches!(kind, "string" | "picklist" | "url") { 255 } else { 0 };
         let usage = if kind == "boolean" { Use::Defaulted } else { Use::Free };
         Self {
             kind,
             length,
+            scale: if fields::is_amount(kind) { scale } else { 0 },
             usage,
             external_id: false,
             references: &[],
@@ -170,7 +181,7 @@ impl Field {
             .filter(|_| !self.references.is_empty())
             .map_or(Json::Null, |name| json!(name));
         json!({
-            "name": name, "label": name, "type": self.kind, "length": self.length, "createable": self.is_writable(true),
+            "name": name, "label": name, "type": self.kind, "length": self.length, "scale": self.scale, "createable": self.is_writable(true),
             "updateable": self.is_writable(false), "nillable": !self.is_filled(),
             "defaultedOnCreate": self.usage == Use::Defaulted || self.kind == "boolean",
             "calculated": self.calculated, "custom": name.ends_with("__c") || name.ends_with("__pc"), "externalId": self.external_id,

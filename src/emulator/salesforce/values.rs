@@ -1,5 +1,8 @@
 //! Values: what a field takes, and how it keeps it.
 
+use std::str::FromStr;
+
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Map, Value as Json, json};
 
 use crate::domain::Timestamp;
@@ -52,9 +55,8 @@ impl Field {
             ("int", Json::Number(number)) if number.as_f64().is_some_and(|number| number.fract() != 0.0) => {
                 refuse("JSON_PARSER_ERROR", format!("Cannot deserialize instance of int from {value}"))
             }
-            ("currency" | "int" | "double" | "percent", Json::Number(_)) | ("boolean", Json::Bool(_)) => {
-                Ok(value.clone())
-            }
+            ("currency" | "double" | "percent", Json::Number(number)) => Ok(rounded(number, self.scale)),
+            ("int", Json::Number(_)) | ("boolean", Json::Bool(_)) => Ok(value.clone()),
             ("currency" | "int" | "double" | "percent" | "boolean", _)
             | (_, Json::Number(_) | Json::Bool(_) | Json::Array(_) | Json::Object(_)) => refuse(
                 "JSON_PARSER_ERROR",
@@ -92,6 +94,16 @@ impl Field {
             _ => Ok(text.to_owned()),
         }
     }
+}
+
+/// An amount with the decimals that its field keeps.
+fn rounded(number: &serde_json::Number, scale: u32) -> Json {
+    let rounded = Decimal::from_str(&number.to_string()).ok().map(|exact| {
+        exact.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero)
+    });
+    let told = rounded.filter(|rounded| rounded.to_string() != number.to_string());
+    let told = told.and_then(|rounded| serde_json::from_str(&rounded.normalize().to_string()).ok());
+    told.unwrap_or_else(|| Json::Number(number.clone()))
 }
 
 /// What is said of an id of the wrong form or of another object.
