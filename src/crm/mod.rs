@@ -46,8 +46,9 @@ pub trait Crm: Send + Sync {
     /// search, in their order; the records of one search come in the order in which the CRM returned them.
     async fn find(&self, searches: &[Search], fields: &FieldsByKind) -> Vec<Result<Vec<Record>, Error>>;
 
-    /// Creates and updates records. The answer has one element for each write, in their order.
-    async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>>;
+    /// Creates and updates records, and tells what the named fields of each hold then, as far as that costs no call of its own. The answer
+    /// has one element for each write, in their order.
+    async fn write(&self, writes: &[Write], fields: &FieldsByKind) -> Vec<Result<Written, Error>>;
 
     /// Whether each record is a member of a list; only HubSpot has lists.
     async fn members(&self, list: &str, keys: &[RecordKey]) -> Vec<Result<bool, Error>> {

@@ -108,12 +108,16 @@ pub struct Control(Arc<Inner>);
 
 struct Inner {
     clock: EmulatorClock,
-    calls: Mutex<BTreeMap<(String, &'static str, Caller), u64>>,
+    calls: Mutex<Counts>,
+    parts: Mutex<Counts>,
     faults: Mutex<Vec<Fault>>,
     latency_ms: AtomicU64,
     acts: Mutex<Vec<(String, Act)>>,
     unknown: Mutex<Vec<String>>,
 }
+
+/// How many there were, by method, endpoint and caller.
+type Counts = BTreeMap<(String, &'static str, Caller), u64>;
 
 /// What somebody does right before a call is carried out.
 type Act = Box<dyn FnOnce() + Send>;
@@ -124,6 +128,7 @@ impl Control {
         Self(Arc::new(Inner {
             clock,
             calls: Mutex::default(),
+            parts: Mutex::default(),
             faults: Mutex::default(),
             latency_ms: AtomicU64::new(0),
             acts: Mutex::default(),
@@ -150,20 +155,27 @@ impl Control {
         *calls.entry((method.to_owned(), endpoint, caller)).or_default() += 1;
     }
 
+    /// Counts a part of a call that is several in one; the call itself is counted besides.
+    pub(super) fn count_part(&self, method: &str, endpoint: &'static str, caller: Caller) {
+        let mut parts = self.0.parts.lock().unwrap_or_else(PoisonError::into_inner);
+        *parts.entry((method.to_owned(), endpoint, caller)).or_default() += 1;
+    }
+
     /// How many calls somebody made.
     pub fn total(&self, caller: Caller) -> u64 {
         let calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.iter().filter(|((_, _, who), _)| *who == caller).map(|(_, n)| n).sum()
     }
 
-    /// How many calls the service made to one endpoint.
+    /// How many calls the service made to one endpoint, parts of other calls included.
     pub fn calls_to(&self, endpoint: &str) -> u64 {
-        let calls = self.0.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        calls
-            .iter()
-            .filter(|((_, name, who), _)| *name == endpoint && *who == Caller::Integration)
-            .map(|(_, n)| n)
-            .sum()
+        let of = |counts: &Mutex<Counts>| -> u64 {
+            let counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+            let wanted =
+                counts.iter().filter(|((_, name, who), _)| *name == endpoint && *who == Caller::Integration);
+            wanted.map(|(_, n)| n).sum()
+        };
+        of(&self.0.calls) + of(&self.0.parts)
     }
 
     /// Runs `act` once, right before the next call of the service whose path contains this text is carried out. A call that a fault
@@ -230,6 +242,7 @@ impl Control {
     /// Forgets calls, faults and what was to be done before calls; not the unknown calls.
     pub fn reset(&self) {
         self.0.calls.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.0.parts.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.0.faults.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.0.acts.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -62,6 +62,14 @@ impl Asked<'_> {
     }
 }
 
+/// A part of a call that is several in one.
+pub struct Part {
+    /// The method, in capitals.
+    pub method: String,
+    /// The path.
+    pub path: String,
+}
+
 /// What an emulator answers.
 #[derive(Clone, Debug)]
 pub struct Reply {
@@ -95,6 +103,12 @@ pub trait Vendor: Send + Sync {
 
     /// Answers a call of the vendor's API.
     fn answer(&self, asked: &Asked<'_>, caller: Caller) -> Reply;
+
+    /// The parts of a call that is several in one: faults and acts concern them as they would concern calls of their own.
+    fn parts(&self, asked: &Asked<'_>) -> Vec<Part> {
+        let _ = asked;
+        Vec::new()
+    }
 
     /// Answers a call below `/_control/` that is the vendor's own; `None` where there is none.
     fn control(&self, name: &str, body: &[u8]) -> Option<Result<serde_json::Value, String>>;
@@ -130,15 +144,16 @@ async fn handle(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let query = uri.query().unwrap_or_default();
-    let query = query.split('&').filter(|pair| !pair.is_empty()).map(decode_pair).collect();
+    let query = decode_query(uri.query().unwrap_or_default());
     let asked = Asked { method: method.as_str(), path: uri.path(), query, headers: &headers, body: &body };
     if let Some(name) = uri.path().strip_prefix("/_control/") {
         return control::answer(&*vendor, name, &asked);
     }
     let caller = vendor.caller(&asked);
     let desk = vendor.desk();
-    let fault = desk.take_fault(asked.method, asked.path);
+    let parts = vendor.parts(&asked);
+    let of_parts = || parts.iter().find_map(|part| desk.take_fault(&part.method, &part.path));
+    let fault = desk.take_fault(asked.method, asked.path).or_else(of_parts);
     let delay_ms = desk.latency_ms() + fault.as_ref().map_or(0, |fault| fault.delay_ms);
     if delay_ms > 0 {
         tokio::time::sleep(std::time::Duration::from_millis(delay_ms)).await;
@@ -152,7 +167,9 @@ async fn handle(
             body: fault.and_then(|fault| fault.body).unwrap_or_default().into_bytes(),
         });
     }
-    desk.act_before(asked.path, caller);
+    for path in parts.iter().map(|part| part.path.as_str()).chain([asked.path]) {
+        desk.act_before(path, caller);
+    }
     let reply = vendor.answer(&asked, caller);
     desk.count(asked.method, reply.endpoint, caller);
     if reply.endpoint == UNKNOWN {
@@ -162,6 +179,10 @@ async fn handle(
         return unanswered();
     }
     respond(reply)
+}
+
+fn decode_query(query: &str) -> Vec<(String, String)> {
+    query.split('&').filter(|pair| !pair.is_empty()).map(decode_pair).collect()
 }
 
 fn decode_pair(pair: &str) -> (String, String) {

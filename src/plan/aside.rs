@@ -31,6 +31,27 @@ pub struct SetAside {
     since: Timestamp,
 }
 
+impl SetAside {
+    /// A value of a target that does not pass. Since when is told from the first time on.
+    pub(super) fn of(
+        target: &Target,
+        (unfit, lacking): (&Unfit, System),
+        known: Option<&Self>,
+        now: Timestamp,
+    ) -> Self {
+        let class = unfit.class();
+        let known = known.filter(|known| known.class == class && known.lacking == lacking);
+        Self {
+            field: target.field.clone(),
+            lacking,
+            class: class.to_owned(),
+            reason: unfit.to_string(),
+            rule: unfit.rule().to_owned(),
+            since: known.map_or(now, |known| known.since),
+        }
+    }
+}
+
 /// A field of a pair that holds something else on both sides, because the value of one does not fit the other.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetAsideField {
@@ -40,8 +61,8 @@ pub struct SetAsideField {
     pub salesforce: String,
     /// The CRM that lacks the value.
     pub lacking: System,
-    /// What is wrong with the value: `wrong_type`, `too_long`, `not_listed`, `not_translated`, `required`, `no_user`, `no_owner`, `waiting`
-    /// or `no_stage`.
+    /// What is wrong with the value: `wrong_type`, `too_long`, `not_listed`, `not_translated`, `required`, `no_user`, `no_owner`, `waiting`,
+    /// `no_stage` or `accepted_not_stored`.
     pub class: String,
     /// The same for people, with what to do.
     pub reason: String,
@@ -89,17 +110,8 @@ impl Draft<'_> {
         if *unfit == Unfit::NoOwner && ours.is_some() && value.as_text().as_deref() == ours {
             return;
         }
-        let class = unfit.class();
         let known = self.known_asides.get(&mapping.property);
-        let known = known.filter(|known| known.class == class && known.lacking == lacking);
-        let aside = SetAside {
-            field: target.field.clone(),
-            lacking,
-            class: class.to_owned(),
-            reason: unfit.to_string(),
-            rule: unfit.rule().to_owned(),
-            since: known.map_or(self.view.around.now, |known| known.since),
-        };
+        let aside = SetAside::of(target, (unfit, lacking), known, self.view.around.now);
         self.base.put_aside(&mapping.property, Some(aside));
     }
 

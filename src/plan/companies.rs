@@ -60,9 +60,12 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             look_at_those_who_wait(&mut draft);
             draft.finish(State::Linked)
         }
-        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Held | Verdict::Nothing(_) => {
-            draft.rest(pairing)
-        }
+        Verdict::Delete(_)
+        | Verdict::Stop
+        | Verdict::Wait
+        | Verdict::Ambiguous
+        | Verdict::Held
+        | Verdict::Nothing(_) => draft.rest(pairing),
     }
 }
 

@@ -7,7 +7,9 @@
 use sha2::{Digest, Sha256};
 
 use crate::domain::{Record, RecordKey, Timestamp, Value};
+use crate::plan::links::Links;
 use crate::plan::mapping::Mapping;
+use crate::plan::values::Words;
 use crate::plan::{Agreed, Base, Pair, Rules};
 
 /// The name under which the base remembers when somebody else than us last modified the Salesforce record.
@@ -38,7 +40,24 @@ pub(super) fn is_ours(record: &Record, rules: &Rules) -> bool {
 
 /// When somebody else than us last modified the linked record, as far as we saw it.
 fn edited_at(linked: &Record, base: &Base, rules: &Rules) -> Timestamp {
-    last_edit(base).filter(|_| is_ours(linked, rules)).unwrap_or(linked.modified_at)
+    last_edit(base).filter(|_| is_ours_alone(linked, base, rules)).unwrap_or(linked.modified_at)
+}
+
+/// Whether nobody else wrote to the linked record since we last looked at it. Somebody who did so before our own last write left no name on
+/// the record, but a value that was neither agreed on nor seen before. They count with the time of that write: any earlier one is unknown.
+fn is_ours_alone(linked: &Record, base: &Base, rules: &Rules) -> bool {
+    let (kind, links) = (linked.key.kind(), Links::default());
+    let words = Words { rules, links: &links };
+    let is_new = |mapping: &Mapping| {
+        let target =
+            mapping.target(kind).filter(|target| target.schema.updateable && !target.schema.calculated)?;
+        let agreed = base.get(&mapping.property).filter(|agreed| !agreed.pending)?;
+        let (held, _) = mapping.read(linked, target, words);
+        let seen = agreed.seen.as_ref().is_some_and(|seen| seen.value == held);
+        Some(held != *agreed.salesforce() && !seen)
+    };
+    is_ours(linked, rules)
+        && !rules.mappings(kind.family()).iter().any(|mapping| is_new(mapping) == Some(true))
 }
 
 /// When somebody else than us last modified the Salesforce record of a pair, as the pair remembers it.
@@ -47,10 +66,10 @@ fn last_edit(base: &Base) -> Option<Timestamp> {
     known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis)
 }
 
-/// Remembers when somebody else than us last modified the linked record. Where we were the last when it was linked, that is not known: it
-/// was before then.
-pub(super) fn remember_edit(base: &mut Base, linked: &Record, rules: &Rules) {
-    if !is_ours(linked, rules) || last_edit(base).is_none() {
+/// Remembers when somebody else than us last modified the linked record, `known` being what was agreed on before this look. Where we were the
+/// last when it was linked, that is not known: it was before then.
+pub(super) fn remember_edit(base: &mut Base, linked: &Record, known: &Base, rules: &Rules) {
+    if !is_ours_alone(linked, known, rules) || last_edit(base).is_none() {
         count_as_edited(base, linked);
     }
 }

@@ -40,9 +40,12 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
             draft.finish(State::Linked)
         }
         Verdict::Create { twin, kind } => create(draft, twin, kind),
-        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Held | Verdict::Nothing(_) => {
-            draft.rest(pairing)
-        }
+        Verdict::Delete(_)
+        | Verdict::Stop
+        | Verdict::Wait
+        | Verdict::Ambiguous
+        | Verdict::Held
+        | Verdict::Nothing(_) => draft.rest(pairing),
     }
 }
 

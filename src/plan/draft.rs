@@ -17,6 +17,9 @@ use crate::plan::{
 /// The rule under which our own id fields are kept.
 const ID_RULE: &str = "R-065";
 
+/// When a record is looked at again of which it cannot be told yet who it belongs to.
+const WAIT_MS: i64 = 60_000;
+
 /// Both records of a pair.
 pub(super) struct Both<'a> {
     pub(super) hubspot: &'a Record,
@@ -161,6 +164,11 @@ impl<'a> Draft<'a> {
                 self.steps.push(Step::Hold { category: Category::Duplicate, text });
                 self.finish(State::Stopped)
             }
+            Verdict::Wait => {
+                let at = self.view.around.now.plus_millis(WAIT_MS);
+                self.steps.push(Step::Postpone { at });
+                self.finish(State::Linked)
+            }
             Verdict::Nothing(state) => self.finish(state),
             Verdict::Stop | Verdict::Held | Verdict::Pair { .. } | Verdict::Create { .. } => {
                 self.steps.push(Step::Stop { reason: text.into_owned() });
@@ -184,7 +192,9 @@ impl<'a> Draft<'a> {
             }
         }
         if self.family == Family::People {
-            competing::remember_edit(&mut self.base, pair.salesforce, self.rules);
+            let known = self.view.pair.as_ref().filter(|_| !pair.first_sight).map(|known| known.base.clone());
+            let known = known.unwrap_or_default();
+            competing::remember_edit(&mut self.base, pair.salesforce, &known, self.rules);
         }
         self.carry_opt_out(pair);
         self.keep_ids(pair, let_go);

@@ -4,6 +4,7 @@
 //! former value back on the other side (I9). A value that is neither the one before nor ours was given since, and is an edit.
 
 use crate::domain::{Kind, Record, RecordKey, System, Value};
+use crate::plan::defaults::{ADDRESS, OPT_OUT};
 use crate::plan::mapping::Mapping;
 use crate::plan::rules::LIFECYCLE_PROPERTY;
 use crate::plan::values::Words;
@@ -33,12 +34,18 @@ pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
     });
     // What a lead became may have been written before anybody recorded that it took its place.
     let candidates = around.candidates.iter().map(|candidate| &candidate.record);
+    let mut address_moved = false;
     for record in sides.chain(candidates) {
         for write in begun.iter().filter(|write| write.key == record.key) {
             if let Some((property, agreed)) = agreed_by(write, record, pair.salesforce.kind(), words) {
+                address_moved |= property == ADDRESS && record.key.system() == System::Hubspot;
                 pair.base.insert(&property, agreed);
             }
         }
+    }
+    // Nothing is agreed about a new address, which is in: it is to be opted out as the former one was.
+    if address_moved {
+        pair.base.insert(OPT_OUT, Agreed::pending());
     }
     if let Side::Present(record) = salesforce
         && begun.iter().any(|write| write.key == record.key)

@@ -34,6 +34,7 @@ pub mod retry;
 pub mod rules;
 pub mod stages;
 mod step;
+pub mod stored;
 mod survey;
 #[cfg(test)]
 mod tests;
@@ -224,6 +225,11 @@ impl Candidate {
     /// A record that nobody is known to hold.
     pub const fn new(record: Record, keyed: bool) -> Self {
         Self { record, paired_with: None, keyed, shared: 0 }
+    }
+
+    /// Whether a counterpart was being created for it when the work was interrupted, so that nobody knows yet whether it has one.
+    pub fn is_being_linked(&self) -> bool {
+        self.paired_with == Some(self.record.key)
     }
 
     /// The record that holds it, if that is another one than this.

@@ -46,6 +46,11 @@ pub enum Unfit {
     /// The company or account has no counterpart yet.
     #[error("waiting for the account to sync: it has no counterpart on the other side yet")]
     Waiting,
+    /// The CRM took it and kept what it had.
+    #[error(
+        "the CRM accepted the value and did not store it: an automation or a rule of the field there keeps what it has"
+    )]
+    NotStored,
     /// The stage has no counterpart.
     #[error("the stage has no counterpart: name it under `deals.stages`")]
     NoStage,
@@ -187,7 +192,8 @@ fn decimal(text: &str) -> Option<String> {
     if !text.bytes().all(is_plain) {
         return None;
     }
-    let number = if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str(text) };
+    let number =
+        if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str(text) };
     Some(number.ok()?.normalize().to_string())
 }
 

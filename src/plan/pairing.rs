@@ -15,6 +15,7 @@
 //! | Salesforce record without an address | nothing | R-077 |
 //! | a pair whose Salesforce record was merged away | goes on with the survivor, if nobody else holds that and `follow_merges` is on; else as deleted | R-067, R-050, R-072 |
 //! | a pair whose lead was converted | goes on with the contact, unless another contact holds that, contacts do not come to HubSpot or `follow_conversions` is off | R-080, R-042 |
+//! | either, while it is not known whether a counterpart was created for what the Salesforce record became | that is settled first | R-067, R-080 |
 //! | a pair of which one side was deleted, while another record has the address and nobody holds that | goes on with that one | R-047, R-063 |
 //! | any, but the record that belongs to it is held by another one | nothing is taken over; the answer names who holds it | R-072, R-073 |
 //! | a pair whose Salesforce record was deleted, with `delete_in_hubspot` | the HubSpot contact is deleted, once | R-048 |
@@ -176,6 +177,12 @@ fn lives_on<'a>(
                 "the lead was converted; a contact that has the address becomes the twin",
             ),
         };
+    }
+    let rule = if merged { "R-067" } else { "R-080" };
+    if follows && successors.iter().any(|candidate| candidate.is_being_linked()) {
+        let text =
+            "a counterpart was being created for the record that the twin became: that is settled first";
+        return pairing(Verdict::Wait, rule, text);
     }
     // Whoever has the address takes over before anybody is deleted.
     if let (true, Some(other)) = (deletes_now(rules, pair), others.iter().find(free)) {

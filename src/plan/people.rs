@@ -12,7 +12,7 @@ use crate::plan::draft::{Both, Draft};
 use crate::plan::pairing::{address_of, decide};
 use crate::plan::verdict::{Pairing, Verdict};
 use crate::plan::{
-    Agreed, Change, Plan, Rules, Side, State, Step, View, competing, inclusion, lifecycle, persons,
+    Agreed, Base, Change, Plan, Rules, Side, State, Step, View, competing, inclusion, lifecycle, persons,
 };
 
 /// What a lead's company becomes where neither the contact nor its address tells one.
@@ -61,15 +61,18 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
                 lifecycle::remember(&mut draft, twin);
             }
             if twin.key.system() == System::Salesforce {
-                competing::remember_edit(&mut draft.base, twin, rules);
+                competing::remember_edit(&mut draft.base, twin, &Base::default(), rules);
             }
             inclusion::remember(&mut draft.base, view, rules);
             draft.create(twin, kind, changes, &[]);
             draft.finish(State::Linked)
         }
-        Verdict::Delete(_) | Verdict::Stop | Verdict::Ambiguous | Verdict::Held | Verdict::Nothing(_) => {
-            draft.rest(pairing)
-        }
+        Verdict::Delete(_)
+        | Verdict::Stop
+        | Verdict::Wait
+        | Verdict::Ambiguous
+        | Verdict::Held
+        | Verdict::Nothing(_) => draft.rest(pairing),
     }
 }
 

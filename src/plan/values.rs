@@ -262,6 +262,7 @@ impl Unfit {
             Self::NoOwner => "no_owner",
             Self::Waiting => "waiting",
             Self::NoStage => "no_stage",
+            Self::NotStored => "accepted_not_stored",
         }
     }
 
@@ -273,6 +274,7 @@ impl Unfit {
             Self::NoUser => "R-173",
             Self::NoOwner => "R-172",
             Self::Waiting => "R-291",
+            Self::NotStored => "R-297",
         }
     }
 }

@@ -31,6 +31,8 @@ pub(super) enum Verdict<'a> {
     Delete(&'a Record),
     /// The pair rests.
     Stop,
+    /// It cannot be told yet: the next look decides.
+    Wait,
     /// A person must choose.
     Ambiguous,
     /// Somebody else holds what would be the twin: nothing is taken, and a person must decide.

@@ -38,9 +38,14 @@ pub(crate) fn still_held<'a>(finished: &'a [Finished], held: &HeldJobs) -> Vec<&
 pub(crate) fn settled<'a>(finished: &'a [Finished], kept: &[&Finished]) -> Vec<&'a (Uuid, Settled)> {
     let of = |finished: &'a Finished| {
         let is_kept = kept.iter().any(|kept| std::ptr::eq(*kept, finished));
-        finished.settled.iter().filter(move |(_, settled)| is_kept || *settled != Settled::Written(None))
+        finished.settled.iter().filter(move |(_, settled)| is_kept || !is_value(settled))
     };
     finished.iter().flat_map(of).collect()
+}
+
+/// Whether a value was written, and no record made.
+const fn is_value(settled: &Settled) -> bool {
+    matches!(settled, Settled::Written { record: None, .. })
 }
 
 fn is_held(finished: &Finished, held: &HeldJobs) -> bool {

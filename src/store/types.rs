@@ -236,18 +236,29 @@ pub struct Intent {
 /// What became of an intent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Settled {
-    /// Written; for a create, to the record that came of it.
-    Written(Option<RecordKey>),
+    /// Written.
+    Written {
+        /// For a create, the record that came of it.
+        record: Option<RecordKey>,
+        /// What the CRM stored instead of what it was sent, where it did.
+        stored: Option<Value>,
+    },
     /// Refused by the CRM, or known not to have happened.
     NotWritten,
 }
 
 impl Settled {
+    /// Written as it was sent; for a create, to the record that came of it.
+    #[must_use]
+    pub const fn written(record: Option<RecordKey>) -> Self {
+        Self::Written { record, stored: None }
+    }
+
     /// The record that came of a create.
     #[must_use]
     pub const fn record(&self) -> Option<RecordKey> {
         match self {
-            Self::Written(record) => *record,
+            Self::Written { record, .. } => *record,
             Self::NotWritten => None,
         }
     }

@@ -4,18 +4,19 @@
 //! few of them a CRM: all writes; those that a CRM refused because of named fields, without these fields; and the ids of
 //! new records, written back to the records they were made for.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
-use crate::crm::{self, Refusal, Write, Written};
-use crate::domain::{Kind, RecordKey, System, Timestamp, Value};
+use crate::crm::{self, FieldsByKind, Refusal, Write, Written};
+use crate::domain::{Fields, Kind, RecordKey, System, Timestamp, Value};
 use crate::plan::rules::LIFECYCLE_PROPERTY;
+use crate::plan::stored::Answered;
 use crate::plan::{Category, Change, Plan, Rules, Step, fields_of};
 use crate::store::Store;
 use crate::store::types::{Cause, Claimed, Intent, Settled};
 use crate::worker::Error;
-use crate::worker::connection::Live;
+use crate::worker::connection::{Live, fields_to_read};
 use crate::worker::gather::key_of;
 use crate::worker::leases::Leases;
 
@@ -43,6 +44,32 @@ pub(super) struct Applied {
     pub(super) failed: Option<(System, crm::Error)>,
     /// What became of the intents.
     pub(super) settled: Vec<(Uuid, Settled)>,
+    /// What was stored, record by record, where the answers tell.
+    pub(super) stored: Vec<WrittenRecord>,
+}
+
+/// A record that was written, and what its CRM stored.
+#[derive(Debug)]
+pub(super) struct WrittenRecord {
+    key: RecordKey,
+    changes: Vec<Change>,
+    intents: Vec<(Uuid, String)>,
+    fields: Fields,
+}
+
+impl WrittenRecord {
+    /// For the planner, which compares.
+    pub(super) fn answered(&self) -> Answered<'_> {
+        Answered { key: self.key, changes: &self.changes, stored: &self.fields }
+    }
+
+    /// The intents of the fields that hold something else than they were sent, with that.
+    pub(super) fn corrected<'a>(
+        &'a self,
+        instead: &'a BTreeMap<String, Value>,
+    ) -> impl Iterator<Item = (Uuid, &'a Value)> {
+        self.intents.iter().filter_map(|(id, field)| Some((*id, instead.get(field)?)))
+    }
 }
 
 /// A plan, and the claim it is for.
@@ -57,7 +84,8 @@ pub(super) async fn apply(
     now: Timestamp,
 ) -> Result<Vec<Applied>, Error> {
     let mut applied: Vec<Applied> = plans.iter().map(|_| Applied::default()).collect();
-    let waves = Waves { live, store, leases, plans };
+    let fields = fields_to_read(rules);
+    let waves = Waves { live, store, leases, plans, fields: &fields };
     let refused = waves.send(first_orders(rules, plans, now), &mut applied).await?;
     waves.send(refused, &mut applied).await?;
     waves.send(mark_backs(plans, &applied, now), &mut applied).await?;
@@ -70,6 +98,7 @@ struct Waves<'a> {
     store: &'a dyn Store,
     leases: &'a Leases<'a>,
     plans: &'a [Assignment<'a>],
+    fields: &'a FieldsByKind,
 }
 
 impl Waves<'_> {
@@ -82,7 +111,7 @@ impl Waves<'_> {
         self.leases.insist().await?;
         orders.retain(|order| self.leases.hold(self.plans[order.place].1));
         record_intents(self.live, self.store, &orders).await?;
-        let answers = send(self.live, &orders).await;
+        let answers = send(self.live, &orders, self.fields).await;
         Ok(settle(orders, answers, applied))
     }
 }
@@ -199,14 +228,14 @@ async fn record_intents(live: &Live, store: &dyn Store, orders: &[Order]) -> Res
 }
 
 /// Sends the writes to both CRMs at once; one answer for each, in their order.
-async fn send(live: &Live, orders: &[Order]) -> Vec<Result<Written, crm::Error>> {
+async fn send(live: &Live, orders: &[Order], fields: &FieldsByKind) -> Vec<Result<Written, crm::Error>> {
     let of = |system: System| -> Vec<Write> {
         orders.iter().filter(|order| order.system() == system).map(|order| order.write.clone()).collect()
     };
     let (to_hubspot, to_salesforce) = (of(System::Hubspot), of(System::Salesforce));
     let (from_hubspot, from_salesforce) = futures::join!(
-        write_some(live, System::Hubspot, &to_hubspot),
-        write_some(live, System::Salesforce, &to_salesforce),
+        write_some(live, System::Hubspot, &to_hubspot, fields),
+        write_some(live, System::Salesforce, &to_salesforce, fields),
     );
     let (mut from_hubspot, mut from_salesforce) = (from_hubspot.into_iter(), from_salesforce.into_iter());
     let answer = |order: &Order| match order.system() {
@@ -217,8 +246,13 @@ async fn send(live: &Live, orders: &[Order]) -> Vec<Result<Written, crm::Error>>
     orders.iter().map(answer).map(|answer| answer.unwrap_or_else(missing)).collect()
 }
 
-async fn write_some(live: &Live, system: System, writes: &[Write]) -> Vec<Result<Written, crm::Error>> {
-    if writes.is_empty() { Vec::new() } else { live.crm(system).write(writes).await }
+async fn write_some(
+    live: &Live,
+    system: System,
+    writes: &[Write],
+    fields: &FieldsByKind,
+) -> Vec<Result<Written, crm::Error>> {
+    if writes.is_empty() { Vec::new() } else { live.crm(system).write(writes, fields).await }
 }
 
 /// Notes the answers; returns the writes to try once more without the fields a CRM named.
@@ -232,7 +266,7 @@ fn settle(
         let outcome = &mut applied[order.place];
         let system = order.system();
         match answer {
-            Ok(written) => note_written(order, &written, outcome),
+            Ok(written) => note_written(order, written, outcome),
             Err(crm::Error::Refused(refusal)) => {
                 let intents: Vec<Uuid> = order.intents.iter().map(|intent| intent.id).collect();
                 outcome.settled.extend(intents.into_iter().map(|id| (id, Settled::NotWritten)));
@@ -253,19 +287,25 @@ fn settle(
     again
 }
 
-fn note_written(order: Order, written: &Written, outcome: &mut Applied) {
-    let record = match &order.write {
+fn note_written(order: Order, written: Written, outcome: &mut Applied) {
+    let (record, key) = match &order.write {
         Write::Create { kind, .. } => {
             outcome.created = key_of(*kind, written.id);
-            outcome.created
+            (outcome.created, outcome.created)
         }
-        Write::Update { .. } | Write::Relate { .. } | Write::OptOut { .. } => None,
+        Write::Update { key, .. } => (None, Some(*key)),
+        Write::Relate { .. } | Write::OptOut { .. } => (None, None),
         Write::Delete { .. } => {
             outcome.deleted = true;
-            None
+            (None, None)
         }
     };
-    outcome.settled.extend(order.intents.iter().map(|intent| (intent.id, Settled::Written(record))));
+    if let Some(key) = key.filter(|_| !written.stored.is_empty()) {
+        let intents = order.intents.iter().map(|intent| (intent.id, intent.field.clone())).collect();
+        let (changes, fields) = (order.changes.clone(), written.stored);
+        outcome.stored.push(WrittenRecord { key, changes, intents, fields });
+    }
+    outcome.settled.extend(order.intents.iter().map(|intent| (intent.id, Settled::written(record))));
     outcome.written.extend(order.changes);
 }
 

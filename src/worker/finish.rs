@@ -1,11 +1,16 @@
 //! From outcomes to what memory keeps: pure translation, committed by the round in one transaction.
 
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
 use crate::crm::{self, Refusal};
-use crate::domain::{Kind, Record, RecordKey, System, Timestamp};
+use crate::domain::{Kind, Record, RecordKey, System, Timestamp, Value};
 use crate::plan::retry::{self, Failure, Next};
+use crate::plan::stored::{Stored, as_stored};
 use crate::plan::{Base, Category, Pair, Plan, Rules, Side, State, Step, View, landed};
 use crate::store::types::{Claimed, Conflict, Finished, Intent, Outcome, Settled};
-use crate::worker::apply::{Applied, DELETED};
+use crate::worker::apply::{Applied, DELETED, WrittenRecord};
 
 /// What becomes of a claim, and whether the connection must stop.
 pub(super) struct Conclusion {
@@ -74,12 +79,14 @@ pub(super) fn applied(
         (None, None, Some((category, text))) => (Outcome::Park { category, message: text.to_owned() }, None),
         (None, None, None) => (postponed(plan).unwrap_or(Outcome::Done), None),
     };
-    let pair = pair_after(view, plan, applied);
-    let mut settled = applied.settled.clone();
+    let stored: Vec<(&WrittenRecord, Stored)> =
+        applied.stored.iter().map(|written| (written, as_stored(view, &written.answered(), rules))).collect();
+    let pair = pair_after(view, plan, applied, &stored);
+    let mut settled = settled(applied, &stored);
     settled.extend(claimed.open_intents.iter().map(|intent| (intent.id, settle_open(intent, view, rules))));
     let finished = Finished {
         states: states_after(claimed, plan, pair.as_ref(), &outcome),
-        looks: looks_of(plan, &outcome, claimed),
+        looks: looks_of(plan, &outcome, claimed, &stored),
         outcome,
         conflicts: conflicts_of(plan, now),
         conflicts_settled: concerned(claimed, pair.as_ref()),
@@ -172,7 +179,12 @@ fn postponed(plan: &Plan) -> Option<Outcome> {
 }
 
 /// The other records to look at, once what is done here is done.
-fn looks_of(plan: &Plan, outcome: &Outcome, claimed: &Claimed) -> Vec<RecordKey> {
+fn looks_of(
+    plan: &Plan,
+    outcome: &Outcome,
+    claimed: &Claimed,
+    stored: &[(&WrittenRecord, Stored)],
+) -> Vec<RecordKey> {
     if !matches!(outcome, Outcome::Done | Outcome::Park { .. }) {
         return Vec::new();
     }
@@ -182,14 +194,35 @@ fn looks_of(plan: &Plan, outcome: &Outcome, claimed: &Claimed) -> Vec<RecordKey>
     };
     // What is parked waits for a person, not for another look at itself.
     let own = if matches!(outcome, Outcome::Park { .. }) { claimed.records() } else { Vec::new() };
-    plan.steps.iter().filter_map(looked).filter(|key| !own.contains(key)).collect()
+    let brought =
+        stored.iter().filter(|(_, stored)| stored.brings).map(|(written, _)| written.answered().key);
+    plan.steps.iter().filter_map(looked).chain(brought).filter(|key| !own.contains(key)).collect()
+}
+
+/// What became of the intents: where a CRM stored something else than it was sent, with that.
+fn settled(applied: &Applied, stored: &[(&WrittenRecord, Stored)]) -> Vec<(Uuid, Settled)> {
+    let instead: HashMap<Uuid, &Value> =
+        stored.iter().flat_map(|(written, stored)| written.corrected(&stored.instead)).collect();
+    let of = |(id, settled): &(Uuid, Settled)| match (settled, instead.get(id)) {
+        (Settled::Written { record, .. }, Some(value)) => {
+            (*id, Settled::Written { record: *record, stored: Some((*value).clone()) })
+        }
+        (settled, _) => (*id, settled.clone()),
+    };
+    applied.settled.iter().map(of).collect()
 }
 
 /// The pair as it is now: with what was agreed on before, and what was written besides.
-fn pair_after(view: &View, plan: &Plan, applied: &Applied) -> Option<Pair> {
+fn pair_after(
+    view: &View,
+    plan: &Plan,
+    applied: &Applied,
+    stored: &[(&WrittenRecord, Stored)],
+) -> Option<Pair> {
     let (hubspot, salesforce) = linked_by(view, plan, applied)?;
     let mut base: Base = plan.base.clone();
     base.extend(applied.written.iter().filter_map(|change| change.agrees.clone()));
+    base.extend(stored.iter().flat_map(|(_, stored)| stored.agreed.iter().cloned()));
     let stopped = plan.steps.iter().find_map(|step| match step {
         Step::Stop { reason } => Some(reason.clone()),
         Step::Delete { reason, .. } if applied.deleted => Some(reason.clone()),
@@ -276,12 +309,12 @@ fn conflicts_of(plan: &Plan, at: Timestamp) -> Vec<Conflict> {
 fn settle_open(intent: &Intent, view: &View, rules: &Rules) -> Settled {
     match intent.creates {
         Some(kind) => match made_of(kind, view) {
-            Some(record) if holds(intent, record, rules) => Settled::Written(Some(record.key)),
+            Some(record) if holds(intent, record, rules) => Settled::written(Some(record.key)),
             _ => Settled::NotWritten,
         },
         None => match side_of(intent.key, view) {
-            Some(record) if holds(intent, record, rules) => Settled::Written(None),
-            None if intent.field == DELETED => Settled::Written(None),
+            Some(record) if holds(intent, record, rules) => Settled::written(None),
+            None if intent.field == DELETED => Settled::written(None),
             _ => Settled::NotWritten,
         },
     }

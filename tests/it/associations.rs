@@ -1,6 +1,6 @@
 //! Associations that cannot be made, among others that can.
 
-use hubforce::crm::{Crm, Error, Write};
+use hubforce::crm::{Crm, Error, FieldsByKind, Write};
 use hubforce::domain::{Kind, RecordKey};
 use hubforce::emulator::Fault;
 use hubforce::plan::Category;
@@ -46,7 +46,7 @@ async fn one_association_that_cannot_be_made_holds_back_no_other(
         app.hubspot.control().add_fault(Fault { status: Some(status), body, ..fault });
     }
     let writes: Vec<Write> = contacts.iter().enumerate().map(relate).collect();
-    let outcomes = portal(&app).write(&writes).await;
+    let outcomes = portal(&app).write(&writes, &FieldsByKind::new()).await;
     for (n, outcome) in outcomes.into_iter().enumerate() {
         match outcome {
             Ok(_) => assert_ne!(n, 5),

@@ -37,6 +37,7 @@ mod resyncs;
 mod rules;
 mod set_aside;
 mod simulation;
+mod stored;
 mod stores;
 mod sweep;
 mod sweep_pages;

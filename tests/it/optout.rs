@@ -1,6 +1,6 @@
 //! Opting out of all mail as stories.
 
-use crate::harness::{IN_LIST, TestApp};
+use crate::harness::{IN_LIST, TestApp, unanswered};
 use crate::people::{ADA, linked};
 
 fn box_of(app: &TestApp, lead: &str) -> Option<String> {
@@ -133,6 +133,29 @@ async fn r_219_the_opt_out_goes_with_the_person_to_the_address_that_a_merge_brin
     assert_eq!(app.hubspot.property(contact, "email").as_deref(), Some("king@example.com"));
     assert!(out(&app, contact));
     assert_eq!(box_of(&app, &survivor).as_deref(), Some("true"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_219_the_opt_out_goes_to_the_new_address_where_neither_write_was_answered() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.hubspot.unsubscribe("ada@example.com");
+    app.salesforce.update("Lead", &lead, &[("Email", "new@example.com")]).unwrap();
+    app.hubspot.control().add_fault(unanswered("POST", "/contacts/batch/update"));
+    app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects"));
+    app.settle().await;
+    assert_eq!(
+        app.hubspot.property(contact, "email").as_deref(),
+        Some("new@example.com"),
+        "it was carried out"
+    );
+    assert_eq!(box_of(&app, &lead).as_deref(), Some("true"), "so was this");
+    app.settle_after(60_000).await;
+    app.settle_after(60_000).await;
+    assert_eq!(box_of(&app, &lead).as_deref(), Some("true"));
+    assert!(out(&app, contact));
     app.end().await;
 }
 

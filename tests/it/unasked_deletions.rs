@@ -1,6 +1,6 @@
 //! A deletion takes nobody along who has another record, and a record entered again is the same person's.
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, failing};
 use crate::people::{ADA, linked};
 use crate::unasked::{contact_place, held, only, record};
 
@@ -98,5 +98,32 @@ async fn r_048_and_r_080_a_lead_that_is_deleted_after_its_conversion_lives_on_in
     assert_eq!(app.hubspot.ids(), [contact], "nobody deleted the person");
     assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&person));
     assert_eq!(held(&app, "Contact", &person, "Phone").as_deref(), Some("7"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_050_no_contact_is_deleted_while_nobody_knows_whether_the_survivor_has_one() {
+    let app = TestApp::with("delete_in_hubspot = true").await;
+    let (contact, lead) = linked(&app).await;
+    let fields = [("LastName", "King"), ("Company", "Engines"), ("Email", "king@example.com")];
+    let survivor = app.salesforce.create("Lead", &fields).unwrap();
+    app.hubspot.control().add_fault(failing("/contacts/batch/create", 503, 1));
+    app.settle().await;
+    app.lose_messages();
+    app.salesforce.merge("Lead", &survivor, &lead).unwrap();
+    app.tell_messages();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.hubspot.ids(), [contact], "its lead became one of which that is not known");
+    app.settle_after(60_000).await;
+    app.settle_after(60_000).await;
+    let left = app.hubspot.ids();
+    assert_eq!(left.len(), 1);
+    assert_eq!(app.lead_field(&survivor, "Hubforce_HubSpot_Id__c"), Some(left[0].to_string()));
+    assert_eq!(
+        app.hubspot.property(left[0], "email").as_deref(),
+        Some("king@example.com"),
+        "the survivor has one"
+    );
     app.end().await;
 }

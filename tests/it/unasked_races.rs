@@ -178,3 +178,33 @@ async fn r_192_what_we_wrote_without_an_answer_is_no_edit_that_outdoes_a_persons
     assert_eq!(app.hubspot.property(contact, "jobtitle").as_deref(), Some("Countess"));
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_063_an_edit_of_the_linked_record_between_our_read_and_our_write_counts() {
+    let app = TestApp::sweeping("").await;
+    let (contact, lead) = linked(&app).await;
+    app.quiet().await;
+    app.lose_messages();
+    app.clock.advance_millis(60_000);
+    let fields = [("LastName", "Lovelace"), ("Email", "ada@example.com")];
+    let other = app.salesforce.create("Contact", &fields).unwrap();
+    app.clock.advance_millis(60_000);
+    edits_before_our_write(&app, "Lead", &lead, ("Phone", "7"));
+    app.tell_messages();
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"));
+    assert_eq!(
+        app.hubspot.property(contact, "phone").as_deref(),
+        Some("7"),
+        "what the write brought to light"
+    );
+    app.sweep().await;
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_lead_id").as_ref(), Some(&lead));
+    assert_eq!(
+        app.salesforce.field("Contact", &other, "Hubforce_HubSpot_Id__c"),
+        None,
+        "it was edited before"
+    );
+    app.end().await;
+}

@@ -391,7 +391,8 @@ impl Crm for HubspotClient {
         self.kind_of_list(list).await
     }
 
-    async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
+    async fn write(&self, writes: &[Write], _: &FieldsByKind) -> Vec<Result<Written, Error>> {
+        // Each answer holds the properties that were written, as they are stored.
         self.write_all(writes).await
     }
 

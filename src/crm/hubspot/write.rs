@@ -97,10 +97,11 @@ impl HubspotClient {
             let again: Vec<Row<'_>> =
                 back.iter().zip(&fields).map(|((row, _), fields)| Row { fields, ..*row }).collect();
             for (place, outcome) in self.write_chunk(&again, &AtomicUsize::new(0)).await {
-                if let (Err(error), Some(known)) =
-                    (outcome, outcomes.iter_mut().find(|(known, _)| *known == place))
-                {
-                    known.1 = Err(error);
+                let known = outcomes.iter_mut().find(|(known, _)| *known == place);
+                match (outcome, known) {
+                    (Ok(again), Some((_, Ok(written)))) => written.stored.extend(again.stored),
+                    (Err(error), Some((_, known))) => *known = Err(error),
+                    (_, _) => {}
                 }
             }
         }

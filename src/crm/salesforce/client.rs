@@ -347,8 +347,8 @@ impl Crm for SalesforceClient {
         self.stage_names().await
     }
 
-    async fn write(&self, writes: &[Write]) -> Vec<Result<Written, Error>> {
-        self.write_all(writes).await
+    async fn write(&self, writes: &[Write], fields: &FieldsByKind) -> Vec<Result<Written, Error>> {
+        self.write_all(writes, fields).await
     }
 
     async fn changes(&self, asked: &[Asked], fields: &FieldsByKind) -> Vec<Result<Traces, Error>> {

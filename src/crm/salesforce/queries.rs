@@ -24,13 +24,14 @@ impl SalesforceClient {
         queries: impl Iterator<Item = &str>,
     ) -> Result<Vec<Result<QueryAnswer, Error>>, Error> {
         let path = self.versioned(&format!("/{resource}?q="));
-        let subrequest = |(place, soql): (usize, &str)| Subrequest {
-            method: "GET",
-            url: format!("{path}{}", utf8_percent_encode(soql, NON_ALPHANUMERIC)),
-            reference_id: format!("q{place}"),
+        let subrequest = |(place, soql): (usize, &str)| {
+            Subrequest::get(
+                format!("{path}{}", utf8_percent_encode(soql, NON_ALPHANUMERIC)),
+                format!("q{place}"),
+            )
         };
-        let composite_request = queries.enumerate().map(subrequest).collect();
-        let body = Composite { all_or_none: false, composite_request };
+        let parts = queries.enumerate().map(subrequest).collect();
+        let body = Composite { all_or_none: false, collate_subrequests: false, parts };
         let answer: CompositeAnswer = self.post("composite", "/composite".to_owned(), &body).await?;
         let responses = answer.composite_response.into_iter();
         Ok(responses.map(|response| self.page_of(response.http_status_code, response.body)).collect())

@@ -1,5 +1,7 @@
 //! The shapes of Salesforce's REST API, as far as they are used.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
@@ -95,7 +97,10 @@ pub(super) struct QueryAnswer {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Composite {
     pub(super) all_or_none: bool,
-    pub(super) composite_request: Vec<Subrequest>,
+    /// Whether the order of the subrequests is Salesforce's choice.
+    pub(super) collate_subrequests: bool,
+    #[serde(rename = "compositeRequest")]
+    pub(super) parts: Vec<Subrequest>,
 }
 
 #[derive(Serialize)]
@@ -104,6 +109,17 @@ pub(super) struct Subrequest {
     pub(super) method: &'static str,
     pub(super) url: String,
     pub(super) reference_id: String,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) http_headers: BTreeMap<&'static str, &'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body: Option<Json>,
+}
+
+impl Subrequest {
+    pub(super) fn get(url: String, reference_id: impl Into<String>) -> Self {
+        let reference_id = reference_id.into();
+        Self { method: "GET", url, reference_id, http_headers: BTreeMap::new(), body: None }
+    }
 }
 
 #[derive(Deserialize)]

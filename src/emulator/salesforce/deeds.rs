@@ -143,6 +143,15 @@ impl SalesforceEmulator {
         self.state().assign_leads_to(owner, self.now());
     }
 
+    /// A person adds products to an opportunity, worth so much together. From then on its amount is their sum.
+    pub fn add_line_items(&self, opportunity: &str, sum: &str) -> Result<(), String> {
+        self.update("Opportunity", opportunity, &[("Amount", sum)])?;
+        let mut state = self.state();
+        let table = state.tables.get_mut("Opportunity").ok_or("there are no opportunities")?;
+        table.set(opportunity, Map::from_iter([("HasOpportunityLineItem".to_owned(), json!(true))]));
+        Ok(())
+    }
+
     /// A flow: whenever anybody saves a record of this object, this field gets this value. What it does carries the saver's name.
     pub fn on_save_set(&self, object: &str, field: &str, value: &str) {
         self.state().flow = Some((object.to_owned(), field.to_owned(), value.to_owned()));

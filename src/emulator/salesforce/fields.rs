@@ -125,7 +125,7 @@ pub(super) const PERSON_ACCOUNT: [Row; 17] = [
 ];
 /// What a contact has besides there.
 pub(super) const PERSON_CONTACT: [Row; 1] = [("IsPersonAccount", "boolean", 0, Read)];
-const OPPORTUNITY: [Row; 13] = [
+const OPPORTUNITY: [Row; 14] = [
     ("Name", "string", 120, Required),
     ("StageName", "picklist", 255, Required),
     ("CloseDate", "date", 0, Required),
@@ -139,6 +139,7 @@ const OPPORTUNITY: [Row; 13] = [
     ("OwnerId", "reference", 18, Defaulted),
     ("IsClosed", "boolean", 0, Read),
     ("IsWon", "boolean", 0, Read),
+    ("HasOpportunityLineItem", "boolean", 0, Read),
 ];
 const CONTACT_ROLE: [Row; 4] = [
     ("OpportunityId", "reference", 18, Fixed),

@@ -5,6 +5,7 @@
 
 mod access;
 mod answers;
+mod composite;
 mod computed;
 mod deeds;
 mod fields;

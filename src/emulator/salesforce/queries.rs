@@ -23,20 +23,6 @@ struct Retrieve {
     fields: Vec<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Composite {
-    composite_request: Vec<Subrequest>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Subrequest {
-    method: String,
-    url: String,
-    reference_id: String,
-}
-
 impl Call<'_> {
     pub(super) fn query(&self, with_deleted: bool) -> Reply {
         let endpoint = if with_deleted { "queryAll" } else { "query" };
@@ -109,37 +95,6 @@ impl Call<'_> {
             Ok(rows) => Reply::json("query/more", 200, &self.page(text, with_deleted, &rows, from)),
             Err(problem) => error("query/more", 400, problem.code, &problem.message),
         }
-    }
-
-    pub(super) fn composite(&self) -> Reply {
-        let Ok(composite) = serde_json::from_slice::<Composite>(self.asked.body) else {
-            return error("composite", 400, "JSON_PARSER_ERROR", "the body is no composite request");
-        };
-        let path = format!("/services/data/{}/", self.version);
-        let mut responses = Vec::new();
-        for request in composite.composite_request {
-            let query = request.url.strip_prefix(&path).filter(|_| request.method == "GET");
-            let query = query.and_then(|query| query.split_once("?q="));
-            let Some((resource @ ("query" | "queryAll"), text)) = query else {
-                return error(
-                    "composite",
-                    400,
-                    "INVALID_INPUT",
-                    "this emulator takes queries in composite requests",
-                );
-            };
-            let text = percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned();
-            let with_deleted = resource == "queryAll";
-            let (status, body) = match self.run_query(&text, with_deleted) {
-                Ok(rows) => (200, self.page(&text, with_deleted, &rows, 0)),
-                Err(problem) => (400, json!([{ "errorCode": problem.code, "message": problem.message }])),
-            };
-            responses.push(json!({ "body": body, "httpHeaders": {}, "httpStatusCode": status, "referenceId": request.reference_id }));
-        }
-        if responses.len() > 5 {
-            return error("composite", 400, "LIMIT_EXCEEDED", "at most 5 queries in one composite request");
-        }
-        Reply::json("composite", 200, &json!({ "compositeResponse": responses }))
     }
 
     pub(super) fn retrieve(&self, object: &str) -> Reply {

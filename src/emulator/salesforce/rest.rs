@@ -77,7 +77,7 @@ pub(super) struct Call<'a> {
     pub(super) emulator: &'a SalesforceEmulator,
     pub(super) asked: &'a Asked<'a>,
     pub(super) user: &'static str,
-    caller: Caller,
+    pub(super) caller: Caller,
     pub(super) version: &'a str,
 }
 
@@ -90,7 +90,12 @@ struct Collection {
 }
 
 impl Call<'_> {
-    fn answer(&self, rest: &[&str]) -> Reply {
+    /// Another call of the same caller.
+    pub(super) fn of<'b>(&'b self, asked: &'b Asked<'b>) -> Call<'b> {
+        Call { asked, ..*self }
+    }
+
+    pub(super) fn answer(&self, rest: &[&str]) -> Reply {
         if let Some(reply) = self.wrong_rule() {
             return reply;
         }

@@ -135,7 +135,8 @@ pub(super) fn of_person(name: &str) -> String {
 impl Field {
     /// A field that the organization added, by its type: of an amount also with its decimals, as in `double(4)`.
     fn custom(kind: &'static str) -> Self {
-        let (kind, scale) = kind.strip_suffix(')').and_then(|kind| kind.split_once('(')).unwrap_or((kind, ""));
+        let (kind, scale) =
+            kind.strip_suffix(')').and_then(|kind| kind.split_once('(')).unwrap_or((kind, ""));
         let scale = scale.parse().unwrap_or(DECIMALS);
         let length = if matches!(kind, "string" | "picklist" | "url") { 255 } else { 0 };
         let usage = if kind == "boolean" { Use::Defaulted } else { Use::Free };

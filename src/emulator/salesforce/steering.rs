@@ -8,9 +8,9 @@ use crate::domain::Timestamp;
 use crate::emulator::control::read;
 use crate::emulator::outbox::WebhookControl;
 use crate::emulator::salesforce::{
-    DuplicateRule, SalesforceEmulator, Target, fields, outbound, rest, standing,
+    DuplicateRule, SalesforceEmulator, Target, composite, fields, outbound, rest, standing,
 };
-use crate::emulator::{Answer, Asked, Caller, Control, Outgoing, Reply, Vendor};
+use crate::emulator::{Answer, Asked, Caller, Control, Outgoing, Part, Reply, Vendor};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +74,13 @@ struct User {
 struct Role {
     opportunity: String,
     contact: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LineItems {
+    opportunity: String,
+    sum: String,
 }
 
 #[derive(Deserialize)]
@@ -145,6 +152,10 @@ impl SalesforceEmulator {
             "contact_role" => read(body).and_then(|Role { opportunity, contact }| {
                 Ok(json!({ "id": self.add_contact_role(&opportunity, &contact)? }))
             }),
+            "line_items" => read(body).and_then(|LineItems { opportunity, sum }| {
+                self.add_line_items(&opportunity, &sum)?;
+                Ok(json!({}))
+            }),
             "delete" => read(body).and_then(|Row { object, id }| {
                 let gone = self.delete(&object, &id);
                 if gone { Ok(json!({})) } else { Err(format!("there is no {object} {id} to delete")) }
@@ -187,6 +198,10 @@ impl Vendor for SalesforceEmulator {
     fn caller(&self, asked: &Asked<'_>) -> Caller {
         let session = asked.bearer().and_then(|token| self.state().sessions.get(token).copied());
         session.map_or(Caller::Unknown, |(caller, _)| caller)
+    }
+
+    fn parts(&self, asked: &Asked<'_>) -> Vec<Part> {
+        composite::parts(asked)
     }
 
     fn answer(&self, asked: &Asked<'_>, caller: Caller) -> Reply {

@@ -98,9 +98,9 @@ impl Field {
 
 /// An amount with the decimals that its field keeps.
 fn rounded(number: &serde_json::Number, scale: u32) -> Json {
-    let rounded = Decimal::from_str(&number.to_string()).ok().map(|exact| {
-        exact.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero)
-    });
+    let rounded = Decimal::from_str(&number.to_string())
+        .ok()
+        .map(|exact| exact.round_dp_with_strategy(scale, RoundingStrategy::MidpointAwayFromZero));
     let told = rounded.filter(|rounded| rounded.to_string() != number.to_string());
     let told = told.and_then(|rounded| serde_json::from_str(&rounded.normalize().to_string()).ok());
     told.unwrap_or_else(|| Json::Number(number.clone()))

@@ -70,6 +70,12 @@ impl State {
         if id.is_none() {
             self.check_duplicates(object, &values, act)?;
         }
+        // With line items the amount is their sum: another one is accepted and not stored.
+        let sums_up =
+            |id: &String| table.get(id).is_some_and(|record| record.fields["HasOpportunityLineItem"] == true);
+        if object == "Opportunity" && id.as_ref().is_some_and(sums_up) {
+            values.remove("Amount");
+        }
         if let Some((_, owner)) = self.assignment.as_ref().filter(|_| object == "Lead" && act.assigns) {
             values.insert("OwnerId".to_owned(), json!(owner));
         }

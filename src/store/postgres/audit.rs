@@ -47,23 +47,24 @@ fn intent_json(intent: &Intent) -> Result<Json, Error> {
 pub(super) async fn settle(connection: &mut Transaction, settled: &[&(Uuid, Settled)]) -> Result<(), Error> {
     let mut settlements = Vec::new();
     for (id, settled) in settled {
-        let (written, record) = match settled {
-            Settled::Written(record) => (true, *record),
-            Settled::NotWritten => (false, None),
+        let (written, record, stored) = match settled {
+            Settled::Written { record, stored } => (true, *record, stored.as_ref()),
+            Settled::NotWritten => (false, None, None),
         };
         settlements.push(json!([
             hex(id),
             written,
             record.map(|key| key.kind().as_str()),
-            record.map(|key| key.id().to_string())
+            record.map(|key| key.id().to_string()),
+            stored.map(to_json).transpose()?
         ]));
     }
     if settlements.is_empty() {
         return Ok(());
     }
-    let sql = "UPDATE audit SET written = f.written, created_kind = f.kind, created_id = f.record_id
+    let sql = "UPDATE audit SET written = f.written, created_kind = f.kind, created_id = f.record_id, new = coalesce(f.stored, audit.new)
                  FROM (SELECT (value ->> 0)::uuid AS id, (value ->> 1)::boolean AS written, value ->> 2 AS kind,
-                              value ->> 3 AS record_id
+                              value ->> 3 AS record_id, value ->> 4 AS stored
                          FROM jsonb_array_elements($1::jsonb)) f
                 WHERE audit.id = f.id";
     connection.query(sql).bind(rows(&settlements)?).execute(&mut **connection).await?;

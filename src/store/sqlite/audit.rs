@@ -49,22 +49,24 @@ pub(super) async fn settle(
 ) -> Result<(), Error> {
     let mut rows = Vec::new();
     for (id, settled) in settled {
-        let (written, record) = match settled {
-            Settled::Written(record) => (1, *record),
-            Settled::NotWritten => (0, None),
+        let (written, record, stored) = match settled {
+            Settled::Written { record, stored } => (1, *record, stored.as_ref()),
+            Settled::NotWritten => (0, None, None),
         };
         rows.push(json!([
             hex(id),
             written,
             record.map(|key| key.kind().as_str()),
-            record.map(|key| key.id().to_string())
+            record.map(|key| key.id().to_string()),
+            stored.map(to_json).transpose()?
         ]));
     }
     if rows.is_empty() {
         return Ok(());
     }
-    let sql = "UPDATE audit SET written = f.written, created_kind = f.kind, created_id = f.record_id
-                 FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS written, value ->> 2 AS kind, value ->> 3 AS record_id
+    let sql = "UPDATE audit SET written = f.written, created_kind = f.kind, created_id = f.record_id, new = coalesce(f.stored, audit.new)
+                 FROM (SELECT unhex(value ->> 0) AS id, value ->> 1 AS written, value ->> 2 AS kind, value ->> 3 AS record_id,
+                              value ->> 4 AS stored
                          FROM json_each(?1)) f
                 WHERE audit.id = f.id";
     sqlx::query(sql).bind(to_json(&rows)?).execute(connection).await?;

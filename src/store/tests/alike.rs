@@ -194,7 +194,7 @@ impl Copy {
             finished.settled = match self.chance.u32(0..3) {
                 0 => Vec::new(),
                 1 => vec![(intent.id, Settled::NotWritten)],
-                _ => vec![(intent.id, Settled::Written(Some(self.record())))],
+                _ => vec![(intent.id, Settled::written(Some(self.record())))],
             };
             outcomes.push(finished);
         }

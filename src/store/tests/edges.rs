@@ -98,7 +98,7 @@ async fn the_audit_of_one_system_has_what_was_written_there(#[values(Sqlite, Pos
     let intents = keys.map(|key| Intent { creates: None, ..intent(key, &claimed[0]) });
     let create = Intent { creates: Some(Kind::Account), ..intent(company, &claimed[0]) };
     memory.store.intend(&memory.name, &[&intents[..], std::slice::from_ref(&create)].concat()).await.unwrap();
-    let settled = vec![(create.id, Settled::Written(Some(account)))];
+    let settled = vec![(create.id, Settled::written(Some(account)))];
     memory.finish_as(worker, &[Finished { settled, ..finished(&claimed[0], Outcome::Done) }]).await;
     for (system, expected) in [
         (System::Hubspot, vec![intents[0].id, intents[1].id]),

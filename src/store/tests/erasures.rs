@@ -33,7 +33,7 @@ async fn paired(memory: &Memory, worker: Uuid, n: u32) {
     let base = Base::from_iter([("email".to_owned(), Agreed::new(Value::text(format!("P{n}@example.com"))))]);
     let linked = Finished {
         pair: Some(Pair { base, ..pair(contact(n.into()), lead(n)) }),
-        settled: vec![(of_lead.id, Settled::Written(None)), (made.id, Settled::Written(Some(lead(n))))],
+        settled: vec![(of_lead.id, Settled::written(None)), (made.id, Settled::written(Some(lead(n))))],
         ..finished(claimed, parked())
     };
     memory.finish_as(worker, &[linked]).await;

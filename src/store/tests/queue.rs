@@ -90,7 +90,7 @@ async fn i_5_what_was_made_under_a_lost_lease_is_looked_at(#[values(Sqlite, Post
     let first = memory.claim_as(slow, 10).await;
     let stolen = memory.claim_as(quick, 10 + LEASE).await;
     let made = |claimed: &Claimed, id| {
-        let settled = vec![(Uuid::now_v7(), Settled::Written(Some(contact(id))))];
+        let settled = vec![(Uuid::now_v7(), Settled::written(Some(contact(id))))];
         Finished { settled, ..finished(claimed, Outcome::Done) }
     };
     memory.finish_as(quick, &[made(&stolen[0], 1)]).await;
@@ -114,7 +114,7 @@ async fn i_3_a_pair_that_was_worked_under_a_lost_lease_is_looked_at(
         [&first[0], &stolen[0]].map(|claimed| Intent { creates: None, ..intent(contact(1), claimed) });
     memory.store.intend(&memory.name, &intents).await.unwrap();
     let wrote = |claimed: &Claimed, intent: &Intent| {
-        let settled = vec![(intent.id, Settled::Written(None))];
+        let settled = vec![(intent.id, Settled::written(None))];
         Finished { settled, pair: Some(pair(contact(1), lead(1))), ..finished(claimed, Outcome::Done) }
     };
     memory.finish_as(quick, &[wrote(&stolen[0], &intents[1])]).await;

@@ -80,7 +80,7 @@ async fn i_7_an_intent_left_open_comes_back_with_the_next_claim(#[values(Sqlite,
     memory.restart().await;
     let claimed = memory.claim_as(worker, 10 + LEASE).await;
     assert_eq!(claimed[0].open_intents, std::slice::from_ref(&intent));
-    let settled = vec![(intent.id, Settled::Written(Some(lead(1))))];
+    let settled = vec![(intent.id, Settled::written(Some(lead(1))))];
     memory.finish_as(worker, &[Finished { settled, ..finished(&claimed[0], Outcome::Done) }]).await;
     for key in [contact(1), lead(1)] {
         let query = AuditQuery {
@@ -139,7 +139,7 @@ async fn i_5_a_record_is_not_taken_from_a_pair_that_the_planner_did_not_know_of(
     memory.store.intend(&memory.name, &intents).await.unwrap();
     let linked = |claimed: &Claimed, intent: &Intent| Finished {
         pair: Some(pair(claimed.jobs[0].key, lead(1))),
-        settled: vec![(intent.id, Settled::Written(Some(lead(1))))],
+        settled: vec![(intent.id, Settled::written(Some(lead(1))))],
         ..finished(claimed, Outcome::Done)
     };
     let outcomes = [linked(&claimed[0], &intents[0]), linked(&claimed[1], &intents[1])];

@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use crate::crm::{self, FieldsByKind};
 use crate::domain::{Family, Kind, Record, RecordKey, System};
-use crate::plan::{Candidate, Pair, Side, address_of};
+use crate::plan::{Candidate, Pair, Rules, Side, address_of};
 use crate::worker::Error;
 use crate::worker::gather::{Draft, Known, Sources, merges, twins};
 
@@ -29,7 +29,7 @@ pub(super) async fn adopt_pairs(
     });
     let mut places = Vec::new();
     for (place, pair) in competing.collect::<Vec<_>>() {
-        become_rival(&mut drafts[place], pair, known);
+        become_rival(&mut drafts[place], pair, known, sources.rules);
         places.push(place);
     }
     if twins::read_heirs(sources, fields, known, (drafts, places)).await {
@@ -159,7 +159,7 @@ fn holds(holder: RecordKey, side: &Side) -> bool {
     !(gone || is_gone_account) || holder.kind().family() == Family::Deals
 }
 
-fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
+fn become_rival(draft: &mut Draft, pair: Pair, known: &Known, rules: &Rules) {
     let matched = std::mem::take(&mut draft.view.around.candidates)
         .into_iter()
         .next()
@@ -167,8 +167,10 @@ fn become_rival(draft: &mut Draft, pair: Pair, known: &Known) {
     let newcomer = std::mem::replace(&mut draft.view.salesforce, Side::Absent);
     draft.set_side(pair.salesforce, known);
     if let (Some(matched), Side::Present(newcomer)) = (matched, newcomer) {
+        // Where it was taking the twin's place already and nobody recorded that, the contact names it.
+        let takes_its_place = draft.interrupted && merges::names(&matched, newcomer.key, rules);
         draft.view.hubspot = Side::Present(matched);
-        draft.view.around.candidates = vec![Candidate::new(newcomer, false)];
+        draft.view.around.candidates = vec![Candidate::new(newcomer, takes_its_place)];
     }
     draft.view.pair = Some(pair);
 }

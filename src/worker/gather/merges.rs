@@ -105,7 +105,7 @@ async fn became(sources: &Sources<'_>, record: RecordKey, survivor: RecordKey) -
 }
 
 /// Whether a HubSpot record's own property names this counterpart.
-fn names(record: &Record, counterpart: RecordKey, rules: &Rules) -> bool {
+pub(super) fn names(record: &Record, counterpart: RecordKey, rules: &Rules) -> bool {
     let held = rules.id_properties(counterpart.kind()).0.and_then(|property| record.fields.get(property));
     held.and_then(Value::as_text).is_some_and(|id| id == counterpart.id().to_string())
 }

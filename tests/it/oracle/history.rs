@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use hubforce::domain::System;
 use hubforce::emulator::{Author, Change, Entry};
 
+use crate::oracle::Reads;
 use crate::oracle::mappings::{KEY, LINKS, Settings, normal};
 
 /// A record of either CRM; objects are spelled differently on both sides.
@@ -59,7 +60,24 @@ pub(crate) struct Past {
     /// When somebody other than the service modified it.
     pub(crate) modified: Vec<(u64, i64)>,
     /// When somebody other than the service last edited it. A merge of accounts moves their contacts and touches them: that edits nobody.
-    pub(crate) edited: i64,
+    pub(crate) edited: Vec<(u64, i64)>,
+}
+
+impl Past {
+    /// Whether the service wrote over everything that an edit gave, without having read it. The edit is after the first number, up to the
+    /// second.
+    fn is_written_over(&self, (before, edit): (u64, u64), last_read: impl Fn(u64) -> Option<u64>) -> bool {
+        let ours = |version: &&Version| version.author == Author::Integration && version.sequence > edit;
+        let given = |version: &Version| {
+            version.author != Author::Integration && (before + 1..=edit).contains(&version.sequence)
+        };
+        let mut fields = self.fields.values().filter(|versions| versions.iter().any(given)).peekable();
+        let unread = |versions: &Vec<Version>| {
+            let write = versions.iter().find(ours).map(|version| version.sequence);
+            write.and_then(&last_read).is_some_and(|read| read < edit)
+        };
+        fields.peek().is_some() && fields.all(unread)
+    }
 }
 
 /// Everything up to some change.
@@ -291,9 +309,19 @@ impl<'a> History<'a> {
             .any(|version| version.sequence > others)
     }
 
-    /// When somebody other than the service last edited the record itself.
-    pub(crate) fn edited_at(&self, key: &Key) -> i64 {
-        self.past(key).map(|past| past.edited).unwrap_or_default()
+    /// When somebody other than the service last edited the record itself, so that this can be told. Salesforce names the last writer alone:
+    /// of an edit that the service had not read when it wrote over every value that it gave, nothing is left.
+    pub(crate) fn edited_at(&self, reads: &Reads, key: &Key) -> i64 {
+        let Some(past) = self.past(key) else { return 0 };
+        let mut before = 0;
+        let mut last = 0;
+        for (sequence, at) in &past.edited {
+            if !past.is_written_over((before, *sequence), |write| reads.last_read(write, &key.id)) {
+                last = last.max(*at);
+            }
+            before = *sequence;
+        }
+        last
     }
 
     pub(crate) fn set_ahead(&mut self, ahead: Vec<(Key, String, String)>) {
@@ -309,7 +337,7 @@ impl<'a> History<'a> {
             let past = self.records.entry(key.clone()).or_default();
             past.modified.push((entry.sequence, at));
             if self.moved.as_ref() != Some(&key) {
-                past.edited = past.edited.max(at);
+                past.edited.push((entry.sequence, at));
             }
         }
         self.moved = (entry.field == "AccountId").then(|| key.clone());

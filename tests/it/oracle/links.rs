@@ -97,7 +97,12 @@ pub(crate) fn modified_later(history: &History<'_>, write: &Write<'_>) -> Holds 
     }
     let own = address(&write.key, "email");
     for new in write.after.iter().filter(|key| !write.before.contains(key)) {
-        let former = write.before.iter().map(|key| history.edited_at(key)).max().unwrap_or_default();
+        let former = write
+            .before
+            .iter()
+            .map(|key| history.edited_at(write.evidence.reads, key))
+            .max()
+            .unwrap_or_default();
         let later = history.modified_at(new).div_euclid(1_000) >= former.div_euclid(1_000);
         let ever =
             history.versions(new, "Email").iter().any(|version| normal("email", &version.value) == own);
@@ -119,7 +124,7 @@ pub(crate) fn gives_way(history: &History<'_>, write: &Write<'_>) -> Holds {
         return Err(String::new());
     };
     let address = normal("email", history.value(contact, "email"));
-    let edited = history.edited_at(&write.key).div_euclid(1_000);
+    let edited = history.edited_at(write.evidence.reads, &write.key).div_euclid(1_000);
     let competes = |key: &Key| {
         let mut held = history.versions(key, "Email").iter();
         *key != write.key

@@ -50,7 +50,7 @@ impl Network {
     async fn carried(&self, left_at: Timestamp, request: Request) -> Result<Answer, Error> {
         let world = self.between.world();
         let to_hubspot = request.url.port() == Some(HUBSPOT_PORT);
-        self.between.count_call(left_at, to_hubspot, is_write(&request));
+        self.between.count_call(left_at, to_hubspot, asked_by(&request).iter().any(is_write));
         self.i_7_every_write_was_recorded_first(&request);
         let trouble = world.happens(world.weather().calls).then(|| TROUBLES[world.below(TROUBLES.len())]);
         if let Some(trouble) = trouble {
@@ -90,7 +90,7 @@ impl Network {
 
     /// I7: every field that is written stands in the audit before the call.
     fn i_7_every_write_was_recorded_first(&self, request: &Request) {
-        for (record, field, value) in written_by(request) {
+        for (record, field, value) in asked_by(request).iter().flat_map(written_by) {
             let recorded = self.between.world().is_intended(&record, &field, &value);
             assert!(recorded, "I7: {field} of {record} is written without an audit row");
             self.between.world().note(format!("  {field} of {record}: {value}"));
@@ -106,24 +106,45 @@ fn answer(status: u16, body: &str) -> Answer {
     Answer { status, headers: axum::http::HeaderMap::new(), body: body.as_bytes().to_vec() }
 }
 
+/// A call, or a part of a call that is several in one.
+struct Asked {
+    method: String,
+    path: String,
+    body: Json,
+}
+
+/// What a request asks.
+fn asked_by(request: &Request) -> Vec<Asked> {
+    let body: Json = serde_json::from_slice(&request.body).unwrap_or_default();
+    let path = request.url.path().to_owned();
+    if !path.ends_with("/composite") {
+        return vec![Asked { method: request.method.to_string(), path, body }];
+    }
+    let text = |part: &Json, name: &str| part[name].as_str().unwrap_or_default().to_owned();
+    let part = |part: &Json| Asked {
+        method: text(part, "method"),
+        path: text(part, "url").split('?').next().unwrap_or_default().to_owned(),
+        body: part["body"].clone(),
+    };
+    body["compositeRequest"].as_array().into_iter().flatten().map(part).collect()
+}
+
 /// Whether a call changes something.
-fn is_write(request: &Request) -> bool {
-    let path = request.url.path();
-    let reads = ["/batch/read", "/search", "/oauth2/token", "/composite"];
-    let read = reads.iter().any(|end| path.ends_with(end)) || is_retrieve(request);
-    request.method.as_str() != "GET" && !read
+fn is_write(asked: &Asked) -> bool {
+    let reads = ["/batch/read", "/search", "/oauth2/token"];
+    let read = reads.iter().any(|end| asked.path.ends_with(end)) || is_retrieve(asked);
+    asked.method != "GET" && !read
 }
 
 /// Salesforce's retrieval of rows is a POST, too.
-fn is_retrieve(request: &Request) -> bool {
-    let below = request.url.path().split_once("/composite/sobjects/");
-    request.method.as_str() == "POST" && below.is_some_and(|(_, rest)| !rest.contains('/'))
+fn is_retrieve(asked: &Asked) -> bool {
+    let below = asked.path.split_once("/composite/sobjects/");
+    asked.method == "POST" && below.is_some_and(|(_, rest)| !rest.contains('/'))
 }
 
 /// The record, field and value of everything a call writes; a new record stands under the id of the one it was made for.
-fn written_by(request: &Request) -> Vec<(String, String, String)> {
-    let path = request.url.path();
-    let body: Json = serde_json::from_slice(&request.body).unwrap_or_default();
+fn written_by(asked: &Asked) -> Vec<(String, String, String)> {
+    let Asked { path, body, .. } = asked;
     let mut written = Vec::new();
     if path.ends_with("/batch/update") || path.ends_with("/batch/create") {
         for input in body["inputs"].as_array().into_iter().flatten() {
@@ -132,7 +153,7 @@ fn written_by(request: &Request) -> Vec<(String, String, String)> {
             let record = input["id"].as_str().map(str::to_owned).or_else(made_for).unwrap_or_default();
             written.extend(places(&record, &fields));
         }
-    } else if path.contains("/composite/sobjects") && is_write(request) {
+    } else if path.contains("/composite/sobjects") && is_write(asked) {
         for row in body["records"].as_array().into_iter().flatten() {
             let mut fields = row.as_object().cloned().unwrap_or_default();
             let made_for = || named(&fields, |name| name == "Hubforce_HubSpot_Id__c");
