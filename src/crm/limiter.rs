@@ -120,12 +120,22 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// What a CRM's allowances are called where they are counted: of the short window, and of the day.
+const fn names(system: System) -> (&'static str, &'static str) {
+    match system {
+        System::Hubspot => ("hubspot.burst", "hubspot.day"),
+        System::Salesforce => ("salesforce.burst", "salesforce.day"),
+    }
+}
+
+/// The slot in which the calls of a day are counted: what the allowance is called, and the day.
+pub fn day_slot(system: System, now: Timestamp) -> (&'static str, i64) {
+    (names(system).1, now.as_millis().div_euclid(DAY_MS))
+}
+
 impl Limiter {
     pub(crate) fn new(system: System, allowance: Allowance, purse: Arc<dyn Purse>) -> Self {
-        let names = match system {
-            System::Hubspot => ("hubspot.burst", "hubspot.day"),
-            System::Salesforce => ("salesforce.burst", "salesforce.day"),
-        };
+        let names = names(system);
         Self { names, allowance, purse, opening: tokio::sync::Mutex::default(), hand: Mutex::default() }
     }
 
@@ -213,6 +223,11 @@ impl Limiter {
     /// The CRM refuses calls until then: ask no more before.
     pub(crate) fn refuse_until(&self, until: Timestamp) {
         self.hand().refused_until = Some(until);
+    }
+
+    /// The calls of a day that are ours.
+    pub(crate) const fn per_day(&self) -> u32 {
+        self.allowance.per_day
     }
 
     /// What is left of the day's share, with what is in hand.

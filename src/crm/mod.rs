@@ -27,6 +27,9 @@ pub trait Crm: Send + Sync {
     /// Which CRM this is.
     fn system(&self) -> System;
 
+    /// The calls of a day that are ours.
+    fn calls_per_day(&self) -> u32;
+
     /// Who we are there; the first call to make, since it proves the credentials.
     async fn identity(&self) -> Result<Identity, Error>;
 

@@ -240,6 +240,9 @@ pub trait Store: Send + Sync {
     /// Deletes what has been kept long enough. Returns how many rows went; call again while that is not 0.
     async fn retain(&self, retention: &Retention) -> Result<u64, Error>;
 
+    /// How many calls were taken of an allowance in a slot of its window.
+    async fn calls_taken(&self, connection: &ConnectionName, slot: (&str, i64)) -> Result<u64, Error>;
+
     /// Proves that something can be written and read back.
     async fn check(&self, now: Timestamp) -> Result<(), Error>;
 

@@ -32,7 +32,7 @@ use uuid::Uuid;
 pub use connection::{Connection, Mode};
 pub use error::Error;
 pub use explain::{Explanation, Linked, Pending, Reason};
-pub use purse::SharedPurse;
+pub use purse::{ApiUse, SharedPurse};
 
 use crate::domain::{Clock, ConnectionName};
 use crate::plan::resolve::Finding;

@@ -5,12 +5,14 @@ use axum::http::Request;
 use base64::Engine;
 use hmac::{Hmac, KeyInit, Mac};
 use hubforce::domain::Clock;
+use hubforce::emulator::Caller;
 use hubforce::store::Database;
 use tower::ServiceExt;
 
 use rstest::rstest;
 
 use crate::harness::{self, PATH_TOKEN, PUBLIC_URL, SECRET, Setup, TOKEN, TestApp, VIEWER};
+use crate::people::linked;
 
 /// A signed request of HubSpot.
 pub(crate) fn signed(app: &TestApp, body: &[u8], secret: &str, off_ms: i64) -> Request<Body> {
@@ -296,5 +298,29 @@ async fn echoes_are_counted_for_their_connection() {
     }
     let shown = recorder.handle().render();
     assert!(shown.contains("hubforce_echoes_total{connection=\"acme\"} 2"), "{shown}");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_280_a_connection_tells_what_it_uses_of_the_daily_calls() {
+    let app = TestApp::start().await;
+    linked(&app).await;
+    let (_, connections) = app.ask("GET", "/v1/connections", "").await;
+    let api_use = connections["items"][0]["api_use"].as_array().unwrap();
+    let made = [
+        app.hubspot.control().total(Caller::Integration),
+        app.salesforce.control().total(Caller::Integration),
+    ];
+    for (told, (system, made)) in api_use.iter().zip(["hubspot", "salesforce"].into_iter().zip(made)) {
+        assert_eq!(told["system"], system);
+        let used = told["used_today"].as_u64().unwrap();
+        // Some are taken ahead; getting a token is no call of the allowance.
+        assert!((made.saturating_sub(1)..=made + 20).contains(&used), "{used} of {made}");
+        assert_eq!(told["per_day"], 1_000_000, "{told}");
+    }
+    // The allowance is a day's.
+    app.clock.advance_millis(24 * 3_600_000);
+    let (_, connections) = app.ask("GET", "/v1/connections", "").await;
+    assert_eq!(connections["items"][0]["api_use"][0]["used_today"], 0);
     app.end().await;
 }

@@ -289,6 +289,10 @@ impl Crm for HubspotClient {
         System::Hubspot
     }
 
+    fn calls_per_day(&self) -> u32 {
+        self.limiter.per_day()
+    }
+
     async fn identity(&self) -> Result<Identity, Error> {
         let details: AccountDetails = self.get("account-info", self.path("account-info", "/details")).await?;
         if details.portal_id != self.options.portal_id {

@@ -293,6 +293,10 @@ impl Crm for SalesforceClient {
         System::Salesforce
     }
 
+    fn calls_per_day(&self) -> u32 {
+        self.limiter.per_day()
+    }
+
     async fn identity(&self) -> Result<Identity, Error> {
         let soql = "SELECT Id, OrganizationType, TrialExpirationDate FROM Organization";
         let answer = self.query("query", soql).await?;

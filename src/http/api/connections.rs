@@ -4,10 +4,12 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
+use crate::domain::System;
 use crate::http::api::{List, connection_of};
 use crate::http::extract::Path;
 use crate::http::{AppState, Problem};
 use crate::store::types::{ConnectionState, SaidBy};
+use crate::worker;
 
 #[derive(Serialize)]
 pub(in crate::http) struct Shown {
@@ -16,6 +18,15 @@ pub(in crate::http) struct Shown {
     reason: Option<String>,
     queue: std::collections::BTreeMap<&'static str, u64>,
     oldest_due_seconds: Option<i64>,
+    api_use: Vec<ApiUse>,
+}
+
+/// What a connection uses of a CRM's daily calls.
+#[derive(Serialize)]
+struct ApiUse {
+    system: System,
+    used_today: u64,
+    per_day: u32,
 }
 
 pub(in crate::http) async fn list(State(state): State<AppState>) -> Result<Json<List<Shown>>, Problem> {
@@ -29,11 +40,18 @@ pub(in crate::http) async fn list(State(state): State<AppState>) -> Result<Json<
             ConnectionState::Unauthorized(reason) => ("unauthorized", Some(reason)),
             ConnectionState::Refused(reason) => ("refused", Some(reason)),
         };
+        let api_use = state.worker().api_use(&connection.name).await?;
+        let api_use = api_use.map(|worker::ApiUse { system, used_today, per_day }| ApiUse {
+            system,
+            used_today,
+            per_day,
+        });
         items.push(Shown {
             name: connection.name.to_string(),
             state: word,
             reason,
             queue: figures.jobs,
+            api_use: api_use.into(),
             oldest_due_seconds: figures.oldest_due.map(|due| now.millis_since(due).max(0) / 1_000),
         });
     }

@@ -108,6 +108,18 @@ pub(super) async fn reserve_calls(
     Ok(Reserved { calls, left: left - calls })
 }
 
+/// How many calls were taken of an allowance in a slot of its window.
+pub(super) async fn calls_taken(
+    connection: &mut Transaction,
+    name: &ConnectionName,
+    (allowance, slot): (&str, i64),
+) -> Result<u64, Error> {
+    let sql = "SELECT n FROM spent WHERE connection = $1 AND allowance = $2 AND slot = $3";
+    let query = connection.query(sql).bind(name.as_str()).bind(allowance).bind(slot);
+    let row = query.fetch_optional(&mut **connection).await?;
+    Ok(row.map(|row| row.get::<i64, _>(0)).unwrap_or_default().unsigned_abs())
+}
+
 /// Writes and reads back.
 pub(super) async fn check(connection: &mut Transaction, now: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO spent (connection, allowance, slot, n) VALUES ($1, '', 0, $2)

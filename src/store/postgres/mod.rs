@@ -489,6 +489,10 @@ impl Store for PostgresStore {
         })
     }
 
+    async fn calls_taken(&self, connection: &ConnectionName, slot: (&str, i64)) -> Result<u64, Error> {
+        transact!(self, transaction => connections::calls_taken(transaction, connection, slot).await)
+    }
+
     async fn check(&self, now: Timestamp) -> Result<(), Error> {
         transact!(self, transaction => connections::check(transaction, now).await)
     }

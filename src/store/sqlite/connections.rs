@@ -95,6 +95,18 @@ pub(super) async fn reserve_calls(
     Ok(Reserved { calls, left: left - calls })
 }
 
+/// How many calls were taken of an allowance in a slot of its window.
+pub(super) async fn calls_taken(
+    pool: &SqlitePool,
+    name: &ConnectionName,
+    (allowance, slot): (&str, i64),
+) -> Result<u64, Error> {
+    let sql = "SELECT n FROM spent WHERE connection = ?1 AND allowance = ?2 AND slot = ?3";
+    let query = sqlx::query_scalar(sql).bind(name.as_str()).bind(allowance).bind(slot);
+    let taken: Option<i64> = query.fetch_optional(pool).await?;
+    Ok(taken.unwrap_or_default().unsigned_abs())
+}
+
 /// Writes and reads back.
 pub(super) async fn check(pool: &SqlitePool, now: Timestamp) -> Result<(), Error> {
     let sql = "INSERT INTO spent (connection, allowance, slot, n) VALUES (?1, '', 0, ?2)

@@ -405,6 +405,10 @@ impl Store for SqliteStore {
         Ok(gone)
     }
 
+    async fn calls_taken(&self, connection: &ConnectionName, slot: (&str, i64)) -> Result<u64, Error> {
+        connections::calls_taken(&self.readers, connection, slot).await
+    }
+
     async fn check(&self, now: Timestamp) -> Result<(), Error> {
         let _turn = self.turn.lock().await;
         connections::check(&self.writer, now).await

@@ -114,6 +114,7 @@ effects! {
     reserve_calls(reserve: &Reserve<'_>) -> Reserved;
     claim_task(claim: &TaskClaim<'_>) -> Option<Task>;
     advance_task(progress: &TaskProgress<'_>) -> bool;
+    calls_taken(connection: &ConnectionName, slot: (&str, i64)) -> u64;
     retain(retention: &Retention) -> u64;
     check(now: Timestamp) -> ();
 }
