@@ -55,6 +55,7 @@ pub use interrupted::{Begun, take_in};
 pub use links::Links;
 pub use mapping::Mapping;
 pub use pairing::{address_of, address_to_check};
+pub use people::company_to_name;
 pub use rules::Rules;
 pub use step::{Change, Step};
 pub use triggers::{Changed, is_worth_a_look};
@@ -146,7 +147,7 @@ pub struct Around {
     pub neighbours: Vec<Neighbour>,
     /// Of the same: the deals or opportunities that wait for its twin.
     pub dependants: Vec<RecordKey>,
-    /// The HubSpot company whose stage matters: of a contact whose own moved, of a won opportunity.
+    /// The HubSpot company whose stage matters: of a contact whose own moved, of a won opportunity; or whose name does, for a new lead.
     pub company: Option<Record>,
     /// HubSpot contacts whose stage matters, or whom the deal is about: a company's, and those with a role on an opportunity.
     pub contacts: Vec<Record>,

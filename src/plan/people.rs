@@ -1,19 +1,27 @@
 //! HubSpot contacts with Salesforce leads and contacts.
 //!
 //! A lead or contact cannot be created without a last name, nor (in most organizations) a lead without a company. What HubSpot
-//! does not hold is filled in: the local part of the address, and the mail domain or `[not provided]`. The base remembers that the two
+//! does not hold is filled in: the local part of the address; the name of the associated company, or the mail domain, or `[not provided]`. The
+//! base remembers that the two
 //! sides were left apart, so that a filled value never travels back.
 //!
 //! The choice between lead and contact is one setting, not one decision for each record. With leads, HubSpot's own setting that
 //! creates and associates companies should be off, because a lead has no account.
 
-use crate::domain::{Family, Kind, Record, System, Value};
+use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::draft::{Both, Draft};
+use crate::plan::mapping::Mapping;
+use crate::plan::options::CreateInSalesforce;
 use crate::plan::pairing::{address_of, decide};
+use crate::plan::rules::{COMPANY_PROPERTY, NAME_PROPERTY};
+use crate::plan::values::Words;
 use crate::plan::verdict::{Pairing, Verdict};
 use crate::plan::{
     Agreed, Base, Change, Plan, Rules, Side, State, Step, View, competing, inclusion, lifecycle, persons,
 };
+
+/// A lead's company.
+const COMPANY_FIELD: &str = "Company";
 
 /// What a lead's company becomes where neither the contact nor its address tells one.
 const COMPANY_NOT_PROVIDED: &str = "[not provided]";
@@ -98,13 +106,38 @@ fn excluded<'a>(mut draft: Draft<'a>, pairing: Pairing<'a>) -> Plan {
     draft.finish(State::Excluded)
 }
 
+/// The HubSpot company whose name a new lead may need: the contact's, where a lead would be made of that without a company of its own.
+pub fn company_to_name(view: &View, rules: &Rules) -> Option<RecordKey> {
+    let Side::Present(contact) = &view.hubspot else { return None };
+    let makes_lead = rules.people.enabled && rules.people.create_in_salesforce == CreateInSalesforce::Lead;
+    let is_new = view.pair.is_none() && view.around.candidates.is_empty();
+    if !makes_lead || !is_new || contact.key.kind() != Kind::HubspotContact {
+        return None;
+    }
+    let words = Words { rules, links: &view.around.links };
+    let holds_one = |mapping: &Mapping| {
+        let target = mapping.target(Kind::Lead).filter(|target| target.field == COMPANY_FIELD)?;
+        Some(mapping.value_of(contact, target, words).is_ok_and(|held| !held.is_blank()))
+    };
+    let has_one = rules.mappings(Family::People).iter().find_map(holds_one).unwrap_or(false);
+    let id = contact.fields.get(COMPANY_PROPERTY).and_then(Value::as_text)?;
+    RecordKey::parse(Kind::Company, &id).ok().filter(|_| !has_one)
+}
+
 /// Fills what Salesforce requires and HubSpot does not hold.
 fn fill_required(draft: &mut Draft<'_>, twin: &Record, kind: Kind, changes: &mut Vec<Change>) {
     let address = address_of(twin).unwrap_or_default();
-    let (last_name, company) = filled_in(&address);
+    let (last_name, of_address) = filled_in(&address);
+    let named =
+        draft.view.around.company.as_ref().and_then(|company| company.fields.get(NAME_PROPERTY)?.as_text());
+    let company = named.as_deref().map(str::trim).filter(|name| !name.is_empty());
+    let text = match company {
+        Some(_) => "the company is missing and filled with the name of the associated company",
+        None => "the company is missing and filled from the address",
+    };
     let fills = [
         ("LastName", last_name, "the last name is missing and filled from the address", true),
-        ("Company", company, "the company is missing and filled from the address", kind == Kind::Lead),
+        (COMPANY_FIELD, company.unwrap_or(of_address), text, kind == Kind::Lead),
     ];
     for (field, filling, text, wanted) in fills {
         if wanted {

@@ -23,6 +23,9 @@ pub const COMPANY_PROPERTY: &str = "associatedcompanyid";
 /// HubSpot's property of contacts and companies that holds their lifecycle stage.
 pub const LIFECYCLE_PROPERTY: &str = "lifecyclestage";
 
+/// HubSpot's property of a company's name.
+pub const NAME_PROPERTY: &str = "name";
+
 /// HubSpot's property that says where a record came from.
 pub const SOURCE_PROPERTY: &str = "hs_object_source";
 
@@ -194,8 +197,13 @@ impl Rules {
             );
         }
         match kind {
-            Kind::HubspotContact => names.extend(self.companies.enabled.then_some(COMPANY_PROPERTY)),
-            Kind::Company => names.push(SOURCE_PROPERTY),
+            Kind::HubspotContact => {
+                names.extend((self.companies.enabled || self.makes_leads()).then_some(COMPANY_PROPERTY));
+            }
+            Kind::Company => {
+                names.push(SOURCE_PROPERTY);
+                names.extend(self.makes_leads().then_some(NAME_PROPERTY));
+            }
             Kind::Deal => names.push(PIPELINE_PROPERTY),
             Kind::Opportunity => names.extend([WON_FIELD, CLOSED_FIELD, ACCOUNT_FIELD]),
             Kind::Contact => {
@@ -206,6 +214,11 @@ impl Rules {
             Kind::Lead | Kind::Account => {}
         }
         names
+    }
+
+    /// Whether leads are made of HubSpot contacts: they need a company's name.
+    fn makes_leads(&self) -> bool {
+        self.people.enabled && self.people.create_in_salesforce == CreateInSalesforce::Lead
     }
 
     /// How far a lifecycle stage is on its way; blank and unknown ones are nowhere.

@@ -127,3 +127,38 @@ async fn r_209_a_new_record_comes_without_a_place_that_no_list_has() {
     assert_eq!((app.lead_field(&lead, "State"), app.lead_field(&lead, "Country")), (None, None));
     app.stop().await;
 }
+
+#[tokio::test]
+async fn r_202_a_lead_without_a_company_gets_the_name_of_the_associated_one() {
+    for (settings, name) in
+        [("", "Engines Ltd"), ("[connections.sync.companies]\nenabled = true", "Looms Ltd")]
+    {
+        let app = TestApp::with(settings).await;
+        let company = app.hubspot.create_in("companies", &[("name", name)]).unwrap();
+        app.settle().await;
+        let contact = app.hubspot.create(&[("lastname", "King"), ("email", "king@gmail.com")]).unwrap();
+        app.hubspot.associate(("contacts", contact), ("companies", company)).unwrap();
+        app.settle().await;
+        let lead = app.lead();
+        assert_eq!(app.lead_field(&lead, "Company").as_deref(), Some(name));
+        assert_eq!(app.hubspot.property(contact, "company"), None, "what is filled in never travels back");
+        app.clock.advance_millis(1_000);
+        app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+        app.settle().await;
+        assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"));
+        assert_eq!(app.hubspot.property(contact, "company"), None);
+        // A contact that names a company itself, and one without any.
+        let own = [("lastname", "A"), ("email", "a@gmail.com"), ("company", "Own Ltd")];
+        let own = app.hubspot.create(&own).unwrap();
+        app.hubspot.associate(("contacts", own), ("companies", company)).unwrap();
+        let alone = app.hubspot.create(&[("lastname", "B"), ("email", "b@example.org")]).unwrap();
+        app.settle().await;
+        let company_of = |contact: u64| {
+            let lead = app.hubspot.property(contact, "hubforce_salesforce_lead_id").unwrap();
+            app.lead_field(&lead, "Company")
+        };
+        assert_eq!(company_of(own).as_deref(), Some("Own Ltd"));
+        assert_eq!(company_of(alone).as_deref(), Some("example.org"));
+        app.end().await;
+    }
+}

@@ -1,10 +1,10 @@
 //! What stands around a pair: which companies are which accounts, and the lifecycle stages of others.
 
-use crate::crm::FieldsByKind;
+use crate::crm::{self, FieldsByKind};
 use crate::domain::{Kind, Record, RecordKey, System, Value};
 use crate::plan::lifecycle::{company_to_read, wants_contacts_of_company};
 use crate::plan::rules::{ACCOUNT_FIELD, COMPANY_PROPERTY};
-use crate::plan::{Pair, Side, View};
+use crate::plan::{Pair, Side, View, company_to_name};
 use crate::worker::Error;
 use crate::worker::gather::{Draft, Known, Sources};
 
@@ -69,6 +69,27 @@ pub(in crate::worker) fn company_of(record: &Record) -> Option<RecordKey> {
     };
     let id = record.fields.get(field).and_then(Value::as_text)?;
     RecordKey::parse(kind, &id).ok()
+}
+
+/// Reads the names of companies that new leads need. A company that may not be read is none.
+pub(super) async fn read_names(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    drafts: &mut [Draft],
+) {
+    let going = drafts.iter().enumerate().filter(|(_, draft)| draft.goes_on());
+    let companies: Vec<(usize, RecordKey)> = going
+        .filter_map(|(place, draft)| Some((place, company_to_name(&draft.view, sources.rules)?)))
+        .collect();
+    known.read(sources, fields, companies.iter().map(|(_, key)| *key)).await;
+    for (place, key) in companies {
+        match known.side(key) {
+            Ok(Side::Present(company)) => drafts[place].view.around.company = Some(company),
+            Ok(_) | Err(crm::Error::Refused(_)) => {}
+            Err(error) => drafts[place].failed = Some((System::Hubspot, error)),
+        }
+    }
 }
 
 /// Reads the lifecycle stages of companies and contacts that a plan must know.

@@ -20,6 +20,7 @@
 //! | which lead a contact came of | for contacts that nobody in HubSpot matches | one batched query |
 //! | whether a deleted HubSpot contact was merged | where its Salesforce record would be deleted with it | one call each |
 //! | the lifecycle stages of a company and of its contacts | where one moved | one batched read each |
+//! | the name of a contact's company | for a new lead that has none of its own | one batched read |
 //! | when HubSpot's properties got their values | where both sides moved and the later change wins ([`plan_all`]) | one batched read with history |
 //!
 //! Records of one round that turn out to concern each other are not planned side by side: the later one is put off to the next
@@ -135,6 +136,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     deals::read_companies(sources, &mut drafts).await;
     around::link_companies(sources, &fields, &mut known, &mut drafts).await?;
     deals::read_people(sources, &fields, &mut known, &mut drafts).await?;
+    around::read_names(sources, &fields, &mut known, &mut drafts).await;
     around::read_stages(sources, &fields, &mut known, &mut drafts).await;
     Ok(drafts.into_iter().map(Draft::finish).collect())
 }
