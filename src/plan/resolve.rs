@@ -22,7 +22,7 @@ pub use crate::plan::survey::{ListKind, NativeConnector, Survey};
 use crate::plan::check::faults_of_mappings;
 use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
-use crate::plan::options::{CompanyOptions, SyncOptions};
+use crate::plan::options::{CompanyOptions, CreateInSalesforce, SyncOptions};
 use crate::plan::owners::Owners;
 use crate::plan::persons::PERSON_FIELD;
 use crate::plan::rules::{Deals, LIFECYCLE_PROPERTY, People, id_property};
@@ -50,7 +50,7 @@ impl Resolved {
 
 /// Resolves settings against what both CRMs say of themselves.
 pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &Survey) -> Resolved {
-    let mut resolver = Resolver { survey, findings: check_offline(options) };
+    let mut resolver = Resolver { survey, findings: check_offline(options), hidden_kinds: Vec::new() };
     resolver.findings.extend(survey::check(options, survey));
     let (people, deals) = (&options.contacts, &options.deals);
     let wanted = Family::ALL.into_iter().filter(|family| options.enabled(*family));
@@ -63,7 +63,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
         mappings,
         people: People {
             enabled: people.enabled,
-            create_in_salesforce: people.create_in_salesforce,
+            create_in_salesforce: resolver.created_in_salesforce(people.create_in_salesforce),
             create_in_hubspot: people.create_in_hubspot,
             inclusion_list: Some(people.inclusion_list_id.trim().to_owned()).filter(|list| !list.is_empty()),
             list_filter: survey.inclusion_list.as_ref().map(|list| list.filter.clone()).unwrap_or_default(),
@@ -86,6 +86,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
         },
         lifecycle: options.lifecycle.clone(),
         lifecycle_stages: resolver.lifecycle_stages(),
+        hidden_kinds: std::mem::take(&mut resolver.hidden_kinds),
         hidden: Vec::new(),
         person_accounts: resolver.schema(Kind::Contact, PERSON_FIELD).is_some(),
         time_zone: resolver.time_zone(),
@@ -145,6 +146,8 @@ fn rule_of(default: &DefaultMapping) -> Option<Rule> {
 struct Resolver<'a> {
     survey: &'a Survey,
     findings: Vec<Finding>,
+    /// Leads or contacts, where Salesforce shows us the others alone.
+    hidden_kinds: Vec<Kind>,
 }
 
 impl Resolver<'_> {
@@ -164,8 +167,12 @@ impl Resolver<'_> {
         self.findings.push(if is_default { of_default } else { of_person });
     }
 
-    /// Whether a family's objects are shown to us at all; without its own, the others go on. People must be.
+    /// Whether a family's objects are shown to us at all; without its own, the others go on. Of leads and contacts one is enough.
     fn has_access(&mut self, family: Family) -> bool {
+        if family == Family::People {
+            self.hide_kinds_of_people();
+            return true;
+        }
         let kinds = family
             .in_salesforce()
             .iter()
@@ -174,11 +181,45 @@ impl Resolver<'_> {
             .collect::<Vec<_>>();
         let mut hidden =
             kinds.into_iter().filter(|kind| self.survey.schemas.get(kind).is_none_or(Schema::is_empty));
-        let Some(kind) = hidden.next().filter(|_| family != Family::People) else { return true };
+        let Some(kind) = hidden.next() else { return true };
         let text =
             format!("our user may not see {kind} (R-014): {family} do not sync until access is granted");
         self.say(Severity::Warning, kind.as_str(), text);
         false
+    }
+
+    fn hide_kinds_of_people(&mut self) {
+        let of_people = Family::People.in_salesforce();
+        let is_hidden = |kind: &Kind| self.survey.schemas.get(kind).is_some_and(Schema::is_empty);
+        let hidden: Vec<Kind> = of_people.iter().copied().filter(is_hidden).collect();
+        // Where neither is shown, each mapping says so, and the connection cannot work.
+        if hidden.len() == of_people.len() {
+            return;
+        }
+        for kind in &hidden {
+            let text = format!(
+                "our user may not see {kind} (R-014): none of them syncs until access is granted; the others do"
+            );
+            self.say(Severity::Warning, kind.as_str(), text);
+        }
+        self.hidden_kinds = hidden;
+    }
+
+    /// What HubSpot contacts become: nothing where that is hidden from us.
+    fn created_in_salesforce(&mut self, wanted: CreateInSalesforce) -> CreateInSalesforce {
+        let kind = match wanted {
+            CreateInSalesforce::Lead => Kind::Lead,
+            CreateInSalesforce::Contact => Kind::Contact,
+            CreateInSalesforce::Never => return wanted,
+        };
+        if !self.hidden_kinds.contains(&kind) {
+            return wanted;
+        }
+        let text = format!(
+            "no HubSpot contact becomes a {kind}, because our user may not see any (R-014): grant access, or choose another kind"
+        );
+        self.say(Severity::Warning, "create_in_salesforce", text);
+        CreateInSalesforce::Never
     }
 
     fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {
@@ -263,6 +304,9 @@ impl Resolver<'_> {
         (kind, field, is_default): (Kind, &String, bool),
         rule: Rule,
     ) -> Option<Target> {
+        if self.hidden_kinds.contains(&kind) {
+            return None;
+        }
         let subject = format!("mapping of {} to {kind}.{field}", options.hubspot);
         let Some(schema) = self.schema(kind, field).cloned() else {
             let severity = if field == "Email" { Severity::Error } else { Severity::Warning };
@@ -299,6 +343,7 @@ impl Resolver<'_> {
             return None;
         };
         let kinds = families.iter().flat_map(|family| family.in_salesforce());
+        let kinds = kinds.filter(|kind| !self.hidden_kinds.contains(kind));
         let missing: Vec<&str> =
             kinds.filter(|kind| self.schema(**kind, name).is_none()).map(|kind| kind.as_str()).collect();
         if missing.is_empty() {

@@ -70,6 +70,8 @@ pub struct Rules {
     pub lifecycle_stages: Vec<String>,
     /// The field mappings of each family, the address first.
     pub mappings: BTreeMap<Family, Vec<Mapping>>,
+    /// Kinds of people that Salesforce does not show us; the others sync.
+    pub hidden_kinds: Vec<Kind>,
     /// Which looked-at fields the organization does not have or hides.
     pub hidden: Vec<(Kind, &'static str)>,
     /// Whether an account may be a person.
@@ -139,10 +141,26 @@ impl Rules {
 
     /// Whether a kind's changes are looked at. Opportunities move lifecycle stages even where deals take no part, and a person
     /// account tells of its contact even where companies take none.
-    pub const fn looks_at(&self, kind: Kind) -> bool {
-        self.enabled(kind.family())
+    pub fn looks_at(&self, kind: Kind) -> bool {
+        let takes_part = self.enabled(kind.family())
             || (matches!(kind, Kind::Opportunity) && self.lifecycle.opportunity_transitions)
-            || (matches!(kind, Kind::Account) && self.person_accounts && self.people.enabled)
+            || (matches!(kind, Kind::Account) && self.person_accounts && self.people.enabled);
+        takes_part && self.shows(kind)
+    }
+
+    /// Whether a kind's records are shown to us.
+    pub fn shows(&self, kind: Kind) -> bool {
+        !self.hidden_kinds.contains(&kind)
+    }
+
+    /// The kinds in the other CRM among which the counterpart of a record of this kind is.
+    pub fn kinds_opposite(&self, kind: Kind) -> Vec<Kind> {
+        self.kinds_in(kind.family(), kind.system().other())
+    }
+
+    /// The kinds of a family in a CRM that are shown to us.
+    pub fn kinds_in(&self, family: Family, system: System) -> Vec<Kind> {
+        family.kinds_in(system).iter().copied().filter(|kind| self.shows(*kind)).collect()
     }
 
     /// The field mappings of a family.

@@ -6,6 +6,7 @@ use hubforce::store::types::{ConnectionState, JobState};
 
 use crate::harness::{Setup, TestApp};
 use crate::people::ADA;
+use crate::unasked::{contact_place, record};
 
 fn edition(name: &str) -> Options {
     Options { edition: name.to_owned(), ..Options::default() }
@@ -107,4 +108,48 @@ async fn hubspots_own_connector_at_work_in_the_portal_is_refused_unless_that_is_
         assert_eq!(app.salesforce.ids("Lead").len(), leads, "allowed {allowed}, {days} days later");
         app.stop().await;
     }
+}
+
+#[tokio::test]
+async fn r_014_an_organization_that_shows_no_leads_syncs_its_contacts() {
+    let app = TestApp::sweeping("create_in_salesforce = \"contact\"").await;
+    app.salesforce.hide_object("Lead");
+    app.clock.advance_millis(3_600_000);
+    let findings = app.worker.inspect(&app.name).await.unwrap();
+    let about_leads: Vec<_> = findings.iter().filter(|finding| finding.subject == "Lead").collect();
+    assert_eq!(about_leads.len(), 1, "{findings:?}");
+    assert!(findings.iter().all(|finding| !finding.stops), "{findings:?}");
+    let ada = app.hubspot.create(&ADA).unwrap();
+    let grace = [("LastName", "Hopper"), ("Email", "grace@example.com")];
+    app.salesforce.create("Contact", &grace).unwrap();
+    app.settle().await;
+    let contact = app.hubspot.property(ada, "hubforce_salesforce_contact_id").unwrap();
+    assert_eq!(app.hubspot.ids().len(), 2);
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Contact", &contact, &[("MailingCity", "Rome")]).unwrap();
+    app.settle().await;
+    // Leads are there all the same.
+    app.lose_messages();
+    app.salesforce
+        .create("Lead", &[("LastName", "King"), ("Company", "C"), ("Email", "ada@example.com")])
+        .unwrap();
+    app.settle().await;
+    app.sweep().await;
+    assert_eq!(app.hubspot.property(ada, "city").as_deref(), Some("Rome"));
+    assert_eq!(app.hubspot.property(ada, "hubforce_salesforce_contact_id"), Some(contact));
+    assert_eq!(app.jobs(None).await, []);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_014_where_leads_are_to_be_made_and_are_hidden_none_is_made_and_check_says_so() {
+    let app = TestApp::start().await;
+    app.salesforce.hide_object("Lead");
+    let findings = app.worker.inspect(&app.name).await.unwrap();
+    assert!(findings.iter().any(|finding| finding.subject == "create_in_salesforce"), "{findings:?}");
+    let ada = app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    assert!(app.salesforce.ids("Lead").is_empty() && app.salesforce.ids("Contact").is_empty());
+    assert_eq!(record(&app, &contact_place(ada)).await["state"], "unlinked");
+    app.end().await;
 }

@@ -50,7 +50,7 @@ pub(super) async fn look_for_others_of_the_address(
             _ => return Vec::new(),
         };
         let gone = if left.key == pair.hubspot { pair.salesforce } else { pair.hubspot };
-        let kinds = gone.kind().family().kinds_in(gone.system()).to_vec();
+        let kinds = sources.rules.kinds_in(gone.kind().family(), gone.system());
         let address = address_of(left).filter(|_| sources.rules.people.enabled);
         address.map(|address| Search { kinds, address: Some(address), key: None }).into_iter().collect()
     };
@@ -108,7 +108,7 @@ pub(super) async fn adopt_converted(
         .filter(|(_, draft)| {
             draft.failed.is_none() && draft.view.pair.is_none() && draft.view.around.candidates.is_empty()
         })
-        .filter(|(_, draft)| draft.subject.kind() == Kind::Contact && sources.rules.people.enabled)
+        .filter(|(_, draft)| draft.subject.kind() == Kind::Contact && sources.rules.looks_at(Kind::Lead))
         .filter_map(|(place, draft)| Some((place, draft.seeker()?.key)))
         .collect();
     if unmatched.is_empty() {

@@ -162,6 +162,10 @@ impl Known {
     ) {
         let mut seen = HashSet::new();
         let fresh = keys.filter(|key| !self.0.contains_key(key) && seen.insert(*key));
+        // Nothing can be asked of a kind that is hidden from us.
+        let (fresh, hidden): (Vec<_>, Vec<_>) = fresh.partition(|key| sources.rules.shows(key.kind()));
+        self.0.extend(hidden.into_iter().map(|key| (key, Found::Absent)));
+        let fresh = fresh.into_iter();
         let (hubspot, salesforce): (Vec<_>, Vec<_>) = fresh.partition(|key| key.system() == System::Hubspot);
         let (from_hubspot, from_salesforce) = futures::join!(
             read_some(sources.live, System::Hubspot, &hubspot, fields),

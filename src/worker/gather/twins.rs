@@ -231,18 +231,13 @@ fn search_for(record: &Record, interrupted: bool, rules: &Rules) -> Option<Searc
     // a contact may have been made of the one that the record had before.
     let asks_for_key = kind.system() == System::Hubspot || address.is_none() || interrupted;
     let key = our_key(record.key, rules).filter(|_| asks_for_key);
-    (address.is_some() || key.is_some()).then_some(Search { kinds: kinds_opposite(kind), address, key })
+    (address.is_some() || key.is_some()).then_some(Search { kinds: rules.kinds_opposite(kind), address, key })
 }
 
 /// How to look for what we made of a record, by our key alone.
 fn made_of(record: RecordKey, rules: &Rules) -> Option<Search> {
     let key = our_key(record, rules)?;
-    Some(Search { kinds: kinds_opposite(record.kind()), address: None, key: Some(key) })
-}
-
-/// The kinds among which the twin of a record is.
-fn kinds_opposite(kind: Kind) -> Vec<Kind> {
-    kind.family().kinds_in(kind.system().other()).to_vec()
+    Some(Search { kinds: rules.kinds_opposite(record.kind()), address: None, key: Some(key) })
 }
 
 /// What our key is in a record that we made of this one: the field and what it holds.

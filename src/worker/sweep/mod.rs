@@ -301,7 +301,7 @@ fn wanted(system: System, sync: &SyncOptions) -> Vec<Stream> {
 }
 
 /// Whether a stream's objects are shown to us at present.
-const fn is_shown(stream: &Stream, rules: &Rules) -> bool {
+fn is_shown(stream: &Stream, rules: &Rules) -> bool {
     match stream {
         Stream::Changed(kind) | Stream::Deleted(kind) => rules.looks_at(*kind),
         Stream::Joined(_) => rules.people.enabled,
