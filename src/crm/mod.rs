@@ -60,7 +60,8 @@ pub trait Crm: Send + Sync {
     }
 
     /// The records of a kind that belong to each of these, which are of one kind themselves: HubSpot's associations, the primary one
-    /// first; an account's contacts and opportunities; the contacts with a role on an opportunity; the leads that became a contact. One element for each key, in their order.
+    /// first; an account's contacts and opportunities; the contacts with a role on an opportunity, and the opportunities on which a contact has
+    /// one; the leads that became a contact. One element for each key, in their order.
     async fn related(&self, kind: Kind, keys: &[RecordKey]) -> Vec<Result<Vec<RecordKey>, Error>>;
 
     /// Everybody who may own records, and whoever once did.

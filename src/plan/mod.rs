@@ -145,7 +145,8 @@ pub struct Around {
     pub links: Links,
     /// Of a company or account without a twin: the people who belong to it.
     pub neighbours: Vec<Neighbour>,
-    /// Of the same: the deals or opportunities that wait for its twin.
+    /// Of the same: the deals or opportunities that wait for its twin. Of a person who may begin to sync: the opportunities on which they have
+    /// a role.
     pub dependants: Vec<RecordKey>,
     /// The HubSpot company whose stage matters: of a contact whose own moved, of a won opportunity; or whose name does, for a new lead.
     pub company: Option<Record>,

@@ -58,6 +58,9 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
                 draft.steps.push(Step::Stop { reason: OUTSIDE.to_owned() });
                 return draft.finish(State::Excluded);
             }
+            if new || view.pair.as_ref().is_some_and(|pair| pair.stopped.is_some()) {
+                look_at_opportunities(&mut draft);
+            }
             lifecycle::of_contact(&mut draft, hubspot);
             persons::look_at_account(view, &mut draft.steps);
             draft.finish(State::Linked)
@@ -72,6 +75,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
                 competing::remember_edit(&mut draft.base, twin, &Base::default(), rules);
             }
             inclusion::remember(&mut draft.base, view, rules);
+            look_at_opportunities(&mut draft);
             draft.create(twin, kind, changes, &[]);
             draft.finish(State::Linked)
         }
@@ -82,6 +86,12 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         | Verdict::Held
         | Verdict::Nothing(_) => draft.rest(pairing),
     }
+}
+
+/// Who begins to sync joins the deals of the opportunities on which they have a role.
+fn look_at_opportunities(draft: &mut Draft<'_>) {
+    let opportunities = draft.view.around.dependants.iter().map(|key| Step::Look { key: *key });
+    draft.steps.extend(opportunities);
 }
 
 /// Why nothing passes for a contact outside the inclusion list.

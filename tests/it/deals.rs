@@ -375,3 +375,22 @@ async fn i_5_a_company_and_a_deal_whose_creation_was_not_answered_are_found_by_t
     }
     app.end().await;
 }
+
+#[tokio::test]
+async fn r_154_and_r_163_whoever_begins_to_sync_later_joins_the_deals_of_their_opportunities() {
+    let settings = format!("{ALL}\n[connections.sync.lifecycle]\nopportunity_transitions = true");
+    let app = TestApp::with(&settings).await;
+    let contact = app.salesforce.create("Contact", &[("LastName", "Hopper")]).unwrap();
+    let opportunity = app.salesforce.create("Opportunity", &OPPORTUNITY).unwrap();
+    app.salesforce.add_contact_role(&opportunity, &contact).unwrap();
+    app.settle().await;
+    let deal = deal(&app);
+    assert_eq!(app.hubspot.associated(("deals", deal), "contacts"), Vec::<u64>::new());
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Contact", &contact, &[("Email", "grace@example.com")]).unwrap();
+    app.settle().await;
+    let grace = only(&app.hubspot.ids());
+    assert_eq!(app.hubspot.associated(("deals", deal), "contacts"), [grace]);
+    assert_eq!(app.hubspot.property(grace, "lifecyclestage").as_deref(), Some("customer"), "it is won");
+    app.end().await;
+}

@@ -1,5 +1,5 @@
-//! Who belongs to what in Salesforce: an account's contacts, the leads that became a contact, the contacts with a role on an opportunity, users and queues, and the
-//! names of stages.
+//! Who belongs to what in Salesforce: an account's contacts, the leads that became a contact, the contacts with a role on an opportunity and
+//! the other way round, users and queues, and the names of stages.
 
 use std::collections::HashMap;
 
@@ -28,6 +28,7 @@ impl SalesforceClient {
         let (object, owner, member) = match (of, kind) {
             (Kind::Contact, Kind::Lead) => ("Lead", "ConvertedContactId", "Id"),
             (Kind::Opportunity, _) => ("OpportunityContactRole", "OpportunityId", "ContactId"),
+            (Kind::Contact, Kind::Opportunity) => ("OpportunityContactRole", "ContactId", "OpportunityId"),
             (_, Kind::Opportunity) => ("Opportunity", "AccountId", "Id"),
             _ => ("Contact", "AccountId", "Id"),
         };

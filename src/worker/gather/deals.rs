@@ -60,6 +60,34 @@ pub(super) async fn read_people(
     Ok(())
 }
 
+/// Finds the opportunities on which people have a role who may begin to sync now: their deals are looked at anew.
+pub(super) async fn look_for_roles(sources: &Sources<'_>, drafts: &mut [Draft]) {
+    if !sources.rules.looks_at(Kind::Opportunity) {
+        return;
+    }
+    let begins =
+        |draft: &Draft| draft.goes_on() && draft.view.pair.as_ref().is_none_or(|pair| pair.stopped.is_some());
+    let mut asked: Vec<(usize, RecordKey)> = Vec::new();
+    for (place, draft) in drafts.iter().enumerate().filter(|(_, draft)| begins(draft)) {
+        let own = draft.present(Kind::Contact).into_iter();
+        let candidates = draft.view.around.candidates.iter().map(|candidate| &candidate.record);
+        let contacts =
+            own.chain(candidates).map(|record| record.key).filter(|key| key.kind() == Kind::Contact);
+        asked.extend(contacts.map(|key| (place, key)));
+    }
+    if asked.is_empty() {
+        return;
+    }
+    let keys: Vec<RecordKey> = asked.iter().map(|(_, key)| *key).collect();
+    let related = sources.live.crm(System::Salesforce).related(Kind::Opportunity, &keys).await;
+    for ((place, _), related) in asked.into_iter().zip(related) {
+        match related {
+            Ok(opportunities) => drafts[place].view.around.dependants.extend(opportunities),
+            Err(error) => drafts[place].failed = Some((System::Salesforce, error)),
+        }
+    }
+}
+
 /// Names the contacts that take no part: an opportunity moves none of their stages.
 async fn exclude_those_who_rest(sources: &Sources<'_>, drafts: &mut [Draft], pairs: &[(usize, Pair)]) {
     if !sources.rules.lifecycle.opportunity_transitions {

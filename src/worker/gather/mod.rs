@@ -14,6 +14,7 @@
 //! | who holds the address that Salesforce moved to | where it changed (R-075) | one batched search |
 //! | who belongs to a company or account, and to whom they belong | where it has no twin (R-121) | one batched call a CRM for the people, one batched read of them |
 //! | a deal's company and contacts | for deals | one batched call each |
+//! | on which opportunities a contact has a role | where it may begin to sync, and deals or stages follow opportunities | one batched query |
 //! | who has a role on an opportunity | for opportunities | one batched query |
 //! | the record whose id a record bears | where it has no twin, or work on its pair was interrupted | one batched read |
 //! | the record whose id a possible twin bears | where that is neither the seeker nor in a pair | one batched read |
@@ -136,6 +137,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     deals::read_companies(sources, &mut drafts).await;
     around::link_companies(sources, &fields, &mut known, &mut drafts).await?;
     deals::read_people(sources, &fields, &mut known, &mut drafts).await?;
+    deals::look_for_roles(sources, &mut drafts).await;
     around::read_names(sources, &fields, &mut known, &mut drafts).await;
     around::read_stages(sources, &fields, &mut known, &mut drafts).await;
     Ok(drafts.into_iter().map(Draft::finish).collect())
