@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 use crate::domain::{Family, Kind, Record, RecordKey, System, Value};
 use crate::plan::draft::{Both, Draft};
 use crate::plan::mapping::Meaning;
-use crate::plan::rules::PIPELINE_PROPERTY;
+use crate::plan::rules::{PIPELINE_PROPERTY, RECORD_TYPE_FIELD};
 use crate::plan::verdict::{Pairing, Verdict, pairing};
 use crate::plan::{
     Agreed, Base, Candidate, Category, Change, Plan, Rules, Side, State, Step, View, fates, lifecycle,
 };
+
+/// Salesforce's field of an opportunity's stage.
+const STAGE_FIELD: &str = "StageName";
 
 /// What the audit calls a deal's contacts.
 const CONTACTS: &str = "contacts";
@@ -79,6 +82,10 @@ fn decide<'a>(view: &'a View, rules: &Rules) -> Pairing<'a> {
             Some(deal) => {
                 pairing(Verdict::link(deal, opportunity), "R-143", "the deal bears the opportunity's id")
             }
+            None if !in_synced_stages(opportunity, rules) => {
+                let text = "the opportunity belongs to a pipeline that does not take part";
+                pairing(Verdict::Nothing(State::Excluded), "R-147", text)
+            }
             None => pairing(
                 Verdict::Create { twin: opportunity, kind: Kind::Deal },
                 "R-142",
@@ -98,6 +105,21 @@ fn keyed(view: &View) -> Option<&Record> {
 fn in_synced_pipeline(deal: &Record, rules: &Rules) -> bool {
     let pipeline = deal.fields.get(PIPELINE_PROPERTY).and_then(Value::as_text).unwrap_or_default();
     rules.deals.pipelines.is_empty() || rules.deals.pipelines.iter().any(|synced| *synced == pipeline)
+}
+
+/// Whether a pipeline that takes part could have the opportunity's deal. A stage that no pipeline has is said when the deal is made.
+fn in_synced_stages(opportunity: &Record, rules: &Rules) -> bool {
+    let (stages, allowed) = (&rules.deals.stages, &rules.deals.pipelines);
+    let held = |field: &str| opportunity.fields.get(field).and_then(Value::as_text);
+    let of_record_type = held(RECORD_TYPE_FIELD).and_then(|record_type| stages.pipeline_of(&record_type));
+    if allowed.is_empty() {
+        return true;
+    }
+    if let Some(pipeline) = of_record_type {
+        return allowed.iter().any(|synced| synced == pipeline);
+    }
+    let name = held(STAGE_FIELD).unwrap_or_default();
+    stages.stage_of(&name, None, allowed).is_some() || stages.stage_of(&name, None, &[]).is_none()
 }
 
 fn create(mut draft: Draft<'_>, twin: &Record, kind: Kind) -> Plan {

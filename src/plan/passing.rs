@@ -9,9 +9,9 @@ use crate::plan::draft::{Both, Draft, address_in, names_stranger};
 use crate::plan::mapping::{Mapping, Meaning, Rule, Target};
 use crate::plan::merge::{Answer, Question, merge};
 use crate::plan::normal::Unfit;
-use crate::plan::rules::PIPELINE_PROPERTY;
+use crate::plan::rules::{PIPELINE_PROPERTY, RECORD_TYPE_FIELD};
 use crate::plan::values::Words;
-use crate::plan::{Agreed, Around, Category, Change, Decision, Message, Step, association};
+use crate::plan::{Agreed, Around, Category, Change, Decision, Message, Side, Step, association};
 
 /// Both values of a mapping and what was agreed.
 struct Sides<'a> {
@@ -412,14 +412,21 @@ impl<'a> Draft<'a> {
         self.to_hubspot.iter().any(|change| change.field == ADDRESS)
     }
 
+    /// The pipeline of the opportunity's record type, where that has one of its own.
+    fn pipeline_of_record_type(&self) -> Option<&'a str> {
+        let Side::Present(opportunity) = &self.view.salesforce else { return None };
+        let record_type = opportunity.fields.get(RECORD_TYPE_FIELD).and_then(Value::as_text)?;
+        self.rules.deals.stages.pipeline_of(&record_type)
+    }
+
     /// The stage together with its pipeline, which HubSpot wants told where it is another one.
     pub(super) fn stage_changes(&self, name: &Value, deal: Option<&Record>, change: Change) -> Vec<Change> {
         let deals = &self.rules.deals;
         let held = deal.and_then(|deal| deal.fields.get(PIPELINE_PROPERTY)).cloned().unwrap_or(Value::Blank);
-        let preferred = held.as_text();
+        let own = held.as_text();
+        let preferred = own.as_deref().or_else(|| self.pipeline_of_record_type());
         let name = name.as_text().unwrap_or_default();
-        let Some((pipeline, stage)) = deals.stages.stage_of(&name, preferred.as_deref(), &deals.pipelines)
-        else {
+        let Some((pipeline, stage)) = deals.stages.stage_of(&name, preferred, &deals.pipelines) else {
             return vec![change];
         };
         let rule = change.rule;

@@ -93,6 +93,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
         owners: Owners::matched(&survey.owners, &survey.users),
     };
     rules.hidden = resolver.hidden(&rules);
+    resolver.name_stages_without_counterpart(&rules.deals);
     Resolved { rules, findings: resolver.findings }
 }
 
@@ -389,6 +390,21 @@ impl Resolver<'_> {
             );
             jiff::tz::TimeZone::UTC
         })
+    }
+
+    /// Says which of Salesforce's stages no deal can be in.
+    fn name_stages_without_counterpart(&mut self, deals: &Deals) {
+        if !deals.enabled {
+            return;
+        }
+        let lacking = deals.stages.without_counterpart(&self.survey.stages, &deals.pipelines);
+        if !lacking.is_empty() {
+            let text = format!(
+                "no stage of a pipeline that takes part goes with these stages of Salesforce: {}; opportunities in them get no deal (R-145): name them there",
+                lacking.join(", ")
+            );
+            self.say(Severity::Warning, "deals.stages", text);
+        }
     }
 
     /// Which fields the rules look at that Salesforce does not show us.

@@ -35,6 +35,9 @@ pub const NATIVE_CONNECTOR_PROPERTY: &str = "salesforcelastsynctime";
 /// HubSpot's property of a deal's pipeline.
 pub const PIPELINE_PROPERTY: &str = "pipeline";
 
+/// Salesforce's field of an opportunity's record type; organizations without record types do not have it.
+pub const RECORD_TYPE_FIELD: &str = "RecordTypeId";
+
 /// Salesforce's field that says whether an opportunity is won.
 pub const WON_FIELD: &str = "IsWon";
 
@@ -223,7 +226,10 @@ impl Rules {
                 names.extend(self.makes_leads().then_some(NAME_PROPERTY));
             }
             Kind::Deal => names.push(PIPELINE_PROPERTY),
-            Kind::Opportunity => names.extend([WON_FIELD, CLOSED_FIELD, ACCOUNT_FIELD]),
+            Kind::Opportunity => {
+                names.extend([WON_FIELD, CLOSED_FIELD, ACCOUNT_FIELD]);
+                names.extend(self.deals.stages.tell_record_types().then_some(RECORD_TYPE_FIELD));
+            }
             Kind::Contact => {
                 names.extend((self.companies.enabled || self.person_accounts).then_some(ACCOUNT_FIELD));
                 names.extend(self.person_accounts.then_some(PERSON_FIELD));

@@ -1,7 +1,10 @@
 //! Deals and opportunities as stories.
 
+use hubforce::emulator::salesforce::Options;
+
 use crate::harness::{TestApp, unanswered};
 use crate::people::ADA;
+use crate::unasked::record;
 
 /// Deals and companies on; contacts become contacts.
 pub(crate) const ALL: &str = "create_in_salesforce = \"contact\"\n[connections.sync.companies]\nenabled = true\n[connections.sync.deals]\nenabled = true";
@@ -392,5 +395,50 @@ async fn r_154_and_r_163_whoever_begins_to_sync_later_joins_the_deals_of_their_o
     let grace = only(&app.hubspot.ids());
     assert_eq!(app.hubspot.associated(("deals", deal), "contacts"), [grace]);
     assert_eq!(app.hubspot.property(grace, "lifecyclestage").as_deref(), Some("customer"), "it is won");
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_147_an_opportunity_of_another_pipeline_takes_no_part() {
+    let app = TestApp::with(&format!("{DEALS}\npipelines = [\"renewals\"]")).await;
+    app.hubspot.add_pipeline("renewals", "Renewals", &[("91", "Needs Analysis", false)]);
+    let of_sales = app.salesforce.create("Opportunity", &OPPORTUNITY).unwrap();
+    let renewal = [("Name", "R"), ("StageName", "Needs Analysis"), ("CloseDate", "2026-12-24")];
+    app.salesforce.create("Opportunity", &renewal).unwrap();
+    app.settle().await;
+    assert_eq!(property(&app, deal(&app), "dealname").as_deref(), Some("R"), "no other deal is made");
+    assert_eq!(record(&app, &format!("salesforce/Opportunity/{of_sales}")).await["state"], "excluded");
+    assert_eq!(app.jobs(None).await, []);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_145_an_opportunity_comes_to_the_pipeline_of_its_record_type() {
+    let record_type = "012000000000001AAA";
+    let custom_fields = vec![("Opportunity".to_owned(), "RecordTypeId".to_owned(), "reference")];
+    let organization = Options { custom_fields, ..Options::default() };
+    let app = TestApp::in_organization(DEALS, organization).await;
+    app.hubspot.add_pipeline("7", &format!("Salesforce - {record_type}"), &[("71", "Closed Won", true)]);
+    let of_type = [&OPPORTUNITY[..], &[("RecordTypeId", record_type)]].concat();
+    app.salesforce.create("Opportunity", &of_type).unwrap();
+    app.settle().await;
+    let own = deal(&app);
+    assert_eq!(property(&app, own, "pipeline").as_deref(), Some("7"));
+    assert_eq!(property(&app, own, "dealstage").as_deref(), Some("71"));
+    app.salesforce.create("Opportunity", &OPPORTUNITY).unwrap();
+    app.settle().await;
+    let other = app.hubspot.ids_in("deals").into_iter().find(|deal| *deal != own).unwrap();
+    assert_eq!(property(&app, other, "pipeline").as_deref(), Some("default"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_145_stages_without_a_counterpart_are_said_before_an_opportunity_waits_for_one() {
+    let app = TestApp::with(DEALS).await;
+    let findings = app.worker.inspect(&app.name).await.unwrap();
+    let about: Vec<_> = findings.iter().filter(|finding| finding.subject == "deals.stages").collect();
+    assert_eq!(about.len(), 1, "{findings:?}");
+    assert!(about[0].text.contains("Prospecting") && !about[0].text.contains("Closed Won"), "{about:?}");
+    assert!(!about[0].stops);
     app.end().await;
 }

@@ -70,6 +70,8 @@ pub(super) struct Pipelines {
 struct Pipeline {
     id: String,
     #[serde(default)]
+    label: String,
+    #[serde(default)]
     archived: bool,
     stages: Vec<Stage>,
 }
@@ -85,9 +87,14 @@ struct Stage {
 impl Pipelines {
     pub(super) fn into_stages(self) -> Vec<PipelineStage> {
         let of = |pipeline: Pipeline| {
-            let id = pipeline.id;
+            let (id, pipeline_label) = (pipeline.id, pipeline.label);
             let live = pipeline.stages.into_iter().filter(|stage| !stage.archived);
-            live.map(move |stage| PipelineStage { pipeline: id.clone(), stage: stage.id, label: stage.label })
+            live.map(move |stage| PipelineStage {
+                pipeline: id.clone(),
+                pipeline_label: pipeline_label.clone(),
+                stage: stage.id,
+                label: stage.label,
+            })
         };
         self.results.into_iter().filter(|pipeline| !pipeline.archived).flat_map(of).collect()
     }

@@ -79,8 +79,12 @@ impl SalesforceClient {
     pub(super) async fn stage_names(&self) -> Result<Vec<PipelineStage>, Error> {
         let rows = self.rows("SELECT ApiName FROM OpportunityStage WHERE IsActive = true").await?;
         let name = |row: &Row| row.get("ApiName").and_then(Json::as_str).map(str::to_owned);
-        let stage =
-            |name: String| PipelineStage { pipeline: String::new(), stage: name.clone(), label: name };
+        let stage = |name: String| PipelineStage {
+            pipeline: String::new(),
+            pipeline_label: String::new(),
+            stage: name.clone(),
+            label: name,
+        };
         Ok(rows.iter().filter_map(name).map(stage).collect())
     }
 }
