@@ -33,6 +33,15 @@ pub(super) fn contender<'a>(
     records.filter(competes).max_by_key(|record| record.modified_at)
 }
 
+/// Which of several records of one kind and address becomes the counterpart of the contact that has it: the one that somebody else than us
+/// modified last; of several the first.
+pub fn latest<'a>(records: impl IntoIterator<Item = &'a Record>, rules: &Rules) -> Option<RecordKey> {
+    let rank = |record: &Record| (!is_ours(record, rules), record.modified_at);
+    let later =
+        |latest: &'a Record, record: &'a Record| if rank(record) > rank(latest) { record } else { latest };
+    records.into_iter().reduce(later).map(|record| record.key)
+}
+
 /// Whether nobody else wrote to a Salesforce record since we did.
 pub(super) fn is_ours(record: &Record, rules: &Rules) -> bool {
     record.modified_by.is_some() && record.modified_by == rules.salesforce_author

@@ -49,6 +49,7 @@ use serde::{Deserialize, Serialize};
 pub use aside::{SetAside, SetAsideField, set_aside_fields};
 pub use association::{AssociationDifference, differences};
 pub use base::{Agreed, Base};
+pub use competing::latest;
 pub use draft::names_stranger;
 pub use explain::{Echo, ExplainedField, echo, explain, holds_what_was_agreed, landed};
 pub use interrupted::{Begun, take_in};
@@ -127,6 +128,9 @@ pub struct Around {
     /// Records on the other side that could be the twin, in the order in which the CRM returned them. For a view with a pair:
     /// Salesforce records that bear the HubSpot side's address and became dirty themselves.
     pub candidates: Vec<Candidate>,
+    /// Another record of this kind with the address, looked at in the same round, that somebody modified more recently: that one is linked, or
+    /// made a contact of, and this one is not.
+    pub outdone_by: Option<RecordKey>,
     /// Records that are gone and whose pairs may therefore be replaced: by the record that came of a merge, or by one that was entered again.
     pub released: Vec<RecordKey>,
     /// What an interrupted create made of a record that has gone since. No decision depends on it; the audit has to tell of it.

@@ -283,6 +283,11 @@ fn first_sight_in_hubspot<'a>(hubspot: &'a Record, view: &'a View, rules: &Rules
 }
 
 fn first_sight_in_salesforce<'a>(salesforce: &'a Record, view: &'a View, rules: &Rules) -> Pairing<'a> {
+    if let Some(other) = view.around.outdone_by {
+        let text =
+            format!("{other} has the address as well and was modified more recently: that one is the twin");
+        return pairing(Verdict::Nothing(State::Unlinked), "R-063", text);
+    }
     let candidates = &view.around.candidates;
     let link = |hubspot: &'a Record| Verdict::link(hubspot, salesforce);
     let is_free = |candidate: &&Candidate| candidate.holder_besides(salesforce.key).is_none();

@@ -72,3 +72,28 @@ async fn i_2_a_delivery_twice_is_a_delivery_once() {
     assert_eq!(app.salesforce.control().calls_to("composite/sobjects/upsert"), 1);
     app.stop().await;
 }
+
+#[tokio::test]
+async fn r_063_a_shared_address_costs_at_most_ten_times_what_distinct_ones_do() {
+    const LEADS: usize = 600;
+    let mut costs = Vec::new();
+    for shared in [false, true] {
+        let app = TestApp::start().await;
+        let mut leads = Vec::new();
+        for n in 0..LEADS {
+            let address = if shared { "none@none.com".to_owned() } else { format!("p{n}@example.com") };
+            app.clock.advance_millis(1_000);
+            let fields = [("LastName", "P"), ("Company", "C"), ("Email", &address)];
+            leads.push(app.salesforce.create("Lead", &fields).unwrap());
+        }
+        app.settle().await;
+        costs.push(app.calls());
+        let is_linked = |lead: &&String| app.lead_field(lead, "Hubforce_HubSpot_Id__c").is_some();
+        let linked: Vec<&String> = leads.iter().filter(is_linked).collect();
+        assert_eq!(linked.len(), app.hubspot.ids().len());
+        assert_eq!(linked.len(), if shared { 1 } else { LEADS });
+        assert_eq!(linked.last(), Some(&&leads[LEADS - 1]), "the latest is the twin");
+        app.end().await;
+    }
+    assert!(costs[1] <= 10 * costs[0], "{costs:?}");
+}

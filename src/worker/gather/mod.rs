@@ -44,6 +44,7 @@ mod fates;
 mod holders;
 mod membership;
 mod merges;
+mod siblings;
 mod times;
 mod twins;
 
@@ -128,6 +129,7 @@ pub(super) async fn gather(sources: &Sources<'_>, subjects: &[Subject]) -> Resul
     twins::read_heirs(sources, &fields, &mut known, (&mut drafts, all)).await;
     fates::look_for_others_of_the_address(sources, &fields, &mut drafts).await;
     companies::meet_neighbours(sources, &fields, &mut known, &mut drafts).await?;
+    siblings::leave_to_the_latest(&mut drafts, sources.rules);
     holders::adopt_pairs(sources, &fields, &mut known, &mut drafts).await?;
     twins::spare_the_spoken_for(sources, &fields, &mut known, &mut drafts).await?;
     put_off_relatives(&mut drafts);
@@ -280,7 +282,7 @@ impl Draft {
 
     /// Whether planning it goes on: nothing failed and nobody else works on it.
     const fn goes_on(&self) -> bool {
-        self.failed.is_none() && !self.put_off
+        self.failed.is_none() && !self.put_off && self.view.around.outdone_by.is_none()
     }
 
     /// One of its sides, if it is there.
@@ -305,6 +307,8 @@ fn put_off_relatives(drafts: &mut [Draft]) {
     let (mut keys, mut addresses) = (HashSet::new(), HashSet::new());
     // Pairs come first: they are leased as such, and what is known of them is firmer than a match by address.
     let mut order: Vec<usize> = (0..drafts.len()).collect();
+    // Those that are outdone concern nobody else.
+    order.retain(|place| drafts[*place].view.around.outdone_by.is_none());
     order.sort_by_key(|place| {
         drafts[*place].seeker().is_some() || !drafts[*place].view.around.candidates.is_empty()
     });
