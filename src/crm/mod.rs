@@ -82,8 +82,10 @@ pub trait Crm: Send + Sync {
         Ok(None)
     }
 
-    /// When HubSpot's own connector with Salesforce last wrote a contact; `None` where it never did. Only HubSpot has one.
-    async fn native_connector(&self) -> Result<Option<Timestamp>, Error> {
+    /// When HubSpot's own connector with Salesforce last wrote a contact that holds one of these properties of its; `None` where it never did.
+    /// Only HubSpot has one.
+    async fn native_connector(&self, signs: &[&str]) -> Result<Option<Timestamp>, Error> {
+        let _ = signs;
         Ok(None)
     }
 

@@ -4,6 +4,7 @@
 //! [`Plan`], leaves no choices to whoever carries it out, and says for every decision which rule made it: the same [`Why`] is
 //! the log line, the explanation shown to people, the preview, and the audit's rule column.
 
+mod access;
 mod aside;
 mod association;
 pub mod base;

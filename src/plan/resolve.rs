@@ -22,12 +22,12 @@ pub use crate::plan::survey::{ListKind, NativeConnector, Survey};
 use crate::plan::check::faults_of_mappings;
 use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Meaning, Rule, Target};
-use crate::plan::options::{CompanyOptions, CreateInSalesforce, SyncOptions};
+use crate::plan::options::{CompanyOptions, SyncOptions};
 use crate::plan::owners::Owners;
 use crate::plan::persons::PERSON_FIELD;
 use crate::plan::rules::{Deals, LIFECYCLE_PROPERTY, People, id_property};
 use crate::plan::stages::Stages;
-use crate::plan::{FieldSchema, FieldType, Mapping, Rules, Schema, survey};
+use crate::plan::{FieldSchema, FieldType, Mapping, Rules, survey};
 
 /// Settings resolved against the live schemas.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,15 +144,15 @@ fn rule_of(default: &DefaultMapping) -> Option<Rule> {
     }
 }
 
-struct Resolver<'a> {
-    survey: &'a Survey,
+pub(super) struct Resolver<'a> {
+    pub(super) survey: &'a Survey,
     findings: Vec<Finding>,
     /// Leads or contacts, where Salesforce shows us the others alone.
-    hidden_kinds: Vec<Kind>,
+    pub(super) hidden_kinds: Vec<Kind>,
 }
 
 impl Resolver<'_> {
-    fn say(&mut self, severity: Severity, subject: impl Into<String>, text: impl Into<String>) {
+    pub(super) fn say(&mut self, severity: Severity, subject: impl Into<String>, text: impl Into<String>) {
         self.findings.push(Finding::new(severity, subject, text));
     }
 
@@ -168,62 +168,7 @@ impl Resolver<'_> {
         self.findings.push(if is_default { of_default } else { of_person });
     }
 
-    /// Whether a family's objects are shown to us at all; without its own, the others go on. Of leads and contacts one is enough.
-    fn has_access(&mut self, family: Family) -> bool {
-        if family == Family::People {
-            self.hide_kinds_of_people();
-            return true;
-        }
-        let kinds = family
-            .in_salesforce()
-            .iter()
-            .chain(std::iter::once(&family.in_hubspot()))
-            .copied()
-            .collect::<Vec<_>>();
-        let mut hidden =
-            kinds.into_iter().filter(|kind| self.survey.schemas.get(kind).is_none_or(Schema::is_empty));
-        let Some(kind) = hidden.next() else { return true };
-        let text =
-            format!("our user may not see {kind} (R-014): {family} do not sync until access is granted");
-        self.say(Severity::Warning, kind.as_str(), text);
-        false
-    }
-
-    fn hide_kinds_of_people(&mut self) {
-        let of_people = Family::People.in_salesforce();
-        let is_hidden = |kind: &Kind| self.survey.schemas.get(kind).is_some_and(Schema::is_empty);
-        let hidden: Vec<Kind> = of_people.iter().copied().filter(is_hidden).collect();
-        // Where neither is shown, each mapping says so, and the connection cannot work.
-        if hidden.len() == of_people.len() {
-            return;
-        }
-        for kind in &hidden {
-            let text = format!(
-                "our user may not see {kind} (R-014): none of them syncs until access is granted; the others do"
-            );
-            self.say(Severity::Warning, kind.as_str(), text);
-        }
-        self.hidden_kinds = hidden;
-    }
-
-    /// What HubSpot contacts become: nothing where that is hidden from us.
-    fn created_in_salesforce(&mut self, wanted: CreateInSalesforce) -> CreateInSalesforce {
-        let kind = match wanted {
-            CreateInSalesforce::Lead => Kind::Lead,
-            CreateInSalesforce::Contact => Kind::Contact,
-            CreateInSalesforce::Never => return wanted,
-        };
-        if !self.hidden_kinds.contains(&kind) {
-            return wanted;
-        }
-        let text = format!(
-            "no HubSpot contact becomes a {kind}, because our user may not see any (R-014): grant access, or choose another kind"
-        );
-        self.say(Severity::Warning, "create_in_salesforce", text);
-        CreateInSalesforce::Never
-    }
-
-    fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {
+    pub(super) fn schema(&self, kind: Kind, name: &str) -> Option<&FieldSchema> {
         self.survey.schemas.get(&kind)?.get(name)
     }
 
@@ -405,23 +350,6 @@ impl Resolver<'_> {
             );
             self.say(Severity::Warning, "deals.stages", text);
         }
-    }
-
-    /// Which fields the rules look at that Salesforce does not show us.
-    fn hidden(&mut self, rules: &Rules) -> Vec<(Kind, &'static str)> {
-        let mut hidden = Vec::new();
-        for kind in Kind::ALL
-            .into_iter()
-            .filter(|kind| kind.system() == crate::domain::System::Salesforce && rules.looks_at(*kind))
-        {
-            let absent = rules.looked_at(kind).into_iter().filter(|name| self.schema(kind, name).is_none());
-            hidden.extend(absent.map(|name| (kind, name)).collect::<Vec<_>>());
-        }
-        for (kind, name) in &hidden {
-            let text = "Salesforce hides this field from our user: rules that look at it see nothing; grant read access";
-            self.say(Severity::Warning, format!("{kind}.{name}"), text);
-        }
-        hidden
     }
 }
 

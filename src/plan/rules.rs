@@ -32,6 +32,10 @@ pub const SOURCE_PROPERTY: &str = "hs_object_source";
 /// The property of contacts in which HubSpot's own connector with Salesforce says when it last wrote.
 pub const NATIVE_CONNECTOR_PROPERTY: &str = "salesforcelastsynctime";
 
+/// The properties of contacts that this connector brings along. That a portal has one says only that it was installed once.
+pub const NATIVE_CONNECTOR_PROPERTIES: [&str; 3] =
+    [NATIVE_CONNECTOR_PROPERTY, "salesforcecontactid", "salesforceleadid"];
+
 /// HubSpot's property of a deal's pipeline.
 pub const PIPELINE_PROPERTY: &str = "pipeline";
 

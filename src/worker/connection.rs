@@ -12,7 +12,7 @@ use crate::plan::options::SyncOptions;
 use crate::plan::persons::PERSON_FIELD;
 use crate::plan::resolve::{NativeConnector, Resolved, Survey, resolve};
 use crate::plan::retry::rest_ms;
-use crate::plan::rules::NATIVE_CONNECTOR_PROPERTY;
+use crate::plan::rules::NATIVE_CONNECTOR_PROPERTIES;
 use crate::plan::{Category, Rules, Schema, Schemas};
 use crate::worker::Error;
 use crate::worker::sweep::Due;
@@ -227,11 +227,12 @@ impl Live {
         let has =
             |kind: Kind, field: &str| schemas.get(&kind).is_some_and(|schema| schema.contains_key(field));
         let accounts = has(Kind::Contact, PERSON_FIELD) && !schemas.contains_key(&Kind::Account);
-        let connector = has(Kind::HubspotContact, NATIVE_CONNECTOR_PROPERTY);
+        let signs: Vec<&str> =
+            NATIVE_CONNECTOR_PROPERTIES.into_iter().filter(|sign| has(Kind::HubspotContact, sign)).collect();
         let Identity { author: salesforce_author, edition, trial_ends, .. } = identity;
         let (accounts, wrote_at) = try_join!(
             asked_if(accounts, async { Ok(Some(schema(Kind::Account).await?)) }),
-            asked_if(connector, self.ask(System::Hubspot, |crm| crm.native_connector())),
+            asked_if(!signs.is_empty(), self.ask(System::Hubspot, |crm| crm.native_connector(&signs))),
         )?;
         schemas.extend(accounts);
         let is_allowed = self.settings.allow_native_connector;

@@ -93,11 +93,18 @@ async fn r_004_a_trial_organization_works_until_it_ends_and_is_told_so() {
 
 #[tokio::test]
 async fn hubspots_own_connector_at_work_in_the_portal_is_refused_unless_that_is_wanted() {
-    for (allowed, days, leads) in [(false, 0, 0), (true, 0, 1), (false, 15, 1)] {
+    let cases = [(false, 0, 0), (true, 0, 1), (false, 15, 1)];
+    for (links_only, (allowed, days, leads)) in
+        [false, true].into_iter().flat_map(|only| cases.map(|case| (only, case)))
+    {
         let connection = format!("allow_native_connector = {allowed}");
         let app = TestApp::set_up(Setup { connection, ..Setup::default() }).await;
         let contact = app.hubspot.create(&ADA).unwrap();
-        app.hubspot.sync_natively(contact).unwrap();
+        if links_only {
+            app.hubspot.link_natively(contact, "003000000000001AAA").unwrap();
+        } else {
+            app.hubspot.sync_natively(contact).unwrap();
+        }
         app.clock.advance_millis(days * 86_400_000);
         app.deliver().await;
         let findings = serde_json::to_string(&app.worker.inspect(&app.name).await.unwrap()).unwrap();

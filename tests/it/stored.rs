@@ -68,6 +68,25 @@ async fn r_208_numbers_keep_every_digit_that_both_sides_keep() {
 }
 
 #[tokio::test]
+async fn r_208_an_amount_that_salesforce_would_round_is_the_same_at_the_first_link() {
+    let app =
+        TestApp::with(r#"mappings = [{ hubspot = "annualrevenue", salesforce = "AnnualRevenue" }]"#).await;
+    app.lose_messages();
+    let lead =
+        [("LastName", "King"), ("Company", "C"), ("Email", "king@example.com"), ("AnnualRevenue", "10")];
+    let lead = app.salesforce.create("Lead", &lead).unwrap();
+    app.tell_messages();
+    let contact =
+        [("email", "king@example.com"), ("lastname", "King"), ("company", "C"), ("annualrevenue", "10.4")];
+    let contact = app.hubspot.create(&contact).unwrap();
+    app.settle().await;
+    assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(contact.to_string()));
+    assert_eq!(app.lead_field(&lead, "AnnualRevenue").as_deref(), Some("10"));
+    assert_eq!(app.hubspot.property(contact, "annualrevenue").as_deref(), Some("10.4"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_297_a_value_that_is_accepted_and_not_stored_is_named_and_not_sent_again() {
     let app = TestApp::with(DEALS).await;
     let (deal, opportunity) = deal_and_opportunity(&app, "7").await;

@@ -16,7 +16,7 @@ use crate::crm::hubspot::wire::{ListAnswer, NextPage, Object, Paging};
 use crate::crm::transport::side_by_side;
 use crate::crm::{Asked, Deed, Error, FieldsByKind, Place, Stream, Trace, Traces};
 use crate::domain::{Fields, Kind, Record, RecordKey, Timestamp, Value};
-use crate::plan::rules::{MERGED_IDS_PROPERTY, NATIVE_CONNECTOR_PROPERTY};
+use crate::plan::rules::MERGED_IDS_PROPERTY;
 
 /// The most records on one page of a search.
 const SEARCH_PAGE_MAX: usize = 200;
@@ -41,7 +41,7 @@ const CREATED: &str = "createdate";
 pub(super) struct Pace(Mutex<VecDeque<Timestamp>>);
 
 impl Pace {
-    fn take(&self, now: Timestamp) -> Result<(), Error> {
+    pub(super) fn take(&self, now: Timestamp) -> Result<(), Error> {
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         while recent.front().is_some_and(|at| now.millis_since(*at) >= 1_000) {
             recent.pop_front();
@@ -58,31 +58,32 @@ impl Pace {
 /// `POST .../search`.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Search<'a> {
-    filter_groups: [Group<'a>; 1],
-    sorts: [Sort<'a>; 1],
-    properties: Vec<&'a str>,
-    limit: usize,
+pub(super) struct Search<'a> {
+    pub(super) filter_groups: Vec<Group<'a>>,
+    pub(super) sorts: [Sort<'a>; 1],
+    pub(super) properties: Vec<&'a str>,
+    pub(super) limit: usize,
 }
 
 #[derive(Serialize)]
-struct Group<'a> {
-    filters: Vec<Filter<'a>>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Filter<'a> {
-    property_name: &'a str,
-    operator: &'static str,
-    value: String,
+pub(super) struct Group<'a> {
+    pub(super) filters: Vec<Filter<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Sort<'a> {
-    property_name: &'a str,
-    direction: &'static str,
+pub(super) struct Filter<'a> {
+    pub(super) property_name: &'a str,
+    pub(super) operator: &'static str,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) value: String,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sort<'a> {
+    pub(super) property_name: &'a str,
+    pub(super) direction: &'static str,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +102,7 @@ struct Member {
 }
 
 /// The property that holds when a record of a kind last changed.
-const fn modified_property(kind: Kind) -> &'static str {
+pub(super) const fn modified_property(kind: Kind) -> &'static str {
     match kind {
         Kind::HubspotContact => "lastmodifieddate",
         _ => "hs_lastmodifieddate",
@@ -179,7 +180,7 @@ impl HubspotClient {
         let modified = modified_property(kind);
         let wanted = wanted.iter().map(String::as_str);
         let mut search = Search {
-            filter_groups: [Group { filters }],
+            filter_groups: vec![Group { filters }],
             sorts: [Sort { property_name: order, direction: "ASCENDING" }],
             properties: wanted.chain([modified, CREATED]).collect(),
             limit: SEARCH_PAGE_MAX,
@@ -202,27 +203,6 @@ impl HubspotClient {
             Some(Trace { record, deed: Deed::Changed, edited_at })
         };
         Ok((answer.results.into_iter().filter_map(trace).collect(), full))
-    }
-
-    /// When HubSpot's own connector last wrote a contact. The newest is enough; a portal without one has no such property, and says so.
-    pub(super) async fn native_write(&self) -> Result<Option<Timestamp>, Error> {
-        self.pace().take(self.now())?;
-        let search = Search {
-            filter_groups: [Group { filters: vec![filter(NATIVE_CONNECTOR_PROPERTY, "GTE", 0)] }],
-            sorts: [Sort { property_name: NATIVE_CONNECTOR_PROPERTY, direction: "DESCENDING" }],
-            properties: vec![NATIVE_CONNECTOR_PROPERTY],
-            limit: 1,
-        };
-        let url = self.objects(Kind::HubspotContact, "/search");
-        let answer: ListAnswer = self.post("search", url, &search).await?;
-        let told = answer
-            .results
-            .first()
-            .and_then(|object| object.properties.get(NATIVE_CONNECTOR_PROPERTY)?.as_deref());
-        // Some portals write instants as milliseconds.
-        let read =
-            |text: &str| Timestamp::parse(text).or_else(|| Some(Timestamp::from_millis(text.parse().ok()?)));
-        Ok(told.and_then(read))
     }
 
     /// A page of deleted records, in the order of their ids.

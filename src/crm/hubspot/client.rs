@@ -387,8 +387,8 @@ impl Crm for HubspotClient {
         self.page_of_list(list, after).await
     }
 
-    async fn native_connector(&self) -> Result<Option<Timestamp>, Error> {
-        self.native_write().await
+    async fn native_connector(&self, signs: &[&str]) -> Result<Option<Timestamp>, Error> {
+        self.native_write(signs).await
     }
 
     async fn list_kind(&self, list: &str) -> Result<Option<ListKind>, Error> {

@@ -12,7 +12,7 @@ use crate::crm::{Error, FieldsByKind, ValueTime, ValueTimes};
 use crate::domain::{Kind, RecordKey, Timestamp, Value};
 
 /// The most records in a batch that asks for the history of properties.
-const HISTORY_BATCH_MAX: usize = 50;
+pub(super) const HISTORY_BATCH_MAX: usize = 50;
 
 /// What HubSpot calls the source of a value that an app wrote; the source's id is the app's.
 const APP_SOURCE: &str = "INTEGRATION";
@@ -135,6 +135,19 @@ impl HubspotClient {
         let told = side_by_side(calls, self.calls_in_flight()).await;
         let mut told: HashMap<RecordKey, Result<bool, Error>> = told.into_iter().flatten().collect();
         keys.iter().map(|key| told.remove(key).unwrap_or(Ok(false))).collect()
+    }
+
+    /// When a source last wrote one of these properties of the records.
+    pub(super) async fn last_written_by(
+        &self,
+        source: &str,
+        kind: Kind,
+        (keys, names): (&[RecordKey], &[String]),
+    ) -> Result<Option<Timestamp>, Error> {
+        let answer = self.histories(kind, keys, names).await?;
+        let versions = answer.results.iter().flat_map(|record| record.versions.values().flatten());
+        let by_source = versions.filter(|version| version.source_type == source);
+        Ok(by_source.filter_map(|version| Timestamp::parse(&version.timestamp)).max())
     }
 
     async fn edited_of(

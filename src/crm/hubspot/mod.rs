@@ -18,6 +18,7 @@ mod changes;
 mod client;
 mod history;
 mod lists;
+mod native;
 mod people;
 pub mod webhook;
 mod wire;

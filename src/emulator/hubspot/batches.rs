@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::emulator::Reply;
-use crate::emulator::hubspot::records::{Act, Refused};
+use crate::emulator::hubspot::records::Refused;
 use crate::emulator::hubspot::rest::{Call, WriteInput, error, refused, shown, texts};
+use crate::emulator::hubspot::writer::Act;
 
 /// The most inputs of a batch call.
 pub(super) const INPUTS_MAX: usize = 100;

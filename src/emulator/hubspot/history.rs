@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value as Json, json};
 
 use crate::domain::Timestamp;
-use crate::emulator::hubspot::records::{Act, Writer};
+use crate::emulator::hubspot::writer::Act;
 
 /// Every value of each property, the newest first.
 #[derive(Clone, Debug, Default)]
@@ -21,11 +21,7 @@ struct Version {
 impl History {
     /// A property gets a value.
     pub(super) fn add(&mut self, name: &str, value: &str, act: Act<'_>) {
-        let source = match act.writer {
-            Writer::App(app) => ("INTEGRATION", app.to_string()),
-            Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
-            Writer::Portal => ("COMPANIES", String::new()),
-        };
+        let source = act.writer.source(("COMPANIES", ""));
         let version = Version { value: value.to_owned(), at: act.now, source };
         self.0.entry(name.to_owned()).or_default().insert(0, version);
     }

@@ -20,6 +20,7 @@ mod search;
 #[cfg(test)]
 mod tests;
 mod webhooks;
+mod writer;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -36,9 +37,10 @@ use deeds::ListControl;
 use objects::Object;
 use owners::{Owner, Pipeline};
 use portal::State;
-use properties::NATIVE_PROPERTY;
-use records::{Act, Refused, Writer};
+use properties::{NATIVE_ID_PROPERTY, NATIVE_PROPERTY};
+use records::Refused;
 use webhooks::Webhooks;
+use writer::{Act, Writer};
 
 /// How the emulated portal is set up.
 #[derive(Clone, Debug)]
@@ -250,9 +252,20 @@ impl HubspotEmulator {
 
     /// HubSpot's own connector with Salesforce writes a contact: it leaves a property of its own behind.
     pub fn sync_natively(&self, contact: u64) -> Result<(), String> {
-        let (act, mut state) = (self.by_person(), self.state());
-        state.add_native_property();
-        let values = [(NATIVE_PROPERTY.to_owned(), act.now.to_string())].into();
+        let now = self.now().to_string();
+        self.write_natively(contact, NATIVE_PROPERTY, &now)
+    }
+
+    /// The same connector links a contact, and tells of nothing else.
+    pub fn link_natively(&self, contact: u64, salesforce_contact: &str) -> Result<(), String> {
+        self.write_natively(contact, NATIVE_ID_PROPERTY, salesforce_contact)
+    }
+
+    fn write_natively(&self, contact: u64, property: &str, value: &str) -> Result<(), String> {
+        let (now, mut state) = (self.now(), self.state());
+        let act = Act { writer: &Writer::Connector, now };
+        state.add_native_property(property);
+        let values = [(property.to_owned(), value.to_owned())].into();
         let written = state.write(Object::Contact, Some(contact), &values, act);
         written.map(|_| ()).map_err(|refused: Refused| refused.message)
     }

@@ -4,7 +4,8 @@
 use crate::emulator::hubspot::associations::{Link, Place};
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::portal::{COMPANY, State};
-use crate::emulator::hubspot::records::{Act, Table, Writer};
+use crate::emulator::hubspot::records::Table;
+use crate::emulator::hubspot::writer::{Act, Writer};
 use crate::emulator::journal::{Author, Change};
 
 /// The deals of a record: each with its primary company and the record's place among its contacts.
@@ -23,7 +24,7 @@ impl State {
         let author = match act.writer {
             Writer::App(_) => Author::Integration,
             Writer::Person => Author::Person,
-            Writer::Portal => Author::Crm,
+            Writer::Portal | Writer::Connector => Author::Crm,
         };
         self.journal.begin(author, act.now);
     }

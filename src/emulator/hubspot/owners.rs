@@ -4,8 +4,9 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::emulator::Reply;
-use crate::emulator::hubspot::records::{Act, not_found};
+use crate::emulator::hubspot::records::not_found;
 use crate::emulator::hubspot::rest::{Call, error, refused};
+use crate::emulator::hubspot::writer::Act;
 
 /// The most owners in one page.
 const PAGE_MAX: usize = 500;

@@ -10,9 +10,10 @@ use crate::emulator::hubspot::lists::{Filters, Lists};
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::owners::{Owner, Pipeline};
 use crate::emulator::hubspot::properties::PropertySet;
-use crate::emulator::hubspot::records::{Act, Change, Refused, Table, Writer, not_found};
+use crate::emulator::hubspot::records::{Change, Refused, Table, not_found};
 use crate::emulator::hubspot::search::Index;
 use crate::emulator::hubspot::webhooks::Webhooks;
+use crate::emulator::hubspot::writer::{Act, Writer};
 use crate::emulator::journal::{Author, Journal};
 
 /// The mirror of whether an address is opted out.
@@ -66,9 +67,9 @@ impl State {
         self.webhooks.outbox.clear();
     }
 
-    pub(super) fn add_native_property(&mut self) {
+    pub(super) fn add_native_property(&mut self, name: &str) {
         if let Some(contacts) = self.table_mut(Object::Contact) {
-            contacts.set.add_native();
+            contacts.set.add_native(name);
         }
     }
 

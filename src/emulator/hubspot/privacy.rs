@@ -7,8 +7,9 @@ use serde::Deserialize;
 use crate::emulator::Reply;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::portal::State;
-use crate::emulator::hubspot::records::{Act, Refused, Writer, invalid, not_found};
+use crate::emulator::hubspot::records::{Refused, invalid, not_found};
 use crate::emulator::hubspot::rest::{Call, error, refused};
+use crate::emulator::hubspot::writer::{Act, Writer};
 use crate::emulator::journal::Change;
 
 impl State {

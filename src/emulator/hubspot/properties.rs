@@ -91,10 +91,17 @@ const STAGES: [&str; 8] = [
 /// When HubSpot's own connector with Salesforce last wrote a contact.
 pub(super) const NATIVE_PROPERTY: &str = "salesforcelastsynctime";
 
+/// The id of the Salesforce contact that it linked one with.
+pub(super) const NATIVE_ID_PROPERTY: &str = "salesforcecontactid";
+
 impl PropertySet {
-    /// The property that HubSpot's own connector brings along.
-    pub(super) fn add_native(&mut self) {
-        self.add(NATIVE_PROPERTY, "datetime", "date");
+    /// A property that HubSpot's own connector brings along.
+    pub(super) fn add_native(&mut self, name: &str) {
+        if name == NATIVE_PROPERTY {
+            self.add(name, "datetime", "date");
+        } else {
+            self.add(name, "string", "text");
+        }
     }
 
     /// The properties of an object in a new portal, with or without hubforce's own.

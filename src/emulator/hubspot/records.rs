@@ -8,25 +8,8 @@ use crate::domain::Timestamp;
 use crate::emulator::hubspot::history::History;
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::properties::PropertySet;
+use crate::emulator::hubspot::writer::Act;
 use crate::emulator::journal::{Change as Noted, Journal};
-
-/// Who writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Writer {
-    /// The integration's app.
-    App(u64),
-    /// Somebody at work.
-    Person,
-    /// The portal itself.
-    Portal,
-}
-
-/// Who writes, and when.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Act<'a> {
-    pub(super) writer: &'a Writer,
-    pub(super) now: Timestamp,
-}
 
 /// A record.
 #[derive(Clone, Debug)]
@@ -221,11 +204,7 @@ impl Table {
         let Act { writer, now } = act;
         self.last_id = self.last_id.max(self.object.first_id()) + 1;
         let id = self.last_id;
-        let (source, source_id) = match writer {
-            Writer::App(app) => ("INTEGRATION", app.to_string()),
-            Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
-            Writer::Portal => ("COMPANIES", "FetchAssociatedCompanyIdStep".to_owned()),
-        };
+        let (source, source_id) = writer.source(("COMPANIES", "FetchAssociatedCompanyIdStep"));
         let born_with = match self.object {
             Object::Contact | Object::Company => (LIFECYCLE, "lead"),
             Object::Deal => ("pipeline", "default"),

@@ -10,7 +10,8 @@ use crate::emulator::hubspot::associations::{Asks, Named, Place, Type, asks_for_
 use crate::emulator::hubspot::batches::{INPUTS_MAX, INPUTS_WITH_HISTORY_MAX};
 use crate::emulator::hubspot::objects::Object;
 use crate::emulator::hubspot::portal::State;
-use crate::emulator::hubspot::records::{Act, Record, Refused, Table, Writer, not_found};
+use crate::emulator::hubspot::records::{Record, Refused, Table, not_found};
+use crate::emulator::hubspot::writer::{Act, Writer};
 use crate::emulator::{Asked, Caller, Reply, UNKNOWN};
 
 /// The most members of a list in one page.

@@ -11,7 +11,8 @@ use crate::emulator::Outgoing;
 use crate::emulator::hubspot::Target;
 use crate::emulator::hubspot::associations::Link;
 use crate::emulator::hubspot::objects::Object;
-use crate::emulator::hubspot::records::{Act, Change, Writer};
+use crate::emulator::hubspot::records::Change;
+use crate::emulator::hubspot::writer::{Act, Writer};
 use crate::emulator::outbox::{Ladder, Outbox, WebhookControl};
 
 /// The most events in one call.
@@ -113,11 +114,7 @@ impl Webhooks {
             return;
         }
         self.last_event += 1;
-        let (source, source_id) = match writer {
-            Writer::App(app) => ("INTEGRATION", app.to_string()),
-            Writer::Person => ("CRM_UI", "userId:1001".to_owned()),
-            Writer::Portal => ("AUTO_ASSOCIATE_BY_DOMAIN", String::new()),
-        };
+        let (source, source_id) = writer.source(("AUTO_ASSOCIATE_BY_DOMAIN", ""));
         let mut event = json!({
             "eventId": self.last_event, "subscriptionId": 7_562_680, "portalId": self.portal_id, "appId": self.app_id,
             "occurredAt": now.as_millis(), "subscriptionType": kind, "attemptNumber": 0, "objectId": id,

@@ -198,18 +198,23 @@ pub(crate) fn stage_moves_forward(history: &History<'_>, write: &Write<'_>) -> H
     let had = |key: &Key| {
         history.versions(key, "lifecyclestage").iter().any(|version| version.value == write.entry.new)
     };
-    let company = if write.key.object == "companies" {
-        write.key.id.clone()
+    let gives = |company: &str| {
+        let was_in = |key: &Key| {
+            history.versions(key, "associatedcompanyid").iter().any(|version| version.value == company)
+        };
+        let from_contact = history.records("contacts").any(|(key, _)| was_in(key) && had(key));
+        !company.is_empty() && (from_contact || had(&Key::new("companies", company)))
+    };
+    let from_company = if write.key.object == "companies" {
+        gives(&write.key.id)
     } else {
-        history.value(&write.key, "associatedcompanyid").to_owned()
+        // The contact may have moved since it was read, by the service as well.
+        let read = write.evidence.reads.last_read(write.entry.sequence, &write.key.id).unwrap_or(u64::MAX);
+        let versions = history.versions(&write.key, "associatedcompanyid");
+        let then = versions.iter().rfind(|version| version.sequence <= read);
+        [then, versions.last()].into_iter().flatten().any(|version| gives(&version.value))
     };
-    let was_in = |key: &Key| {
-        !company.is_empty()
-            && history.versions(key, "associatedcompanyid").iter().any(|version| version.value == company)
-    };
-    let from_contact = history.records("contacts").any(|(key, _)| was_in(key) && had(key));
-    let from_company = !company.is_empty() && had(&Key::new("companies", &company));
-    if from_contact || from_company || opportunity_gives(history, write) {
+    if from_company || opportunity_gives(history, write) {
         return Ok(());
     }
     Err(format!("no contact, company or opportunity gives {:?}", write.entry.new))
