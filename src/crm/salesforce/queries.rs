@@ -30,8 +30,7 @@ impl SalesforceClient {
                 format!("q{place}"),
             )
         };
-        let parts = queries.enumerate().map(subrequest).collect();
-        let body = Composite { all_or_none: false, collate_subrequests: false, parts };
+        let body = Composite::one_by_one(queries.enumerate().map(subrequest).collect());
         let answer: CompositeAnswer = self.post("composite", "/composite".to_owned(), &body).await?;
         let responses = answer.composite_response.into_iter();
         Ok(responses.map(|response| self.page_of(response.http_status_code, response.body)).collect())

@@ -96,11 +96,18 @@ pub(super) struct QueryAnswer {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Composite {
-    pub(super) all_or_none: bool,
+    all_or_none: bool,
     /// Whether the order of the subrequests is Salesforce's choice.
-    pub(super) collate_subrequests: bool,
+    collate_subrequests: bool,
     #[serde(rename = "compositeRequest")]
-    pub(super) parts: Vec<Subrequest>,
+    parts: Vec<Subrequest>,
+}
+
+impl Composite {
+    /// Parts that are carried out one after the other, each for itself.
+    pub(super) const fn one_by_one(parts: Vec<Subrequest>) -> Self {
+        Self { all_or_none: false, collate_subrequests: false, parts }
+    }
 }
 
 #[derive(Serialize)]

@@ -30,20 +30,13 @@ const ROWS_MAX: usize = 200;
 /// What goes to one URL with one set of headers, and what is read back of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Lane {
-    /// Updates of records of this kind; of contacts behind person accounts through those.
-    Update {
-        kind: Kind,
-        through: bool,
-    },
-    Upsert {
-        kind: Kind,
-        field: String,
-        assign: bool,
-    },
-    Insert {
-        kind: Kind,
-        assign: bool,
-    },
+    /// Updates of records of this kind, or `through` the person accounts behind them.
+    Update { kind: Kind, through: bool },
+    /// Creates that are repeatable by an external id field; `assign` lets assignment rules run.
+    Upsert { kind: Kind, field: String, assign: bool },
+    /// Creates without such a field.
+    Insert { kind: Kind, assign: bool },
+    /// Deletions of any kind.
     Delete,
 }
 
@@ -125,8 +118,9 @@ impl SalesforceClient {
                     body: serde_json::to_value(body).ok(),
                     ..Subrequest::get(self.versioned(&format!("/composite/sobjects/{kind}")), "stored")
                 };
-                let (answers, stored) =
-                    self.written_and_read("update", String::new(), (records, false), read).await?;
+                let (answers, stored) = self
+                    .written_and_read("composite/sobjects/update", String::new(), (records, false), read)
+                    .await?;
                 let stored: Vec<Option<Row>> = stored.unwrap_or_default();
                 let of_row =
                     |(placed, row): (&Placed, Option<Row>)| Some((placed.name.clone(), into_fields(row?)));
@@ -141,8 +135,9 @@ impl SalesforceClient {
                     self.versioned(&format!("/query?q={}", utf8_percent_encode(&soql, NON_ALPHANUMERIC)));
                 let read = Subrequest::get(query, "stored");
                 let path = format!("/{kind}/{field}");
-                let (answers, stored) =
-                    self.written_and_read("upsert", path, (records, *assign), read).await?;
+                let (answers, stored) = self
+                    .written_and_read("composite/sobjects/upsert", path, (records, *assign), read)
+                    .await?;
                 let stored: Vec<Row> = stored.map(|page: QueryAnswer| page.records).unwrap_or_default();
                 let of_row = |row: Row| Some((row.get(field)?.as_str()?.to_owned(), into_fields(row)));
                 Ok((answers, stored.into_iter().filter_map(of_row).collect()))
@@ -164,7 +159,7 @@ impl SalesforceClient {
     /// Writes rows and reads them in one composite call. What cannot be read back is not told; the write is answered all the same.
     async fn written_and_read<Read: DeserializeOwned>(
         &self,
-        verb: &str,
+        endpoint: &'static str,
         path: String,
         (records, assign): (Vec<Row>, bool),
         read: Subrequest,
@@ -175,10 +170,7 @@ impl SalesforceClient {
             body: serde_json::to_value(Collection { all_or_none: false, records }).ok(),
             ..Subrequest::get(self.versioned(&format!("/composite/sobjects{path}")), "written")
         };
-        let parts = vec![write, read];
-        let body = Some(to_body(&Composite { all_or_none: false, collate_subrequests: false, parts })?);
-        let endpoint =
-            if verb == "upsert" { "composite/sobjects/upsert" } else { "composite/sobjects/update" };
+        let body = Some(to_body(&Composite::one_by_one(vec![write, read]))?);
         let (method, path, headers) = (Method::POST, "/composite".to_owned(), Vec::new());
         let answer: CompositeAnswer =
             read_body(&self.call(&Request { endpoint, method, path, headers, body }).await?)?;
