@@ -90,11 +90,11 @@ pub(super) fn of_opportunity(draft: &mut Draft<'_>, opportunity: &Record) {
     for contact in &taking_part {
         advance(draft, contact, stage, why);
     }
-    let somebody = !taking_part.is_empty();
     if won
-        && somebody
         && account_wide(draft.rules)
         && let Some(company) = &draft.view.around.company
+        // Somebody of the account must have a role; those of other accounts move themselves alone.
+        && taking_part.iter().any(|contact| company_of(contact) == Some(company.key))
     {
         advance(draft, company, stage, ("R-160", "the opportunity is won: its company becomes a customer"));
         look_at_contacts(draft, company.key);

@@ -13,6 +13,7 @@ mod crash;
 mod deals;
 mod editions;
 mod erased;
+mod exact;
 mod fates;
 mod fields;
 mod first_load;
