@@ -83,7 +83,8 @@ pub(super) fn applied(
         applied.stored.iter().map(|written| (written, as_stored(view, &written.answered(), rules))).collect();
     let pair = pair_after(view, plan, applied, &stored);
     let mut settled = settled(applied, &stored);
-    settled.extend(claimed.open_intents.iter().map(|intent| (intent.id, settle_open(intent, view, rules))));
+    let open = claimed.open_intents.iter();
+    settled.extend(open.filter_map(|intent| Some((intent.id, settle_open(intent, view, rules)?))));
     let finished = Finished {
         states: states_after(claimed, plan, pair.as_ref(), &outcome),
         looks: looks_of(plan, &outcome, claimed, &stored),
@@ -305,17 +306,22 @@ fn conflicts_of(plan: &Plan, at: Timestamp) -> Vec<Conflict> {
     conflicts
 }
 
-/// What became of a write whose answer never reached memory: the records themselves tell.
-fn settle_open(intent: &Intent, view: &View, rules: &Rules) -> Settled {
+/// How long an update that is not there yet may still be under way: whoever began it and lost its lease may have been held up right before the
+/// call, and clocks differ. Until then it stays open, for the next look to judge.
+const UNDER_WAY_MS: i64 = 120_000;
+
+/// What became of a write whose answer never reached memory: the records themselves tell. `None` where it may still happen.
+fn settle_open(intent: &Intent, view: &View, rules: &Rules) -> Option<Settled> {
     match intent.creates {
         Some(kind) => match made_of(kind, view) {
-            Some(record) if holds(intent, record, rules) => Settled::written(Some(record.key)),
-            _ => Settled::NotWritten,
+            Some(record) if holds(intent, record, rules) => Some(Settled::written(Some(record.key))),
+            _ => Some(Settled::NotWritten),
         },
         None => match side_of(intent.key, view) {
-            Some(record) if holds(intent, record, rules) => Settled::written(None),
-            None if intent.field == DELETED => Settled::written(None),
-            _ => Settled::NotWritten,
+            Some(record) if holds(intent, record, rules) => Some(Settled::written(None)),
+            None if intent.field == DELETED => Some(Settled::written(None)),
+            _ if view.around.now.millis_since(intent.at) < UNDER_WAY_MS => None,
+            _ => Some(Settled::NotWritten),
         },
     }
 }
