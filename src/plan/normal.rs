@@ -185,15 +185,24 @@ fn flag(value: &Value) -> Result<bool, Unfit> {
     }
 }
 
-/// The shortest plain notation of a number; `None` where the text is no number, or one with more digits than a [`Decimal`] holds (28).
+/// The most digits that a [`Decimal`] holds.
+const DIGITS_MAX: usize = 28;
+
+/// The shortest plain notation of a number; `None` where the text is no number, or too large a one for a [`Decimal`]. More digits than that holds
+/// come of a computed value that was written out in full: the shortest number that is the same binary one is meant.
 fn decimal(text: &str) -> Option<String> {
     // The library takes underscores between digits as well.
     let is_plain = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'+' | b'e' | b'E');
     if !text.bytes().all(is_plain) {
         return None;
     }
-    let number =
-        if text.contains(['e', 'E']) { Decimal::from_scientific(text) } else { Decimal::from_str(text) };
+    let written_out = text.bytes().filter(u8::is_ascii_digit).count() > DIGITS_MAX;
+    let shortest = if written_out { text.parse::<f64>().ok()?.to_string() } else { text.to_owned() };
+    let number = if shortest.contains(['e', 'E']) {
+        Decimal::from_scientific(&shortest)
+    } else {
+        Decimal::from_str(&shortest)
+    };
     Some(number.ok()?.normalize().to_string())
 }
 
@@ -249,7 +258,8 @@ mod tests {
         check(FieldType::Number, "-0.050", "-0.05");
         check(FieldType::Number, "-0", "0");
         check(FieldType::Number, "0.000", "0");
-        check(FieldType::Number, "9999999999999999", "10000000000000000");
+        check(FieldType::Number, "9999999999999999", "9999999999999999");
+        check(FieldType::Number, "123456789012345678.25", "123456789012345678.25");
         check(FieldType::Number, ".5", "0.5");
         check(FieldType::Number, "12.", "12");
     }
