@@ -174,6 +174,15 @@ impl Agreed {
         self.apart.as_ref().unwrap_or(&self.value)
     }
 
+    /// Whether the sides agreed on something else since `system` held `was`: on what it holds now, or by a write in place of `was`.
+    pub(super) fn has_moved_on(&self, system: System, was: &Value, is: &Value) -> bool {
+        let agreed = match system {
+            System::Hubspot => self.hubspot(),
+            System::Salesforce => self.salesforce(),
+        };
+        !self.pending && (agreed == is || (agreed != was && self.previous.as_ref() == Some(was)))
+    }
+
     /// What is agreed on once `value` is written to one of the sides, at `now`.
     #[must_use]
     pub fn followed_by(&self, value: Value, towards: System, now: Timestamp) -> Self {
@@ -191,5 +200,31 @@ impl Agreed {
     /// Whether this is one return too many.
     pub const fn loops(&self) -> bool {
         self.flips > LOOP_FLIPS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn r_192_what_is_agreed_has_moved_on_once_it_is_held_or_was_written_since() {
+        let value = |text: &str| Value::text(text);
+        let agreed = || Agreed::new(value("a"));
+        let followed = || agreed().followed_by(value("b"), System::Salesforce, Timestamp::from_millis(0));
+        // What is agreed, what Salesforce held before the write and holds now, and whether something was agreed in between.
+        for (agreed, was, is, expected) in [
+            (agreed(), "a", "c", false),
+            (agreed(), "b", "c", false),
+            (agreed(), "b", "a", true),
+            (followed(), "a", "b", true),
+            (followed(), "a", "c", true),
+            (followed(), "b", "c", false),
+            (Agreed::left_apart(value("a"), value("b")), "c", "b", true),
+            (Agreed::pending(), "a", "", false),
+        ] {
+            let moved = agreed.has_moved_on(System::Salesforce, &value(was), &value(is));
+            assert_eq!(moved, expected, "{agreed:?} {was} {is}");
+        }
     }
 }

@@ -1,14 +1,15 @@
 //! Writes whose end nobody recorded: the process ended, or its lease was lost, between the call and its record.
 //!
 //! What such a write carried out is our own work and no edit of anybody's. Taken for an edit, it would win over the person who gave the
-//! former value back on the other side (I9). A value that is neither the one before nor ours was given since, and is an edit.
+//! former value back on the other side (I9). A value that is neither the one before nor ours was given since, and is an edit. That is so only
+//! as long as no later write of the field is recorded: what is agreed since counts.
 
-use crate::domain::{Kind, Record, RecordKey, System, Value};
+use crate::domain::{Record, RecordKey, System, Value};
 use crate::plan::defaults::{ADDRESS, OPT_OUT};
 use crate::plan::mapping::Mapping;
 use crate::plan::rules::LIFECYCLE_PROPERTY;
 use crate::plan::values::Words;
-use crate::plan::{Agreed, Rules, Side, View, competing, landed};
+use crate::plan::{Agreed, Pair, Rules, Side, View, competing, landed};
 
 /// A write that was begun.
 #[derive(Clone, Debug, PartialEq)]
@@ -37,7 +38,7 @@ pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
     let mut address_moved = false;
     for record in sides.chain(candidates) {
         for write in begun.iter().filter(|write| write.key == record.key) {
-            if let Some((property, agreed)) = agreed_by(write, record, pair.salesforce.kind(), words) {
+            if let Some((property, agreed)) = agreed_by(write, record, pair, words) {
                 address_moved |= property == ADDRESS && record.key.system() == System::Hubspot;
                 pair.base.insert(&property, agreed);
             }
@@ -55,8 +56,8 @@ pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
 }
 
 /// What a begun write makes both sides agree on, and for which property; `None` where it was not carried out, as far as can be seen.
-fn agreed_by(write: &Begun, record: &Record, kind: Kind, words: Words<'_>) -> Option<(String, Agreed)> {
-    let (system, rules) = (record.key.system(), words.rules);
+fn agreed_by(write: &Begun, record: &Record, pair: &Pair, words: Words<'_>) -> Option<(String, Agreed)> {
+    let (system, kind, rules) = (record.key.system(), pair.salesforce.kind(), words.rules);
     let held = record.fields.get(&write.field)?;
     let holds = |value: &Value| landed(&write.field, record.key.kind(), value, held, rules);
     let is_written = holds(&write.new);
@@ -77,6 +78,13 @@ fn agreed_by(write: &Begun, record: &Record, kind: Kind, words: Words<'_>) -> Op
     let value = if is_written {
         mapping.value_of(record, target, words)
     } else {
+        let was = mapping.normal_of(&write.old, system, target, words);
+        let is = mapping.value_of(record, target, words);
+        if let (Some(agreed), Ok(was), Ok(is)) = (pair.base.get(&mapping.property), was, is)
+            && agreed.has_moved_on(system, &was, &is)
+        {
+            return None;
+        }
         mapping.normal_of(&write.new, system, target, words)
     };
     Some((mapping.property.clone(), Agreed::new(value.ok()?)))

@@ -330,19 +330,25 @@ fn r_205_a_stage_that_was_cleared_on_its_way_back_clears_nothing_in_salesforce()
 fn r_192_what_an_interrupted_write_carried_out_is_agreed_and_what_came_later_is_an_edit() {
     let rules = rules_with(Rule::TwoWay, ConflictPolicy::Newest);
     let value = |text: &str| Value::text(text);
+    let agreed = |text: &str| Some(Agreed::new(value(text)));
+    let followed = |text: &str, by: &str| {
+        Some(Agreed::new(value(text)).followed_by(value(by), System::Hubspot, Timestamp::from_millis(0)))
+    };
     // The base, what HubSpot and Salesforce hold, the write to HubSpot (old, new), and what becomes of it.
     for (base, hubspot, salesforce, write, expected) in [
         // It was carried out, and somebody took the cause of it back.
-        (Some("a"), "b", "a", ("a", "b"), Decision::ToHubspot),
+        (agreed("a"), "b", "a", ("a", "b"), Decision::ToHubspot),
         // It was not carried out.
-        (Some("a"), "a", "b", ("a", "b"), Decision::ToHubspot),
+        (agreed("a"), "a", "b", ("a", "b"), Decision::ToHubspot),
         // It was carried out, and somebody moved on from it.
-        (Some("a"), "c", "b", ("a", "b"), Decision::ToSalesforce),
+        (agreed("a"), "c", "b", ("a", "b"), Decision::ToSalesforce),
         (None, "c", "b", ("", "b"), Decision::ToSalesforce),
         // It was carried out, and nothing happened since.
         (None, "b", "b", ("", "b"), Decision::Agree),
+        // It was not carried out: a later write is recorded, and somebody moved on from that.
+        (followed("a", "c"), "d", "c", ("a", "b"), Decision::ToSalesforce),
     ] {
-        let known = base.map(|base| ("city".to_owned(), Agreed::new(value(base))));
+        let known = base.map(|base| ("city".to_owned(), base));
         let sides = (contact(&[("city", hubspot)]), lead(&[("Title", salesforce)]));
         let mut view = pair_view(sides.0, sides.1, Base::from_iter(known));
         let key = RecordKey::hubspot_contact(HubspotId::new(7));
@@ -350,11 +356,7 @@ fn r_192_what_an_interrupted_write_carried_out_is_agreed_and_what_came_later_is_
         take_in(&mut view, &[begun], &rules);
         let why = plan(&view, &rules).why;
         let of_it = why.iter().find(|why| why.property.as_deref() == Some("city")).map(|why| why.decision);
-        assert_eq!(
-            of_it,
-            Some(expected),
-            "base {base:?} hubspot {hubspot} salesforce {salesforce} {write:?}"
-        );
+        assert_eq!(of_it, Some(expected), "hubspot {hubspot} salesforce {salesforce} {write:?}");
     }
 }
 

@@ -155,7 +155,7 @@ pub struct Claimed {
     pub pair: Option<Pair>,
     /// The dirty records: one, or both sides of the pair.
     pub jobs: Vec<ClaimedJob>,
-    /// Writes that were intended earlier and whose outcome is unknown, because the process ended in between.
+    /// Writes that were intended earlier and whose outcome is unknown, because the process ended in between. In the order of their intents.
     pub open_intents: Vec<Intent>,
 }
 

@@ -144,7 +144,8 @@ async fn take_leases(
                SELECT a.id, a.at, a.kind, a.record_id, a.creates, a.field, a.old, a.new, a.rule, a.cause_kind, a.cause
                  FROM unnest($5::text[], $6::text[]) AS wanted (kind, record_id)
                  JOIN audit a ON a.connection = $4 AND a.kind = wanted.kind AND a.record_id = wanted.record_id
-                WHERE a.written IS NULL";
+                WHERE a.written IS NULL
+                ORDER BY a.id";
     let rows = connection
         .query(sql)
         .bind(claim.worker)

@@ -123,7 +123,8 @@ async fn open_intents(
     let sql = "SELECT a.id, a.at, a.kind, a.record_id, a.creates, a.field, a.old, a.new, a.rule, a.cause_kind, a.cause
                  FROM json_each(?2) wanted
                  CROSS JOIN audit a ON a.connection = ?1 AND a.kind = wanted.value ->> 0 AND a.record_id = wanted.value ->> 1
-                WHERE a.written IS NULL";
+                WHERE a.written IS NULL
+                ORDER BY a.id";
     let rows = sqlx::query(sql).bind(name.as_str()).bind(to_json(&keys)?).fetch_all(connection).await?;
     rows.iter().map(audit::intent).collect()
 }
