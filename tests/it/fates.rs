@@ -340,6 +340,26 @@ async fn i_7_what_was_made_of_a_contact_is_in_the_audit_though_it_was_merged_bef
 }
 
 #[tokio::test]
+async fn r_070_a_survivor_goes_on_with_the_lead_that_it_names_though_nobody_recorded_that_pair() {
+    let app = TestApp::start().await;
+    let one = app.hubspot.create(&[("email", "one@example.com"), ("lastname", "One")]).unwrap();
+    app.settle().await;
+    let lead_of_one = app.lead();
+    app.hubspot.control().add_fault(unanswered("POST", "/contacts/batch/create"));
+    let ada = [("LastName", "Ada"), ("Company", "C"), ("Email", "ada@example.com")];
+    let lead = app.salesforce.create("Lead", &ada).unwrap();
+    app.settle().await;
+    let made = app.hubspot.ids().into_iter().find(|id| *id != one).unwrap();
+    let survivor = app.hubspot.merge(made, one).unwrap();
+    app.hubspot.update(survivor, &[("email", "countess@example.com")]).unwrap();
+    app.settle_after(3_000).await;
+    assert_eq!(app.hubspot.property(survivor, "hubforce_salesforce_lead_id"), Some(lead.clone()));
+    assert_eq!(app.lead_field(&lead, "Hubforce_HubSpot_Id__c"), Some(survivor.to_string()));
+    assert_eq!(app.lead_field(&lead_of_one, "Email").as_deref(), Some("one@example.com"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn i_5_a_lead_that_is_converted_before_its_create_is_known_to_have_happened_has_one_twin() {
     for lead_first in [false, true] {
         let app = TestApp::start().await;

@@ -46,7 +46,7 @@ async fn mark_holders(
     known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<BTreeMap<RecordKey, Pair>, Error> {
-    let pairs = pairs_of_candidates(sources, drafts).await?;
+    let pairs = pairs_of_candidates(sources, fields, known, drafts).await?;
     known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
     let survivors = survivors_of_holders(sources, &pairs, known).await?;
     for draft in drafts.iter_mut() {
@@ -80,6 +80,8 @@ async fn mark_holders(
 /// The pairs of the candidates. A HubSpot contact that others were merged into has their pair, even before it took it over.
 async fn pairs_of_candidates(
     sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
     drafts: &mut [Draft],
 ) -> Result<BTreeMap<RecordKey, Pair>, Error> {
     let candidates: Vec<&Record> =
@@ -93,7 +95,7 @@ async fn pairs_of_candidates(
         keys.into_iter().zip(found).filter_map(|(key, pair)| Some((key, pair?))).collect();
     let unpaired = candidates.into_iter().filter(|record| !pairs.contains_key(&record.key));
     let mut failed = BTreeMap::new();
-    for (key, pair) in merges::inherited(sources, unpaired).await? {
+    for (key, pair) in merges::inherited(sources, fields, known, unpaired).await? {
         match pair {
             Ok(pair) => {
                 pairs.insert(key, merges::taken_over(key, &pair));

@@ -1,7 +1,7 @@
 //! What HubSpot records inherit from those that were merged into them: a merge gives the survivor an id of its own, and nothing is merged in
 //! Salesforce.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use crate::crm::{self, FieldsByKind};
 use crate::domain::{Record, RecordKey, System, Value};
@@ -28,7 +28,7 @@ pub(super) async fn adopt_merged(
         Side::Present(record) => Some(record),
         _ => None,
     });
-    let inherited = inherited(sources, survivors).await?;
+    let inherited = inherited(sources, fields, known, survivors).await?;
     known.read(sources, fields, inherited.values().flatten().map(|pair| pair.salesforce)).await;
     for draft in drafts.iter_mut().filter(|draft| draft.view.pair.is_none()) {
         let Side::Present(survivor) = &draft.view.hubspot else { continue };
@@ -54,9 +54,12 @@ pub(super) fn taken_over(survivor: RecordKey, pair: &Pair) -> Pair {
 
 /// The pair that each of these HubSpot records inherits, as it is in the store. Where several of the records that were merged into it have
 /// a pair, it is the one whose Salesforce record the survivor's own property names. That one may be the pair of a record that was merged
-/// into one of them, before any of this was noticed.
+/// into one of them, before any of this was noticed. Where nobody recorded that pair, the survivor inherits no other: it is linked with the
+/// record that it names.
 pub(super) async fn inherited(
     sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
     survivors: impl Iterator<Item = &Record>,
 ) -> Result<BTreeMap<RecordKey, Result<Pair, crm::Error>>, Error> {
     let mut former: Vec<(&Record, RecordKey)> = Vec::new();
@@ -71,7 +74,10 @@ pub(super) async fn inherited(
     }
     let keys: Vec<RecordKey> = former.iter().map(|(_, key)| *key).collect();
     let pairs = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    for ((survivor, key), pair) in former.into_iter().zip(pairs) {
+    let without = former.iter().zip(&pairs).filter(|(_, pair)| pair.is_none()).map(|(former, _)| *former);
+    let linked_already = linked_unrecorded(sources, fields, known, without).await;
+    let others = former.into_iter().zip(pairs).filter(|((one, _), _)| !linked_already.contains(&one.key));
+    for ((survivor, key), pair) in others {
         let Some(pair) = pair else { continue };
         let goes_before = match inherited.get(&survivor.key) {
             None => true,
@@ -97,6 +103,20 @@ pub(super) async fn inherited(
         }
     }
     Ok(inherited)
+}
+
+/// The survivors that name a Salesforce record which is there and in no pair: they belong together, though nobody recorded it.
+async fn linked_unrecorded(
+    sources: &Sources<'_>,
+    fields: &FieldsByKind,
+    known: &mut Known,
+    without_pair: impl Iterator<Item = (&Record, RecordKey)>,
+) -> HashSet<RecordKey> {
+    let named = without_pair.filter(|(_, key)| key.system() == System::Salesforce);
+    let named: Vec<(RecordKey, RecordKey)> = named.map(|(survivor, key)| (survivor.key, key)).collect();
+    known.read(sources, fields, named.iter().map(|(_, key)| *key)).await;
+    let is_there = named.into_iter().filter(|(_, key)| known.present(*key).is_some());
+    is_there.map(|(survivor, _)| survivor).collect()
 }
 
 /// Whether a HubSpot record came to be, by merges, the survivor.
