@@ -75,7 +75,7 @@ async fn i_2_a_delivery_twice_is_a_delivery_once() {
 
 #[tokio::test]
 async fn r_063_a_shared_address_costs_at_most_ten_times_what_distinct_ones_do() {
-    const LEADS: usize = 600;
+    const LEADS: usize = 250;
     let mut costs = Vec::new();
     for shared in [false, true] {
         let app = TestApp::start().await;

@@ -71,12 +71,14 @@ impl Past {
         let given = |version: &Version| {
             version.author != Author::Integration && (before + 1..=edit).contains(&version.sequence)
         };
+        let unread = |write: Option<u64>| write.and_then(&last_read).is_some_and(|read| read < edit);
+        let first = |versions: &Vec<Version>| versions.iter().find(ours).map(|version| version.sequence);
         let mut fields = self.fields.values().filter(|versions| versions.iter().any(given)).peekable();
-        let unread = |versions: &Vec<Version>| {
-            let write = versions.iter().find(ours).map(|version| version.sequence);
-            write.and_then(&last_read).is_some_and(|read| read < edit)
-        };
-        fields.peek().is_some() && fields.all(unread)
+        // An edit that gave no value, such as a merge, left the name of its author only: any write takes that away.
+        if fields.peek().is_none() {
+            return unread(self.fields.values().filter_map(first).min());
+        }
+        fields.all(|versions| unread(first(versions)))
     }
 }
 

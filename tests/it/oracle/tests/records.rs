@@ -183,6 +183,31 @@ fn i_9_a_record_goes_on_with_another_for_a_reason() {
 }
 
 #[test]
+fn i_9_a_merge_that_gave_no_value_cannot_be_told_once_it_is_written_over_unread() {
+    for (read_before, explained) in [(true, true), (false, false)] {
+        let mut told = linked();
+        told.made(PERSON, L2, &[("Email", "a@x.org")]);
+        let (noted, lead) = (told.noted(), br#"{"records":[{"attributes":{},"Id":"00Q1"}]}"#);
+        if read_before {
+            told.reads.note(0, (noted, noted), lead);
+        }
+        told.happens(PERSON, L, Change::Touched, "");
+        let before = told.noted();
+        if !read_before {
+            told.reads.note(0, (before, before), lead);
+        }
+        told.set(SERVICE, L, ("Phone", ""));
+        told.reads.note(0, (before, told.noted()), b"");
+        told.set(SERVICE, H, (LEAD_ID, "00Q2"));
+        if explained {
+            told.is_explained("the most recently modified with the address");
+        } else {
+            told.is_violated(Kind::Relink);
+        }
+    }
+}
+
+#[test]
 fn i_9_a_record_whose_counterpart_is_gone_may_go_on_with_another() {
     let mut told = linked();
     told.happens(PERSON, H, Change::Deleted, "");
