@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use hubforce::domain::Clock;
-use hubforce::emulator::Vendor;
+use hubforce::emulator::{Fault, Vendor};
 use rstest::rstest;
 
 use crate::companies::{CONTACTS, account_of, settled};
-use crate::harness::{TestApp, unanswered};
+use crate::harness::{TestApp, failing, unanswered};
 use crate::people::{ADA, linked};
 use crate::unasked::only;
 
@@ -72,6 +72,36 @@ async fn r_192_an_edit_of_a_lead_between_our_read_and_our_write_is_not_taken_for
     told_without(&app, if left_out.is_empty() { "Nothing" } else { left_out }).await;
     app.settle().await;
     assert_eq!(app.hubspot.property(contact, "jobtitle").unwrap_or_default(), after);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_192_a_write_that_never_arrived_does_not_speak_for_a_value_that_was_written_after_it() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    let edit = |value: &'static str| app.hubspot.update(contact, &[("jobtitle", value)]).unwrap();
+    app.clock.advance_millis(1_000);
+    edit("Countess");
+    app.settle().await;
+    app.salesforce
+        .control()
+        .add_fault(Fault { method: Some("PATCH".to_owned()), ..failing("/composite", 503, 1) });
+    app.clock.advance_millis(1_000);
+    edit("Duchess");
+    our_write(&app).await;
+    edit("");
+    app.settle_after(2_000).await;
+    assert_eq!(app.lead_field(&lead, "Title"), None);
+    // A later value, and a still later edit of another field in Salesforce.
+    app.clock.advance_millis(1_000);
+    app.lose_messages();
+    edit("Baroness");
+    app.clock.advance_millis(1_000);
+    app.tell_messages();
+    app.salesforce.update("Lead", &lead, &[("Phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(contact, "jobtitle").as_deref(), Some("Baroness"));
+    assert_eq!(app.lead_field(&lead, "Title").as_deref(), Some("Baroness"));
     app.end().await;
 }
 
