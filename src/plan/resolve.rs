@@ -13,7 +13,7 @@
 //!
 //! A default mapping may also take text to a picklist: its values are checked one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Family, Kind};
 pub use crate::plan::check::{Finding, Severity, check_offline};
@@ -50,7 +50,12 @@ impl Resolved {
 
 /// Resolves settings against what both CRMs say of themselves.
 pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &Survey) -> Resolved {
-    let mut resolver = Resolver { survey, findings: check_offline(options), hidden_kinds: Vec::new() };
+    let mut resolver = Resolver {
+        survey,
+        findings: check_offline(options),
+        hidden_kinds: Vec::new(),
+        unreachable: BTreeMap::new(),
+    };
     resolver.findings.extend(survey::check(options, survey));
     let (people, deals) = (&options.contacts, &options.deals);
     let wanted = Family::ALL.into_iter().filter(|family| options.enabled(*family));
@@ -88,6 +93,7 @@ pub fn resolve(options: &SyncOptions, external_id_field: Option<&str>, survey: &
         lifecycle_stages: resolver.lifecycle_stages(),
         hidden_kinds: std::mem::take(&mut resolver.hidden_kinds),
         hidden: Vec::new(),
+        unreachable: std::mem::take(&mut resolver.unreachable),
         person_accounts: resolver.schema(Kind::Contact, PERSON_FIELD).is_some(),
         time_zone: resolver.time_zone(),
         owners: Owners::matched(&survey.owners, &survey.users),
@@ -149,6 +155,8 @@ pub(super) struct Resolver<'a> {
     findings: Vec<Finding>,
     /// Leads or contacts, where Salesforce shows us the others alone.
     pub(super) hidden_kinds: Vec<Kind>,
+    /// What [`Rules::unreachable`] will hold.
+    unreachable: BTreeMap<Family, BTreeSet<String>>,
 }
 
 impl Resolver<'_> {
@@ -216,6 +224,7 @@ impl Resolver<'_> {
             let severity = if options.hubspot == ADDRESS { Severity::Error } else { Severity::Warning };
             let text = "HubSpot has no such property, or hides it from our token: create it or grant access; left out until then";
             self.say_of_mapping(subject, (is_default, severity), text);
+            self.cannot_reach(family, &options.hubspot);
             return None;
         };
         let compares = meaning == Meaning::Value;
@@ -258,6 +267,7 @@ impl Resolver<'_> {
             let severity = if field == "Email" { Severity::Error } else { Severity::Warning };
             let text = "Salesforce has no such field, or hides it from our user: create it or grant access; left out until then";
             self.say_of_mapping(subject, (is_default, severity), text);
+            self.cannot_reach(kind.family(), &format!("{kind}.{field}"));
             return None;
         };
         if property.is_some_and(|property| property.field_type == FieldType::Reference) {
@@ -278,8 +288,13 @@ impl Resolver<'_> {
         if !schema.updateable && rule.writes_salesforce() {
             let text = "Salesforce computes this field or does not let our user write it: it flows to HubSpot only (R-212)";
             self.say(Severity::Note, subject, text);
+            self.cannot_reach(kind.family(), &format!("{kind}.{field} (writing)"));
         }
         Some(Target { field: field.clone(), schema })
+    }
+
+    fn cannot_reach(&mut self, family: Family, name: &str) {
+        self.unreachable.entry(family).or_default().insert(name.to_owned());
     }
 
     fn external_id(&mut self, name: Option<&str>, families: &[Family]) -> Option<String> {

@@ -1,6 +1,6 @@
 //! The settings of one connection, resolved against the live schemas: what the planner decides by.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Family, Kind, System};
 use crate::plan::Mapping;
@@ -81,6 +81,9 @@ pub struct Rules {
     pub hidden_kinds: Vec<Kind>,
     /// Which looked-at fields the organization does not have or hides.
     pub hidden: Vec<(Kind, &'static str)>,
+    /// Mapped properties and fields of each family that do not exist, or that we may not read or write. When one of them is not among
+    /// these any more, what changed meanwhile is to be looked for.
+    pub unreachable: BTreeMap<Family, BTreeSet<String>>,
     /// Whether an account may be a person.
     pub person_accounts: bool,
     /// The portal's time zone, in which days are told from instants.
@@ -168,6 +171,11 @@ impl Rules {
     /// The kinds of a family in a CRM that are shown to us.
     pub fn kinds_in(&self, family: Family, system: System) -> Vec<Kind> {
         family.kinds_in(system).iter().copied().filter(|kind| self.shows(*kind)).collect()
+    }
+
+    /// What is mapped for a family and out of our reach.
+    pub fn unreachable(&self, family: Family) -> BTreeSet<String> {
+        self.unreachable.get(&family).cloned().unwrap_or_default()
     }
 
     /// The field mappings of a family.

@@ -19,7 +19,7 @@ use crate::worker::sweep::Due;
 
 /// How long resolved rules are believed before the schemas are read again; fields come and go seldom, and each reading costs
 /// one call for each kind.
-const RULES_FRESH_MS: i64 = 15 * 60 * 1_000;
+pub(super) const RULES_FRESH_MS: i64 = 15 * 60 * 1_000;
 
 /// How old resolved rules must be before an unknown owner makes us read them again; a record may name one that no longer exists.
 const RULES_FRESH_FOR_STRANGERS_MS: i64 = 60 * 1_000;

@@ -2,6 +2,7 @@
 
 use hubforce::plan::Category;
 use hubforce::store::types::JobState;
+use rstest::rstest;
 
 use crate::harness::{TestApp, failing};
 use crate::people::linked;
@@ -70,4 +71,36 @@ async fn r_294_a_field_that_is_hidden_right_after_the_schemas_were_read_stops_no
         assert_eq!(app.lead_field(&lead, "FirstName").as_deref(), Some("Augusta"), "{field}");
         app.end().await;
     }
+}
+
+#[rstest]
+#[case::in_hubspot(true)]
+#[case::in_salesforce(false)]
+#[tokio::test]
+async fn r_294_what_changed_while_a_field_was_hidden_travels_when_it_is_shown_again(
+    #[case] in_hubspot: bool,
+) {
+    // Longer than resolved rules are believed.
+    const LATER_MS: i64 = 16 * 60_000;
+    let app = TestApp::sweeping("").await;
+    let (contact, lead) = linked(&app).await;
+    app.quiet().await;
+    app.salesforce.hide_field("Lead", "Title");
+    if in_hubspot {
+        app.hubspot.update(contact, &[("jobtitle", "Countess")]).unwrap();
+    } else {
+        app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
+    }
+    app.settle_after(LATER_MS).await;
+    for _ in 0..2 {
+        app.clock.advance_millis(LATER_MS);
+        app.sweep().await;
+    }
+    let held = || [app.hubspot.property(contact, "jobtitle"), app.lead_field(&lead, "Title")];
+    assert!(held().contains(&None), "it does not travel while it is hidden");
+    app.salesforce.show_field("Lead", "Title");
+    app.clock.advance_millis(LATER_MS);
+    app.sweep().await;
+    assert_eq!(held(), [(); 2].map(|()| Some("Countess".to_owned())));
+    app.end().await;
 }

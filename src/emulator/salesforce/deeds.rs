@@ -187,6 +187,11 @@ impl SalesforceEmulator {
         self.state().hidden.fields.insert((object.to_owned(), field.to_owned()));
     }
 
+    /// Shows the integration's user a field again.
+    pub fn show_field(&self, object: &str, field: &str) {
+        self.state().hidden.fields.remove(&(object.to_owned(), field.to_owned()));
+    }
+
     /// Lets the integration's user read an object's records and write none.
     pub fn restrict_object(&self, object: &str) {
         self.state().hidden.read_only.insert(object.to_owned());

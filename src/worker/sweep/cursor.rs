@@ -11,8 +11,9 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::crm::{Asked, Deed, Place, Stream, Trace};
-use crate::domain::{System, Timestamp};
+use crate::domain::{Family, System, Timestamp};
 use crate::plan::Pair;
+use crate::worker::connection::RULES_FRESH_MS;
 
 /// How far back a sweep looks in HubSpot: its search index lags behind by seconds, seldom by half a minute.
 pub(super) const OVERLAP_HUBSPOT_MS: i64 = 2 * 60 * 1_000;
@@ -74,6 +75,10 @@ pub(super) struct Strand {
     gone: BTreeSet<String>,
     /// The same as of this walk, as far as it has come.
     still_gone: BTreeSet<String>,
+    /// What was mapped and out of our reach when the last sweep began, and since when; without a time where it always was. `None` where no
+    /// sweep took note of it yet.
+    #[serde(default)]
+    unreachable: Option<BTreeMap<String, Option<Timestamp>>>,
 }
 
 /// What a stream is called in the cursor.
@@ -105,14 +110,24 @@ impl Sweep {
         sweep
     }
 
-    /// Goes on with the sweep under way, or begins the next one.
-    pub(super) fn go_on(&mut self, wanted: &[Stream], now: Timestamp) {
+    /// Goes on with the sweep under way, or begins the next one: with what is out of our reach in each family by now.
+    pub(super) fn go_on(
+        &mut self,
+        wanted: &[Stream],
+        unreachable: impl Fn(Family) -> BTreeSet<String>,
+        now: Timestamp,
+    ) {
         if self.began_at.is_some() {
             return;
         }
         let strands = std::mem::take(&mut self.strands);
         *self = Self { id: Uuid::now_v7(), began_at: Some(now), strands, ..Self::default() };
         self.follow(wanted, now);
+        for stream in wanted {
+            if let (Stream::Changed(kind), Some(strand)) = (stream, self.strand(stream)) {
+                strand.look_back(unreachable(kind.family()));
+            }
+        }
         for strand in self.strands.values_mut() {
             strand.come_back_to(whole_second(now));
             strand.window = strand.place.since;
@@ -213,6 +228,20 @@ impl Strand {
         if self.place.since > now {
             self.place.since = now.plus_millis(-OVERLAP_SALESFORCE_MS).max(self.floor);
         }
+    }
+
+    /// Goes back to when the first of those fields was hidden that are not any more: what changed since then did not travel.
+    fn look_back(&mut self, unreachable: BTreeSet<String>) {
+        let hidden_since = self.place.since.plus_millis(-RULES_FRESH_MS);
+        let known = self.unreachable.take();
+        let shown = known.iter().flatten().filter(|(name, _)| !unreachable.contains(*name));
+        if let Some(since) = shown.filter_map(|(_, since)| *since).min() {
+            self.place = Place::since(whole_second(since.min(self.place.since)).max(self.floor));
+        }
+        let since = |name: &String| {
+            known.as_ref().and_then(|known| known.get(name).copied().unwrap_or(Some(hidden_since)))
+        };
+        self.unreachable = Some(unreachable.into_iter().map(|name| (name.clone(), since(&name))).collect());
     }
 
     fn end(&mut self, place: Place) {

@@ -174,7 +174,7 @@ impl Worker {
     ) -> Result<Step, Error> {
         let now = self.clock.now();
         let wanted = wanted(system, &live.settings.sync);
-        sweep.go_on(&wanted, now);
+        sweep.go_on(&wanted, |family| rules.unreachable(family), now);
         let shown: Vec<Stream> = wanted.into_iter().filter(|stream| is_shown(stream, rules)).collect();
         let asked = sweep.to_ask(&shown);
         let fields = fields_to_read(rules);

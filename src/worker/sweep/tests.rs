@@ -1,7 +1,9 @@
 //! The bookkeeping of a sweep, without a CRM.
 
+use std::collections::BTreeSet;
+
 use crate::crm::{Deed, Place, Stream, Trace};
-use crate::domain::{Fields, HubspotId, Kind, Record, RecordKey, SalesforceId, Timestamp, Value};
+use crate::domain::{Family, Fields, HubspotId, Kind, Record, RecordKey, SalesforceId, Timestamp, Value};
 use crate::plan::{Agreed, Base, Pair};
 use crate::worker::sweep::cursor::{
     DELETED_PAGES_MAX, OVERLAP_HUBSPOT_MS, OVERLAP_SALESFORCE_MS, SEEN_MAX, Sweep,
@@ -25,10 +27,15 @@ fn trace(id: u64, at: Timestamp, city: &str) -> Trace {
     Trace { record, deed: Deed::Changed, edited_at: None }
 }
 
+/// Nothing is out of our reach.
+fn nothing(_: Family) -> BTreeSet<String> {
+    BTreeSet::new()
+}
+
 /// A sweep of these streams that began so long after the first one.
 fn begun(streams: &[Stream], millis: i64) -> Sweep {
     let mut sweep = Sweep::first(streams, START);
-    sweep.go_on(streams, after(millis));
+    sweep.go_on(streams, nothing, after(millis));
     sweep
 }
 
@@ -58,7 +65,7 @@ fn a_stream_begins_with_the_second_in_which_it_is_taken_up() {
 #[test]
 fn a_clock_that_is_set_back_takes_the_sweep_with_it() {
     let mut sweep = Sweep::first(&[CONTACTS], after(3_600_000));
-    sweep.go_on(&[CONTACTS], START);
+    sweep.go_on(&[CONTACTS], nothing, START);
     let whole = Timestamp::from_millis(1_790_000_000_000);
     assert_eq!(place(&mut sweep, &CONTACTS), whole);
     assert_eq!(unseen(&mut sweep, vec![trace(1, after(10), "Ulm")]), 1);
@@ -74,7 +81,7 @@ fn the_next_sweep_looks_back_behind_the_beginning_of_this_one_and_never_before_t
     assert_eq!(place(&mut sweep, &CONTACTS).millis_since(after(300_000)), -OVERLAP_HUBSPOT_MS - 615);
     assert_eq!(place(&mut sweep, &LEADS), Timestamp::from_millis(1_790_000_000_000));
     sweep.end();
-    sweep.go_on(&streams, after(3_600_000));
+    sweep.go_on(&streams, nothing, after(3_600_000));
     sweep.turn_page(&LEADS, None);
     assert_eq!(place(&mut sweep, &LEADS).millis_since(after(3_600_000)), -OVERLAP_SALESFORCE_MS - 615);
 }
@@ -93,15 +100,40 @@ fn a_stream_that_was_left_out_goes_on_where_it_was() {
 }
 
 #[test]
+fn r_294_a_field_that_is_shown_again_takes_the_stream_back_to_when_it_was_hidden() {
+    const DAY: i64 = 86_400_000;
+    let sweeps_at = |sweep: &mut Sweep, millis: i64, hidden: &[&str]| {
+        let hidden = |_| hidden.iter().map(|name| (*name).to_owned()).collect();
+        sweep.go_on(&[CONTACTS], hidden, after(millis));
+        let from = place(sweep, &CONTACTS);
+        sweep.turn_page(&CONTACTS, None);
+        sweep.end();
+        from
+    };
+    let mut sweep = Sweep::first(&[CONTACTS], START);
+    // What never was in reach is a new mapping when it comes.
+    sweeps_at(&mut sweep, DAY, &["Fax"]);
+    let last_seen = sweeps_at(&mut sweep, DAY + 300_000, &["Fax"]);
+    sweeps_at(&mut sweep, DAY + 600_000, &["Fax", "Title"]);
+    sweeps_at(&mut sweep, 5 * DAY, &["Title"]);
+    let from = sweeps_at(&mut sweep, 6 * DAY, &[]);
+    assert!(from <= last_seen.plus_millis(300_000), "{from} {last_seen}");
+    assert!(from >= last_seen.plus_millis(-DAY), "{from} {last_seen}");
+    assert!(sweeps_at(&mut sweep, 7 * DAY, &[]) > after(5 * DAY), "once");
+    let next = sweeps_at(&mut sweep, 8 * DAY, &["Title"]);
+    assert!(next > after(6 * DAY), "a field that goes takes nothing back: {next}");
+}
+
+#[test]
 fn what_was_seen_before_a_stream_was_left_out_is_known_still() {
     let mut sweep = begun(&[CONTACTS], 300_000);
     assert_eq!(unseen(&mut sweep, vec![trace(1, after(290_000), "Bonn")]), 1);
     sweep.turn_page(&CONTACTS, None);
     sweep.end();
-    sweep.go_on(&[CONTACTS], after(310_000));
+    sweep.go_on(&[CONTACTS], nothing, after(310_000));
     sweep.skip(&CONTACTS);
     sweep.end();
-    sweep.go_on(&[CONTACTS], after(320_000));
+    sweep.go_on(&[CONTACTS], nothing, after(320_000));
     assert_eq!(unseen(&mut sweep, vec![trace(1, after(290_000), "Bonn")]), 0);
 }
 
@@ -109,9 +141,9 @@ fn what_was_seen_before_a_stream_was_left_out_is_known_still() {
 fn a_stream_that_is_switched_off_is_forgotten_and_begins_anew() {
     let mut sweep = begun(&[CONTACTS, LEADS], 300_000);
     sweep.end();
-    sweep.go_on(&[CONTACTS], after(600_000));
+    sweep.go_on(&[CONTACTS], nothing, after(600_000));
     sweep.end();
-    sweep.go_on(&[CONTACTS, LEADS], after(900_000));
+    sweep.go_on(&[CONTACTS, LEADS], nothing, after(900_000));
     assert_eq!(place(&mut sweep, &LEADS), Timestamp::from_millis(1_790_000_900_000));
     assert_eq!(place(&mut sweep, &CONTACTS), Timestamp::from_millis(1_790_000_000_000));
 }
@@ -123,12 +155,12 @@ fn what_was_seen_is_known_again_and_another_value_within_the_same_second_is_not(
     assert_eq!(unseen(&mut sweep, vec![trace(1, at, "Bonn"), trace(1, at, "Bonn")]), 1);
     sweep.turn_page(&CONTACTS, None);
     sweep.end();
-    sweep.go_on(&[CONTACTS], after(350_000));
+    sweep.go_on(&[CONTACTS], nothing, after(350_000));
     assert_eq!(unseen(&mut sweep, vec![trace(1, at, "Bonn")]), 0);
     assert_eq!(unseen(&mut sweep, vec![trace(1, at, "Rome")]), 1);
     sweep.turn_page(&CONTACTS, None);
     sweep.end();
-    sweep.go_on(&[CONTACTS], after(400_000));
+    sweep.go_on(&[CONTACTS], nothing, after(400_000));
     assert_eq!(unseen(&mut sweep, vec![trace(1, at, "Bonn")]), 0, "as long as it comes again");
     assert_eq!(unseen(&mut sweep, vec![trace(1, START.plus_millis(-1_000), "Bonn")]), 0, "not ours");
 }
@@ -161,7 +193,7 @@ fn what_is_remembered_has_a_limit() {
     assert!(text.len() < SEEN_MAX * 22, "{}", text.len());
     assert_eq!(serde_json::from_str::<Sweep>(&text).unwrap(), sweep);
     sweep.end();
-    sweep.go_on(&[CONTACTS], after(350_000));
+    sweep.go_on(&[CONTACTS], nothing, after(350_000));
     assert_eq!(unseen(&mut sweep, many(7_500)), 0, "the newest are known");
 }
 
@@ -179,7 +211,7 @@ fn a_sweep_asks_for_each_stream_until_it_is_done_and_for_few_pages_of_deleted_re
     }
     assert!(sweep.to_ask(&streams).is_empty());
     sweep.end();
-    sweep.go_on(&streams, after(600_000));
+    sweep.go_on(&streams, nothing, after(600_000));
     assert_eq!(sweep.to_ask(&streams)[1].place, next, "the next sweep goes on");
 }
 
