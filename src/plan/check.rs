@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::domain::{Family, Kind};
 use crate::plan::defaults::{self, ADDRESS, DefaultMapping};
 use crate::plan::mapping::{ConflictPolicy, MappingOptions, Rule};
-use crate::plan::options::SyncOptions;
+use crate::plan::options::{CreateInSalesforce, SyncOptions};
 
 /// Something a person should know about the settings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -50,7 +50,28 @@ impl Finding {
 
 /// What can be said of the settings without asking either CRM.
 pub fn check_offline(options: &SyncOptions) -> Vec<Finding> {
-    Family::ALL.into_iter().flat_map(|family| check_mappings(options, family)).collect()
+    let mut findings = check_together(options);
+    findings.extend(Family::ALL.into_iter().flat_map(|family| check_mappings(options, family)));
+    findings
+}
+
+/// Settings that work, each by itself, and together bring what few people want.
+fn check_together(options: &SyncOptions) -> Vec<Finding> {
+    let (companies, makes) = (&options.companies, options.contacts.create_in_salesforce);
+    let mut findings = Vec::new();
+    if options.contacts.enabled
+        && companies.enabled
+        && companies.hubspot_creates_companies
+        && makes == CreateInSalesforce::Lead
+    {
+        let text = "contacts become leads, which have no account, while HubSpot creates companies for them: an account that comes of a conversion can become a second company (R-046); switch that creation off in HubSpot and set this to false, or create contacts";
+        findings.push(Finding::new(Severity::Warning, "hubspot_creates_companies", text));
+    }
+    if options.deals.enabled && !companies.enabled {
+        let text = "deals sync and companies do not: a deal gets no company and an opportunity no account (R-149); to have them, set `enabled` of [connections.sync.companies]";
+        findings.push(Finding::new(Severity::Note, "deals", text));
+    }
+    findings
 }
 
 fn check_mappings(options: &SyncOptions, family: Family) -> Vec<Finding> {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::mapping::{ConflictPolicy, MappingOptions, Rule};
-use super::options::{PeopleOptions, SyncOptions};
+use super::options::{CreateInSalesforce, PeopleOptions, SyncOptions};
 use super::resolve::{Resolved, Severity, Survey, check_offline, resolve};
 use super::*;
 use crate::domain::{HubspotId, SalesforceId, System, Value};
@@ -242,6 +242,23 @@ fn r_199_and_r_200_mappings_that_do_nothing_are_said() {
     }
     sync.companies.enabled = true;
     assert!(check_offline(&sync).iter().all(|finding| !finding.text.contains("R-199")));
+}
+
+#[test]
+fn r_046_and_r_149_settings_that_few_people_want_together_are_named() {
+    let said = |change: fn(&mut SyncOptions)| {
+        let mut sync = SyncOptions::default();
+        sync.companies.enabled = true;
+        sync.deals.enabled = true;
+        change(&mut sync);
+        let texts = check_offline(&sync).into_iter().map(|finding| finding.text).collect::<String>();
+        ["R-046", "R-149"].map(|rule| texts.contains(rule))
+    };
+    assert_eq!(said(|_| {}), [true, false]);
+    assert_eq!(said(|sync| sync.contacts.create_in_salesforce = CreateInSalesforce::Contact), [false; 2]);
+    assert_eq!(said(|sync| sync.companies.hubspot_creates_companies = false), [false; 2]);
+    assert_eq!(said(|sync| sync.companies.enabled = false), [false, true]);
+    assert_eq!(said(|sync| (sync.companies.enabled, sync.deals.enabled) = (false, false)), [false; 2]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! The parts of rules that their first tests leave out.
 
-use crate::deals::OPPORTUNITY;
+use crate::deals::{ALL, DEALS, OPPORTUNITY};
 use crate::harness::{IN_LIST, TestApp};
 use crate::inclusion::LISTED;
 use crate::people::{ADA, linked};
+use crate::stored::with_fields;
 use crate::unasked::{contact_place, explained, record};
 
 const COMPANIES: &str = "create_in_salesforce = \"contact\"\n[connections.sync.companies]\nenabled = true";
@@ -123,6 +124,28 @@ async fn r_073_no_second_lead_is_made_while_another_contact_has_the_one_with_the
 }
 
 #[tokio::test]
+async fn r_081_the_account_of_a_conversion_is_the_company_that_the_contact_has_already() {
+    let app = TestApp::with("[connections.sync.companies]\nenabled = true").await;
+    let ada = app.hubspot.create(&ADA).unwrap();
+    let company = app.hubspot.make_company_for(ada, "example.com").unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    // The contact is told of first.
+    app.lose_messages();
+    let contact = app.salesforce.convert(&app.lead()).unwrap();
+    app.tell_messages();
+    app.salesforce.update("Contact", &contact, &[("Phone", "7")]).unwrap();
+    app.settle().await;
+    let account = app.salesforce.ids("Account")[0].clone();
+    app.salesforce.update("Account", &account, &[("Phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.ids_in("companies"), [company], "no second one is made");
+    let account = app.hubspot.property_in("companies", company, "hubforce_salesforce_account_id");
+    assert_eq!(account.as_ref(), app.salesforce.ids("Account").first());
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_091_a_resync_of_all_accounts_makes_no_company_while_companies_are_off() {
     let app = TestApp::start().await;
     app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
@@ -147,8 +170,94 @@ async fn r_102_where_leads_are_the_default_no_account_is_made_of_a_company_that_
 }
 
 #[tokio::test]
+async fn r_151_no_opportunity_loses_its_account_when_company_sync_comes_after_deal_sync() {
+    let app = TestApp::with(DEALS).await;
+    let account = app.salesforce.create("Account", &[("Name", "Engines")]).unwrap();
+    let fields = [&OPPORTUNITY[..], &[("AccountId", account.as_str())]].concat();
+    let opportunity = app.salesforce.create("Opportunity", &fields).unwrap();
+    app.settle().await;
+    let deal = app.hubspot.ids_in("deals")[0];
+    let again = app.another_with(ALL).await;
+    app.clock.advance_millis(1_000);
+    app.hubspot.update_in("deals", deal, &[("description", "Steam")]).unwrap();
+    while app.deliver().await > 0 {}
+    again.worker.drain().await.unwrap();
+    let held = |field: &str| app.salesforce.field("Opportunity", &opportunity, field);
+    assert_eq!(held("Description").as_deref(), Some("Steam"), "it was looked at with companies on");
+    assert_eq!(held("AccountId"), Some(account));
+    drop(again);
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_155_an_amount_is_the_same_number_whatever_its_currency() {
+    let organization = with_fields(&[("Opportunity", "CurrencyIsoCode", "string(3)")]);
+    let app = TestApp::in_organization(DEALS, organization).await;
+    let euros = [&OPPORTUNITY[..], &[("CurrencyIsoCode", "EUR")]].concat();
+    let opportunity = app.salesforce.create("Opportunity", &euros).unwrap();
+    app.settle().await;
+    let deal = app.hubspot.ids_in("deals")[0];
+    let held = |name: &str| app.hubspot.property_in("deals", deal, name);
+    assert_eq!(held("amount").as_deref(), Some("7"));
+    app.clock.advance_millis(1_000);
+    app.hubspot.update_in("deals", deal, &[("amount", "8")]).unwrap();
+    app.settle().await;
+    let currency = app.salesforce.field("Opportunity", &opportunity, "CurrencyIsoCode");
+    assert_eq!(currency.as_deref(), Some("EUR"));
+    assert_eq!(app.salesforce.field("Opportunity", &opportunity, "Amount").as_deref(), Some("8"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_180_an_account_whose_company_has_no_owner_known_to_salesforce_is_ours() {
+    let app = TestApp::with(COMPANIES).await;
+    app.hubspot.add_owner(11, "ann@example.com", "Ann", "Lee");
+    let company = [("name", "Engines"), ("hubspot_owner_id", "11")];
+    let company = app.hubspot.create_in("companies", &company).unwrap();
+    let ada = app.hubspot.create(&ADA).unwrap();
+    app.hubspot.associate(("contacts", ada), ("companies", company)).unwrap();
+    app.settle().await;
+    let account = &app.salesforce.ids("Account")[0];
+    let owner = app.salesforce.field("Account", account, "OwnerId");
+    assert_eq!(owner.as_deref(), Some(app.salesforce.integration_user()));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_181_salesforces_owner_wins_when_a_company_meets_an_account_and_the_later_one_afterwards() {
+    let app = TestApp::with(COMPANIES).await;
+    let ann = crate::owners::ann(&app);
+    app.hubspot.add_owner(12, "bob@example.com", "Bob", "Ray");
+    let bob = app.salesforce.add_user("bob@example.com", "Bob", "Ray", true);
+    let person = [("LastName", "Lovelace"), ("Email", "ada@example.com")];
+    let contact = app.salesforce.create("Contact", &person).unwrap();
+    app.settle().await;
+    // Of the account and of the company nobody tells until both are there.
+    app.lose_messages();
+    let account = app.salesforce.create("Account", &[("Name", "Engines"), ("OwnerId", &bob)]).unwrap();
+    app.salesforce.update("Contact", &contact, &[("AccountId", &account)]).unwrap();
+    app.settle_after(60_000).await;
+    let company = [("name", "Engines"), ("hubspot_owner_id", "11")];
+    let company = app.hubspot.create_in("companies", &company).unwrap();
+    app.hubspot.associate(("contacts", app.hubspot.ids()[0]), ("companies", company)).unwrap();
+    app.settle().await;
+    app.tell_messages();
+    app.hubspot.update_in("companies", company, &[("phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    let owner = || app.hubspot.property_in("companies", company, "hubspot_owner_id");
+    assert_eq!(app.salesforce.ids("Account"), [account.as_str()], "they are linked");
+    assert_eq!(owner().as_deref(), Some("12"), "although HubSpot's was given later");
+    app.clock.advance_millis(1_000);
+    app.hubspot.update_in("companies", company, &[("hubspot_owner_id", "11")]).unwrap();
+    app.settle().await;
+    assert_eq!(app.salesforce.field("Account", &account, "OwnerId"), Some(ann));
+    assert_eq!(owner().as_deref(), Some("11"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_152_the_default_mappings_of_deals_bring_type_description_and_owner_along() {
-    let app = TestApp::with(crate::deals::DEALS).await;
+    let app = TestApp::with(DEALS).await;
     let ann = crate::owners::ann(&app);
     let more = [("Type", "New Business"), ("Description", "Brass"), ("OwnerId", ann.as_str())];
     let opportunity = app.salesforce.create("Opportunity", &[&OPPORTUNITY[..], &more].concat()).unwrap();

@@ -7,7 +7,7 @@ use crate::harness::TestApp;
 use crate::people::linked;
 use crate::unasked::{contact_place, record};
 
-fn with_fields(fields: &[(&str, &str, &'static str)]) -> Options {
+pub(crate) fn with_fields(fields: &[(&str, &str, &'static str)]) -> Options {
     let custom_fields =
         fields.iter().map(|(object, name, kind)| ((*object).to_owned(), (*name).to_owned(), *kind)).collect();
     Options { custom_fields, ..Options::default() }
