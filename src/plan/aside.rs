@@ -94,25 +94,39 @@ impl Draft<'_> {
         (unfit, lacking): (&Unfit, System),
     ) {
         self.remains_open(mapping);
-        self.name_aside((mapping, target), (unfit, lacking), &Value::Blank);
+        self.name_aside((mapping, target), (unfit, lacking));
         self.say_of(mapping, unfit.rule(), Decision::SetAside, unfit.to_string());
     }
 
-    /// Names a value that does not pass on its record; since when is told from the first time on. That our own user owns a record which
-    /// nobody was given is no difference to anybody.
+    /// Names a value that does not pass on its record; since when is told from the first time on.
     pub(super) fn name_aside(
         &mut self,
         (mapping, target): (&Mapping, &Target),
         (unfit, lacking): (&Unfit, System),
-        value: &Value,
     ) {
-        let ours = self.rules.salesforce_author.as_deref();
-        if *unfit == Unfit::NoOwner && ours.is_some() && value.as_text().as_deref() == ours {
-            return;
-        }
         let known = self.known_asides.get(&mapping.property);
         let aside = SetAside::of(target, (unfit, lacking), known, self.view.around.now);
         self.base.put_aside(&mapping.property, Some(aside));
+    }
+
+    /// Names the owners of two records that cannot be made the same. That our own user owns a record which nobody was given is no
+    /// difference to anybody.
+    pub(super) fn name_owners_aside(
+        &mut self,
+        about: (&Mapping, &Target),
+        (unfit, lacking): (&Unfit, System),
+        (hubspot, salesforce): (&Value, &Value),
+    ) {
+        let nobody = *unfit == Unfit::NoOwner && hubspot.is_blank() && self.is_our_user(salesforce);
+        if !nobody {
+            self.name_aside(about, (unfit, lacking));
+        }
+    }
+
+    /// Whether an owner in Salesforce is the user that we are.
+    pub(super) fn is_our_user(&self, owner: &Value) -> bool {
+        let ours = self.rules.salesforce_author.as_deref();
+        ours.is_some() && owner.as_text().as_deref() == ours
     }
 
     /// What was set aside stays so while both sides are left apart.

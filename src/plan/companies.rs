@@ -44,7 +44,7 @@ pub(super) fn plan(view: &View, rules: &Rules) -> Plan {
         Verdict::Pair { hubspot, salesforce, new, heir, let_go } => {
             let pair = Both::of(view, hubspot, salesforce, (new, heir));
             draft.pair(&pair, (new, let_go));
-            if new {
+            if new || view.around.hubspot_succeeds {
                 look_at_those_who_wait(&mut draft);
             }
             lifecycle::of_company(&mut draft, hubspot);

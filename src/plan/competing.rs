@@ -15,6 +15,9 @@ use crate::plan::{Agreed, Base, Pair, Rules};
 /// The name under which the base remembers when somebody else than us last modified the Salesforce record.
 const EDITED_AT: &str = "edited at";
 
+/// The name under which the base remembers when a record took another counterpart.
+const LINKED_AT: &str = "linked at";
+
 /// What the names begin with under which the base remembers what a record held that was let go.
 const RELEASED: &str = "released";
 
@@ -71,8 +74,26 @@ fn is_ours_alone(linked: &Record, base: &Base, rules: &Rules) -> bool {
 
 /// When somebody else than us last modified the Salesforce record of a pair, as the pair remembers it.
 fn last_edit(base: &Base) -> Option<Timestamp> {
-    let known = base.get(EDITED_AT).and_then(|agreed| agreed.value.as_text());
+    time_in(base, EDITED_AT)
+}
+
+/// When the two were linked, where one of them had another counterpart before: what was written to it earlier was meant for that one.
+pub(super) fn linked_at(base: &Base) -> Option<Timestamp> {
+    time_in(base, LINKED_AT)
+}
+
+/// Remembers that a record takes another counterpart now.
+pub(super) fn count_as_linked(base: &mut Base, now: Timestamp) {
+    base.insert(LINKED_AT, Agreed::new(millis(now)));
+}
+
+fn time_in(base: &Base, name: &str) -> Option<Timestamp> {
+    let known = base.get(name).and_then(|agreed| agreed.value.as_text());
     known.and_then(|millis| millis.parse().ok()).map(Timestamp::from_millis)
+}
+
+fn millis(at: Timestamp) -> Value {
+    Value::number(at.as_millis().to_string())
 }
 
 /// Remembers when somebody else than us last modified the linked record, `known` being what was agreed on before this look. Where we were the
@@ -85,8 +106,7 @@ pub(super) fn remember_edit(base: &mut Base, linked: &Record, known: &Base, rule
 
 /// Remembers the linked record's last change as somebody else's.
 pub(super) fn count_as_edited(base: &mut Base, linked: &Record) {
-    let millis = Value::number(linked.modified_at.as_millis().to_string());
-    base.insert(EDITED_AT, Agreed::new(millis));
+    base.insert(EDITED_AT, Agreed::new(millis(linked.modified_at)));
 }
 
 /// What a fresh base keeps of the old one: which records were let go, and what they held.

@@ -182,6 +182,9 @@ impl<'a> Draft<'a> {
         if new {
             if pair.first_sight {
                 self.base = competing::carried_over(&self.base, pair.salesforce.key, let_go, self.rules);
+                if self.view.pair.is_some() {
+                    competing::count_as_linked(&mut self.base, self.view.around.now);
+                }
             }
             self.steps.push(Step::Link { hubspot: pair.hubspot.key, salesforce: pair.salesforce.key });
         }
@@ -355,11 +358,13 @@ impl<'a> Draft<'a> {
                     let key = id.and_then(|id| RecordKey::parse(kind, &id).ok());
                     self.steps.extend(key.map(|key| Step::Look { key }));
                 }
-                // An account keeps its own name when it arrives, so that nothing may be remembered of it before.
-                if !(waits && system == System::Hubspot) {
+                // An account keeps its own name when it arrives, so that nothing may be agreed on before.
+                if waits && system == System::Hubspot {
+                    self.remains_open(mapping);
+                } else {
                     self.keep_to_itself(mapping, value.clone(), system);
-                    self.name_aside((mapping, target), (&unfit, system), &value);
                 }
+                self.name_owners_aside((mapping, target), (&unfit, system), (&Value::Blank, &value));
                 Vec::new()
             }
             Err(unfit) => {

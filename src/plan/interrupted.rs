@@ -4,7 +4,7 @@
 //! former value back on the other side (I9). A value that is neither the one before nor ours was given since, and is an edit. That is so only
 //! as long as no later write of the field is recorded: what is agreed since counts.
 
-use crate::domain::{Record, RecordKey, System, Value};
+use crate::domain::{Record, RecordKey, System, Timestamp, Value};
 use crate::plan::defaults::{ADDRESS, OPT_OUT};
 use crate::plan::mapping::Mapping;
 use crate::plan::rules::LIFECYCLE_PROPERTY;
@@ -14,6 +14,8 @@ use crate::plan::{Agreed, Pair, Rules, Side, View, competing, landed};
 /// A write that was begun.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Begun {
+    /// When.
+    pub at: Timestamp,
     /// The record that was to be written.
     pub key: RecordKey,
     /// Its property or field.
@@ -35,9 +37,12 @@ pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
     });
     // What a lead became may have been written before anybody recorded that it took its place.
     let candidates = around.candidates.iter().map(|candidate| &candidate.record);
+    // What was begun before the two were linked was meant for the former counterpart of one of them.
+    let linked_at = competing::linked_at(&pair.base);
+    let meant = || begun.iter().filter(|write| linked_at.is_none_or(|linked_at| write.at > linked_at));
     let mut address_moved = false;
     for record in sides.chain(candidates) {
-        for write in begun.iter().filter(|write| write.key == record.key) {
+        for write in meant().filter(|write| write.key == record.key) {
             if let Some((property, agreed)) = agreed_by(write, record, pair, words) {
                 address_moved |= property == ADDRESS && record.key.system() == System::Hubspot;
                 pair.base.insert(&property, agreed);
@@ -49,7 +54,7 @@ pub fn take_in(view: &mut View, begun: &[Begun], rules: &Rules) {
         pair.base.insert(OPT_OUT, Agreed::pending());
     }
     if let Side::Present(record) = salesforce
-        && begun.iter().any(|write| write.key == record.key)
+        && meant().any(|write| write.key == record.key)
     {
         competing::count_as_edited(&mut pair.base, record);
     }

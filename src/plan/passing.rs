@@ -143,7 +143,7 @@ impl<'a> Draft<'a> {
         }
         let around = &self.view.around;
         if mapping.meaning == Meaning::Owner && pair.first_sight && hubspot != salesforce {
-            return self.first_owner(hubspot, salesforce);
+            return self.first_owner(pair, (hubspot, salesforce));
         }
         if let Some(decision) = mapping.address_decision(hubspot, salesforce)
             && rule != Rule::DontSync
@@ -205,14 +205,21 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Salesforce's owner wins when the two first meet, unless records can no longer be given to them.
-    fn first_owner(&self, hubspot: &Value, salesforce: &Value) -> Answer {
+    /// Salesforce's owner wins when the two first meet, unless records can no longer be given to them, or nobody gave it one:
+    /// we made it and did not live to record that.
+    fn first_owner(&self, pair: &Both<'_>, (hubspot, salesforce): (&Value, &Value)) -> Answer {
         let rule = if self.family == Family::Companies { "R-181" } else { "R-177" };
         let active =
             |user: &Value| user.as_text().is_some_and(|user| self.rules.owners.is_active_user(&user));
         if !active(salesforce) && active(hubspot) {
             let text = "first agreement: Salesforce's owner is not active, HubSpot's is";
             return Answer::new(Decision::ToSalesforce, rule, text);
+        }
+        let mut candidates = self.view.around.candidates.iter();
+        let is_made_by_us = candidates.any(|one| one.keyed && one.record.key == pair.salesforce.key);
+        if is_made_by_us && self.is_our_user(salesforce) && active(hubspot) {
+            let text = "nobody gave the new record an owner in Salesforce; HubSpot's is taken";
+            return Answer::new(Decision::ToSalesforce, "R-178", text);
         }
         Answer::new(Decision::ToHubspot, rule, "first agreement: Salesforce's owner wins")
     }
@@ -335,11 +342,12 @@ impl<'a> Draft<'a> {
             }
             Unfit::NoUser | Unfit::NoOwner => {
                 self.leave_apart(&sides);
-                self.name_aside((mapping, sides.target), (unfit, lacking), &sides.salesforce);
+                let owners = (&sides.hubspot, &sides.salesforce);
+                self.name_owners_aside((mapping, sides.target), (unfit, lacking), owners);
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
             }
             Unfit::Waiting => {
-                // An account on its way to HubSpot keeps its own name when it arrives: nothing is remembered, so that it still counts
+                // An account on its way to HubSpot keeps its own name when it arrives: nothing is agreed, so that it still counts
                 // as moved then. A company on its way to Salesforce gets another name.
                 let holds = |base: &Agreed| base.holds(&sides.hubspot, &sides.salesforce);
                 if sides.base.as_ref().is_none_or(|base| !holds(base)) {
@@ -347,8 +355,10 @@ impl<'a> Draft<'a> {
                 }
                 if decision == Decision::ToSalesforce {
                     self.leave_apart(&sides);
+                } else {
+                    self.remains_open(mapping);
                 }
-                self.name_aside((mapping, sides.target), (unfit, lacking), &sides.salesforce);
+                self.name_aside((mapping, sides.target), (unfit, lacking));
                 self.say_of(mapping, unfit.rule(), Decision::Keep, unfit.to_string());
             }
             _ => self.set_aside((mapping, sides.target), (unfit, lacking)),

@@ -369,11 +369,39 @@ fn r_192_what_an_interrupted_write_carried_out_is_agreed_and_what_came_later_is_
         let sides = (contact(&[("city", hubspot)]), lead(&[("Title", salesforce)]));
         let mut view = pair_view(sides.0, sides.1, Base::from_iter(known));
         let key = RecordKey::hubspot_contact(HubspotId::new(7));
-        let begun = Begun { key, field: "city".to_owned(), old: value(write.0), new: value(write.1) };
+        let begun = Begun {
+            at: Timestamp::from_millis(1),
+            key,
+            field: "city".to_owned(),
+            old: value(write.0),
+            new: value(write.1),
+        };
         take_in(&mut view, &[begun], &rules);
         let why = plan(&view, &rules).why;
         let of_it = why.iter().find(|why| why.property.as_deref() == Some("city")).map(|why| why.decision);
         assert_eq!(of_it, Some(expected), "hubspot {hubspot} salesforce {salesforce} {write:?}");
+    }
+}
+
+#[test]
+fn r_063_what_was_begun_for_the_former_counterpart_says_nothing_of_the_new_one() {
+    let rules = rules_with(Rule::TwoWay, ConflictPolicy::Newest);
+    let begun = Begun {
+        at: Timestamp::from_millis(4),
+        key: RecordKey::hubspot_contact(HubspotId::new(7)),
+        field: "city".to_owned(),
+        old: Value::Blank,
+        new: Value::text("a"),
+    };
+    // When the two were linked, and what becomes of a value that only HubSpot holds.
+    for (linked_at, expected) in [(5, Decision::ToSalesforce), (3, Decision::ToHubspot)] {
+        let mut base = Base::from_iter([("city".to_owned(), Agreed::pending())]);
+        competing::count_as_linked(&mut base, Timestamp::from_millis(linked_at));
+        let mut view = pair_view(contact(&[("city", "a")]), lead(&[("Title", "")]), base);
+        take_in(&mut view, std::slice::from_ref(&begun), &rules);
+        let why = plan(&view, &rules).why;
+        let of_it = why.iter().find(|why| why.property.as_deref() == Some("city")).map(|why| why.decision);
+        assert_eq!(of_it, Some(expected), "linked at {linked_at}");
     }
 }
 

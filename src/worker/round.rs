@@ -244,6 +244,7 @@ fn begun_by(claimed: &Claimed) -> Vec<Begun> {
     let updates = claimed.open_intents.iter().filter(|intent| intent.creates.is_none());
     updates
         .map(|intent| Begun {
+            at: intent.at,
             key: intent.key,
             field: intent.field.clone(),
             old: intent.old.clone(),

@@ -446,3 +446,48 @@ async fn a_deleted_account_deletes_its_company_where_that_is_set() {
         app.end().await;
     }
 }
+
+#[tokio::test]
+async fn r_121_and_r_126_a_contact_that_came_while_a_merge_was_unknown_joins_the_surviving_company() {
+    let app = TestApp::with(CONTACTS).await;
+    let (company, account, ..) = settled(&app).await;
+    let double = app.hubspot.create_in("companies", &[("name", "Engines Ltd")]).unwrap();
+    app.settle().await;
+    app.lose_messages();
+    let survivor = app.hubspot.merge_in("companies", company, double).unwrap();
+    app.tell_messages();
+    let grace = [("LastName", "Hopper"), ("Email", "grace@example.com"), ("AccountId", account.as_str())];
+    app.salesforce.create("Contact", &grace).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.hubspot.update_in("companies", survivor, &[("phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    let grace = app.hubspot.ids().into_iter().max().unwrap();
+    assert_eq!(app.hubspot.property(grace, "email").as_deref(), Some("grace@example.com"));
+    assert_eq!(company_of(&app, grace), Some(survivor.to_string()));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_121_a_contact_whose_account_has_no_company_says_that_it_waits() {
+    let app = TestApp::with(CONTACTS).await;
+    let (company, account, ..) = settled(&app).await;
+    assert!(app.hubspot.delete_in("companies", company));
+    app.settle().await;
+    let grace = [("LastName", "Hopper"), ("Email", "grace@example.com"), ("AccountId", account.as_str())];
+    app.salesforce.create("Contact", &grace).unwrap();
+    app.settle_after(1_000).await;
+    let contact = app.hubspot.ids().into_iter().max().unwrap();
+    let aside = || async {
+        let shown = crate::unasked::record(&app, &crate::unasked::contact_place(contact)).await;
+        let aside = shown["set_aside"].as_array().unwrap().iter();
+        aside.map(|one| (one["class"].to_string(), one["hubspot"].to_string())).collect::<Vec<_>>()
+    };
+    let waits = ("\"waiting\"".to_owned(), "\"associatedcompanyid\"".to_owned());
+    assert!(aside().await.contains(&waits), "when it is made");
+    app.clock.advance_millis(1_000);
+    app.hubspot.update(contact, &[("phone", "7")]).unwrap();
+    app.settle().await;
+    assert!(aside().await.contains(&waits), "and later");
+    app.end().await;
+}

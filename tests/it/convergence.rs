@@ -149,7 +149,8 @@ impl Story {
     async fn check(&self, seed: u64) {
         let app = &self.app;
         let (hubspot, salesforce, router) = (&*app.hubspot, &*app.salesforce, &app.router);
-        let quiet = Quiet { hubspot, salesforce, router, sweeps: self.loses_messages };
+        let settings = self.people.settings(deletes(seed));
+        let quiet = Quiet { hubspot, salesforce, router, settings: &settings, sweeps: self.loses_messages };
         quiet.i_3_both_sides_agree_or_say_why_not().await;
         quiet.i_5_nothing_was_made_twice().await;
         app.forget_calls();
@@ -160,7 +161,7 @@ impl Story {
             // Nobody does anything while the service works.
             reads: &Reads::default(),
             asked: &self.asked,
-            settings: &self.people.settings(deletes(seed)),
+            settings: &settings,
         };
         say(&i_9_every_write_is_explained(seed, &evidence).summary());
     }

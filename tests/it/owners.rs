@@ -1,7 +1,8 @@
 //! Owners as stories.
 
-use crate::harness::TestApp;
+use crate::harness::{TestApp, unanswered};
 use crate::people::ADA;
+use crate::unasked::{contact_place, record};
 
 /// Somebody who is the same on both sides: owner 11 in HubSpot, the user returned in Salesforce.
 pub(crate) fn ann(app: &TestApp) -> String {
@@ -209,4 +210,38 @@ async fn r_170_a_portal_user_of_the_same_name_and_address_owns_nothing() {
     app.settle().await;
     assert_eq!(owner_of_lead(&app), Some(ann));
     app.end().await;
+}
+
+#[tokio::test]
+async fn r_178_hubspots_owner_reaches_a_lead_that_we_made_and_nobody_recorded() {
+    let app = TestApp::start().await;
+    let ann = ann(&app);
+    app.salesforce.assign_leads_to(app.salesforce.integration_user());
+    app.salesforce.control().add_fault(unanswered("PATCH", "/composite/sobjects/Lead"));
+    let contact = app.hubspot.create(&ADA).unwrap();
+    app.settle().await;
+    app.hubspot.update(contact, &[("hubspot_owner_id", "11")]).unwrap();
+    app.settle_after(3_000).await;
+    assert_eq!(owner_of_lead(&app), Some(ann), "our own user is nobody's choice");
+    assert_eq!(owner_in_hubspot(&app, contact).as_deref(), Some("11"));
+    app.end().await;
+}
+
+#[tokio::test]
+async fn r_172_and_r_177_a_lead_of_our_own_user_stays_his_and_the_difference_is_named() {
+    for (owner, named) in [("11", true), ("", false)] {
+        let app = TestApp::start().await;
+        ann(&app);
+        let ours = app.salesforce.integration_user();
+        let lead = [("LastName", "L"), ("Company", "C"), ("Email", "ada@example.com"), ("OwnerId", ours)];
+        let lead = app.salesforce.create("Lead", &lead).unwrap();
+        app.salesforce.drop_notifications(1);
+        let contact = ada_of(&app, owner);
+        app.settle().await;
+        assert_eq!(app.lead_field(&lead, "OwnerId").as_deref(), Some(ours), "{owner}");
+        let shown = record(&app, &contact_place(contact)).await;
+        let aside = shown["set_aside"].as_array().unwrap();
+        assert_eq!(aside.iter().any(|one| one["class"] == "no_owner"), named, "{shown}");
+        app.end().await;
+    }
 }

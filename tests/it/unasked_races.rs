@@ -105,6 +105,32 @@ async fn r_192_a_write_that_never_arrived_does_not_speak_for_a_value_that_was_wr
     app.end().await;
 }
 
+#[rstest]
+#[tokio::test]
+async fn r_063_what_was_written_for_the_former_lead_says_nothing_of_the_contact_that_takes_its_place(
+    #[values(3, 4, 5, 6)] calls_before_one_fails: u32,
+) {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.hubspot.control().add_fault(unanswered("POST", "/contacts/batch/update"));
+    app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    let fails = Fault { skip: calls_before_one_fails, ..failing("/composite", 503, 1) };
+    app.salesforce.control().add_fault(fails);
+    let other = [("LastName", "Lovelace"), ("Email", "ada@example.com")];
+    let other = app.salesforce.create("Contact", &other).unwrap();
+    app.settle().await;
+    for _ in 0..3 {
+        app.settle_after(3_000).await;
+    }
+    assert_eq!(app.hubspot.property(contact, "hubforce_salesforce_contact_id").as_ref(), Some(&other));
+    assert_eq!(app.hubspot.property(contact, "jobtitle").as_deref(), Some("Countess"));
+    assert_eq!(app.salesforce.field("Contact", &other, "Title").as_deref(), Some("Countess"));
+    app.end().await;
+}
+
 #[tokio::test]
 async fn r_192_a_move_of_a_contact_between_our_read_and_our_write_is_not_taken_for_our_own() {
     let app = TestApp::with(CONTACTS).await;

@@ -55,10 +55,11 @@ pub(super) async fn meet_neighbours(
     Ok(())
 }
 
-/// A record that seeks a twin; also one whose twin was merged away, for the sake of those who wait for the new one.
+/// A record that seeks a counterpart; also one whose counterpart was merged away, for the sake of those who wait for the new one.
 fn seeker(draft: &Draft) -> Option<RecordKey> {
     let bereft = || match (&draft.view.hubspot, &draft.view.salesforce) {
         (Side::Present(company), Side::Merged) => Some(company.key),
+        (_, Side::Present(account)) if draft.view.around.hubspot_succeeds => Some(account.key),
         _ => None,
     };
     draft.seeker().map(|record| record.key).or_else(bereft)

@@ -119,6 +119,11 @@ impl<'a> History<'a> {
         self.records.iter().filter(move |(key, past)| key.object == object && past.is_live)
     }
 
+    /// The HubSpot contacts, also those that are gone.
+    pub(crate) fn contacts(&self) -> impl Iterator<Item = &Key> {
+        self.records.keys().filter(|key| key.object == "contacts")
+    }
+
     /// The roles of contacts on opportunities, also those that are gone.
     pub(crate) fn roles(&self) -> impl Iterator<Item = &Key> {
         self.records.keys().filter(|key| key.object == "OpportunityContactRole")

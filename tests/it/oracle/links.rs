@@ -28,19 +28,22 @@ pub(crate) fn counterpart_deleted(history: &History<'_>, write: &Write<'_>) -> H
     nobody_else_with_the_address(history, write)
 }
 
-/// No other free record with the address is there to go on with.
+/// No other free record with the address is there to go on with, or none was when the contact was read.
 pub(crate) fn nobody_else_with_the_address(history: &History<'_>, write: &Write<'_>) -> Holds {
     if write.key.object != "contacts" {
         return Ok(());
     }
     let address = normal("email", history.value(&write.key, "email"));
+    let read = write.evidence.reads.last_read(write.entry.sequence, &write.key.id).unwrap_or(u64::MAX);
+    let was_there = |key: &Key| history.held(key, "Email").is_some_and(|version| version.sequence <= read);
     for object in ["Lead", "Contact"] {
         let free = |key: &Key| {
             let holders = history.holders_of(key);
             holders.iter().all(|holder| *holder == write.key)
         };
         let with = history.records(object).find(|(key, past)| {
-            past.successor.is_none() && normal("email", history.value(key, "Email")) == address && free(key)
+            let has_it = normal("email", history.value(key, "Email")) == address && was_there(key);
+            past.successor.is_none() && has_it && free(key)
         });
         if let Some((key, _)) = with.filter(|_| !address.is_empty()) {
             return Err(format!("{key} has the address and is free"));
@@ -159,9 +162,11 @@ pub(crate) fn nobody_else_has_it(history: &History<'_>, write: &Write<'_>) -> Ho
 pub(crate) fn race(history: &History<'_>, write: &Write<'_>) -> Holds {
     let read = |id: &str| write.evidence.reads.last_read(write.entry.sequence, id);
     let Some(own) = read(&write.key.id) else { return Err(String::new()) };
+    // What was given within the same millisecond is a race, whatever another part of the service read in between.
+    let at = write.entry.at.as_millis();
     let given_since = history
         .held(&write.key, &write.entry.field)
-        .is_some_and(|held| held.author != Author::Integration && held.sequence > own);
+        .is_some_and(|held| held.author != Author::Integration && (held.sequence > own || held.since == at));
     let changed_since = |key: &Key| {
         let (Some(past), Some(read)) = (history.past(key), read(&key.id)) else { return false };
         past.deletions.iter().any(|(_, _, restored)| restored.is_some_and(|restored| restored > read))

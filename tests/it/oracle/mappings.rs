@@ -142,6 +142,24 @@ impl Settings {
         field.filter(|field| !field.is_empty())
     }
 
+    /// The properties of a HubSpot object that are mapped, each with its field of this Salesforce object.
+    pub(crate) fn mapped(&self, object: &str, counterpart: &str) -> Vec<(&'static str, &'static str)> {
+        let properties: Vec<&'static str> = match object {
+            "contacts" => {
+                let automatic = PEOPLE.iter().map(|(property, ..)| *property);
+                let further = self.mappings.iter().map(|(property, _)| *property);
+                automatic
+                    .filter(|name| !further.clone().any(|other| other == *name))
+                    .chain(further.clone())
+                    .collect()
+            }
+            "companies" => COMPANIES.iter().map(|(property, _)| *property).collect(),
+            _ => DEALS.iter().map(|(property, _)| *property).collect(),
+        };
+        let mapped = |property| Some((property, self.field_of(counterpart, property)?));
+        properties.into_iter().filter_map(mapped).collect()
+    }
+
     pub(crate) fn is_same_owner(&self, hubspot: &str, salesforce: &str) -> bool {
         self.owners.iter().any(|(one, other)| one == hubspot && other == salesforce)
     }

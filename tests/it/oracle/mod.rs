@@ -7,7 +7,7 @@
 
 mod history;
 mod links;
-mod mappings;
+pub(crate) mod mappings;
 mod reads;
 mod rows;
 mod tests;
@@ -269,7 +269,7 @@ pub(crate) fn i_9_every_write_is_explained(seed: u64, evidence: &Evidence<'_>) -
     if verdict.violations.is_empty() {
         return verdict;
     }
-    write_journal(evidence);
+    write_journal(evidence.journals);
     if !reports {
         let all: Vec<String> = verdict.violations.iter().map(ToString::to_string).collect();
         panic!("seed {seed}: {} writes that nothing explains\n{}", all.len(), all.join("\n"));
@@ -281,11 +281,11 @@ pub(crate) fn i_9_every_write_is_explained(seed: u64, evidence: &Evidence<'_>) -
     verdict
 }
 
-/// Writes both journals to the file that `HUBFORCE_JOURNAL` names, for whoever looks into a violation.
-fn write_journal(evidence: &Evidence<'_>) {
+/// Writes both journals to the file that `HUBFORCE_JOURNAL` names, for whoever looks into a failure.
+pub(crate) fn write_journal(journals: [&[Entry]; 2]) {
     #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says where to")]
     let Ok(file) = std::env::var("HUBFORCE_JOURNAL") else { return };
-    let mut entries: Vec<&Entry> = evidence.journals.into_iter().flatten().collect();
+    let mut entries: Vec<&Entry> = journals.into_iter().flatten().collect();
     entries.sort_by_key(|entry| entry.sequence);
     let lines: Vec<String> = entries.into_iter().map(line).collect();
     std::fs::write(file, lines.join("\n")).unwrap();

@@ -202,7 +202,7 @@ pub(crate) fn stage_moves_forward(history: &History<'_>, write: &Write<'_>) -> H
         let was_in = |key: &Key| {
             history.versions(key, "associatedcompanyid").iter().any(|version| version.value == company)
         };
-        let from_contact = history.records("contacts").any(|(key, _)| was_in(key) && had(key));
+        let from_contact = history.contacts().any(|key| was_in(key) && had(key));
         !company.is_empty() && (from_contact || had(&Key::new("companies", company)))
     };
     let from_company = if write.key.object == "companies" {

@@ -213,7 +213,9 @@ async fn until_quiet(town: &Arc<Town>) {
 
 async fn check(town: &Arc<Town>) {
     let (hubspot, salesforce, router) = (&*town.hubspot, &*town.salesforce, &town.router());
-    let quiet = Quiet { hubspot, salesforce, router, sweeps: town.setting.setup.sweeps };
+    let settings = town.settings();
+    let sweeps = town.setting.setup.sweeps;
+    let quiet = Quiet { hubspot, salesforce, router, settings: &settings, sweeps };
     quiet.i_3_both_sides_agree_or_say_why_not().await;
     quiet.i_5_nothing_was_made_twice().await;
     let (writes, acts) = town.counted();

@@ -25,7 +25,7 @@ use hubforce::worker::Worker;
 use tower::ServiceExt;
 
 use crate::harness::{PATH_TOKEN, PUBLIC_URL, SECRET, START, Setup, Skewed, TOKEN};
-use crate::oracle::{Evidence, Reads, Verdict, i_9_every_write_is_explained};
+use crate::oracle::{Evidence, Reads, Settings, Verdict, i_9_every_write_is_explained};
 use crate::people_at_work::{People, organization};
 use crate::simulation::memory::Memory;
 use crate::simulation::network::Network;
@@ -234,13 +234,18 @@ impl Town {
         held(&self.reads)
     }
 
+    /// What the settings say that explains anything.
+    pub(crate) fn settings(&self) -> Settings {
+        held(&self.people).settings(self.setting.deletes)
+    }
+
     /// I9: whatever the service cleared, deleted or took over, somebody or a rule asked for.
     pub(crate) fn i_9_every_write_is_explained(&self, seed: u64) -> Verdict {
         let evidence = Evidence {
             journals: [&self.hubspot.journal(), &self.salesforce.journal()],
             reads: &self.reads(),
             asked: &held(&self.asked),
-            settings: &held(&self.people).settings(self.setting.deletes),
+            settings: &self.settings(),
         };
         i_9_every_write_is_explained(seed, &evidence)
     }

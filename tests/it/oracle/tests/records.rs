@@ -51,6 +51,10 @@ fn i_9_stages_move_forward_and_for_a_reason() {
     let mut told = with_stage("customer");
     told.set(SERVICE, ("companies", "801"), ("lifecyclestage", "customer"));
     told.is_explained("a stage moves forward");
+    let mut told = with_stage("customer");
+    told.happens(PERSON, H, Change::Deleted, "");
+    told.set(SERVICE, ("companies", "801"), ("lifecyclestage", "customer"));
+    told.is_explained("a stage moves forward");
     let mut told = with_stage("subscriber");
     told.set(SERVICE, ("companies", "801"), ("lifecyclestage", "subscriber"));
     told.is_violated(Kind::Stage);
@@ -133,6 +137,16 @@ fn i_9_no_contact_is_deleted_whose_counterpart_is_there_or_whose_address_another
     told.happens(PERSON, L, Change::Deleted, "");
     told.happens(SERVICE, H, Change::Deleted, "");
     told.is_violated(Kind::Delete);
+    // Another one that is entered after the contact was read is seen too late.
+    let mut told = linked();
+    told.happens(PERSON, L, Change::Deleted, "");
+    told.reads.note(0, (told.noted(), told.noted()), br#"{"results":[{"id":"901","properties":{}}]}"#);
+    told.made(PERSON, C, &[("Email", "A@x.org")]);
+    let before = told.noted();
+    told.happens(SERVICE, H, Change::Deleted, "");
+    told.is_violated(Kind::Delete);
+    told.reads.note(0, (before, told.noted()), b"");
+    told.is_explained("the counterpart was deleted");
 }
 
 #[test]
