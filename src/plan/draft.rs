@@ -103,9 +103,6 @@ impl<'a> Draft<'a> {
         }
         let known_asides: BTreeMap<String, SetAside> =
             base.set_aside().map(|(property, aside)| (property.clone(), aside.clone())).collect();
-        for property in known_asides.keys() {
-            base.put_aside(property, None);
-        }
         Self {
             view,
             rules,
@@ -187,6 +184,10 @@ impl<'a> Draft<'a> {
                 }
             }
             self.steps.push(Step::Link { hubspot: pair.hubspot.key, salesforce: pair.salesforce.key });
+        }
+        // A pair that rests keeps what was set aside; what is compared anew is set aside anew.
+        for property in self.known_asides.keys() {
+            self.base.put_aside(property, None);
         }
         for mapping in self.rules.mappings(self.family) {
             match mapping.target(pair.salesforce.key.kind()) {

@@ -1,7 +1,7 @@
 //! Owners as stories.
 
 use crate::harness::{TestApp, unanswered};
-use crate::people::ADA;
+use crate::people::{ADA, linked};
 use crate::unasked::{contact_place, record};
 
 /// Somebody who is the same on both sides: owner 11 in HubSpot, the user returned in Salesforce.
@@ -244,4 +244,24 @@ async fn r_172_and_r_177_a_lead_of_our_own_user_stays_his_and_the_difference_is_
         assert_eq!(aside.iter().any(|one| one["class"] == "no_owner"), named, "{shown}");
         app.end().await;
     }
+}
+
+#[tokio::test]
+async fn r_172_an_owner_who_is_not_known_stays_named_when_the_lead_comes_back() {
+    let app = TestApp::start().await;
+    let zoe = app.salesforce.add_user("zoe@example.com", "Zoe", "Poe", true);
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("OwnerId", &zoe)]).unwrap();
+    app.settle().await;
+    app.salesforce.delete("Lead", &lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.undelete("Lead", &lead).unwrap();
+    app.salesforce.update("Lead", &lead, &[("Phone", "7")]).unwrap();
+    app.settle().await;
+    let shown = record(&app, &contact_place(contact)).await;
+    assert_eq!((&shown["state"], &shown["set_aside"][0]["class"]), (&"linked".into(), &"no_owner".into()));
+    app.end().await;
 }
