@@ -77,9 +77,11 @@ impl Quiet<'_> {
         let path = path_of(object, id);
         let record = self.ask(&path).await;
         for (property, held) in differing {
+            // Of an association that goes or moves with a company that is deleted or merged, no message tells: only a sweep finds it. A
+            // deal's company is no property of it, so that a sweep finds none before the deal itself changes.
             let is_told = is_listed(&record, property)
                 || self.is_given_by_default((property, &held))
-                || (!self.sweeps || object == "deals") && is_untold((property, &held));
+                || (!self.sweeps || object == "deals") && property == "associatedcompanyid";
             let explained = if is_told { Json::Null } else { self.ask(&format!("{path}/explain")).await };
             if !is_told && !is_kept((property, &explained)) {
                 write_journal([&self.hubspot.journal(), &self.salesforce.journal()]);
@@ -230,12 +232,6 @@ fn is_kept((property, explained): (&str, &Json)) -> bool {
     let is_it = |field: &Json| field["hubspot"] == property && field["decision"] == "keep";
     property == "associatedcompanyid"
         && explained["fields"].as_array().is_some_and(|fields| fields.iter().any(is_it))
-}
-
-/// Of an association that goes with the company that is deleted, no message tells: only a sweep finds it. A deal's company is no property of
-/// it, so that a sweep finds none whose message was lost before the deal itself changes.
-fn is_untold((property, held): (&str, &[String; 2])) -> bool {
-    property == "associatedcompanyid" && held.iter().any(String::is_empty)
 }
 
 fn path_of(object: &str, id: u64) -> String {
