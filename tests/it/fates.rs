@@ -340,6 +340,30 @@ async fn i_7_what_was_made_of_a_contact_is_in_the_audit_though_it_was_merged_bef
 }
 
 #[tokio::test]
+async fn r_070_and_r_082_what_a_survivor_lacks_is_filled_from_the_contact_that_its_lead_became() {
+    let app = TestApp::start().await;
+    let (contact, lead) = linked(&app).await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.update("Lead", &lead, &[("Title", "Countess")]).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.lose_messages();
+    app.hubspot.update(contact, &[("jobtitle", "")]).unwrap();
+    let other = app.hubspot.create(&[("lastname", "King")]).unwrap();
+    let survivor = app.hubspot.merge(contact, other).unwrap();
+    let heir = app.salesforce.convert(&lead).unwrap();
+    app.tell_messages();
+    app.clock.advance_millis(1_000);
+    // The new contact is told of first, and finds the survivor by its address.
+    app.salesforce.update("Contact", &heir, &[("Phone", "7")]).unwrap();
+    app.settle_after(1_000).await;
+    assert_eq!(app.hubspot.property(survivor, "hubforce_salesforce_contact_id").as_ref(), Some(&heir));
+    assert_eq!(app.salesforce.field("Contact", &heir, "Title").as_deref(), Some("Countess"));
+    assert_eq!(app.hubspot.property(survivor, "jobtitle").as_deref(), Some("Countess"));
+    app.end().await;
+}
+
+#[tokio::test]
 async fn r_070_a_survivor_goes_on_with_the_lead_that_it_names_though_nobody_recorded_that_pair() {
     let app = TestApp::start().await;
     let one = app.hubspot.create(&[("email", "one@example.com"), ("lastname", "One")]).unwrap();

@@ -197,6 +197,11 @@ impl State {
         self.table_mut(object).ok_or("there is no such object")?.restore(id, now)?;
         self.lists.changed(object, id, now);
         self.webhooks.restored(object, id, now);
+        // Its associations went with it.
+        if object == Object::Contact {
+            self.journal.follows();
+            self.mirror_company(id, Act { writer: &Writer::Person, now });
+        }
         Ok(())
     }
 

@@ -120,6 +120,10 @@ fn a_company_is_the_primary_one_unless_a_person_says_otherwise() {
     );
     portal.associate_secondary(("contacts", contact), ("companies", second)).unwrap();
     assert_eq!(portal.property(contact, "associatedcompanyid"), None, "a person takes the label away");
+    portal.associate(("contacts", contact), ("companies", second)).unwrap();
+    assert!(portal.delete(contact));
+    portal.restore(contact).unwrap();
+    assert_eq!(portal.property(contact, "associatedcompanyid"), None, "associations go with a record");
 }
 
 #[test]

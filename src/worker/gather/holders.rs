@@ -28,14 +28,22 @@ pub(super) async fn adopt_pairs(
         Some((place, pair.clone()))
     });
     let mut places = Vec::new();
-    for (place, pair) in competing.collect::<Vec<_>>() {
-        become_rival(&mut drafts[place], pair, known, sources.rules);
+    for (place, held) in competing.collect::<Vec<_>>() {
+        become_rival(&mut drafts[place], held, known, sources.rules);
         places.push(place);
     }
     if twins::read_heirs(sources, fields, known, (drafts, places)).await {
         mark_holders(sources, fields, known, drafts).await?;
     }
     Ok(())
+}
+
+/// The pair of a candidate.
+#[derive(Clone)]
+struct Holding {
+    pair: Pair,
+    /// Whether the candidate came of a merge and has not taken the pair over yet.
+    inherited: bool,
 }
 
 /// Says which candidates are held by another record; returns their pairs. One whose holder was deleted or merged is free again, for
@@ -45,17 +53,17 @@ async fn mark_holders(
     fields: &FieldsByKind,
     known: &mut Known,
     drafts: &mut [Draft],
-) -> Result<BTreeMap<RecordKey, Pair>, Error> {
+) -> Result<BTreeMap<RecordKey, Holding>, Error> {
     let pairs = pairs_of_candidates(sources, fields, known, drafts).await?;
-    known.read(sources, fields, pairs.iter().map(|(key, pair)| other_side(*key, pair))).await;
+    known.read(sources, fields, pairs.iter().map(|(key, held)| other_side(*key, &held.pair))).await;
     let survivors = survivors_of_holders(sources, &pairs, known).await?;
     for draft in drafts.iter_mut() {
         let mut failed = None;
         let own = draft.view.pair.as_ref().map(Pair::records);
         let around = &mut draft.view.around;
         for candidate in &mut around.candidates {
-            let Some(pair) = pairs.get(&candidate.record.key) else { continue };
-            let holder = other_side(candidate.record.key, pair);
+            let Some(held) = pairs.get(&candidate.record.key) else { continue };
+            let holder = other_side(candidate.record.key, &held.pair);
             match survivors.get(&holder) {
                 Some(Ok(survivor)) if *survivor != draft.subject => {
                     candidate.paired_with = Some(*survivor);
@@ -83,7 +91,7 @@ async fn pairs_of_candidates(
     fields: &FieldsByKind,
     known: &mut Known,
     drafts: &mut [Draft],
-) -> Result<BTreeMap<RecordKey, Pair>, Error> {
+) -> Result<BTreeMap<RecordKey, Holding>, Error> {
     let candidates: Vec<&Record> =
         drafts.iter().flat_map(|draft| &draft.view.around.candidates).map(|one| &one.record).collect();
     if candidates.is_empty() {
@@ -91,14 +99,14 @@ async fn pairs_of_candidates(
     }
     let keys: Vec<RecordKey> = candidates.iter().map(|record| record.key).collect();
     let found = sources.store.pairs_of(&sources.live.settings.name, &keys).await?;
-    let mut pairs: BTreeMap<RecordKey, Pair> =
-        keys.into_iter().zip(found).filter_map(|(key, pair)| Some((key, pair?))).collect();
+    let own = |(key, pair): (RecordKey, Option<Pair>)| Some((key, Holding { pair: pair?, inherited: false }));
+    let mut pairs: BTreeMap<RecordKey, Holding> = keys.into_iter().zip(found).filter_map(own).collect();
     let unpaired = candidates.into_iter().filter(|record| !pairs.contains_key(&record.key));
     let mut failed = BTreeMap::new();
     for (key, pair) in merges::inherited(sources, fields, known, unpaired).await? {
         match pair {
             Ok(pair) => {
-                pairs.insert(key, merges::taken_over(key, &pair));
+                pairs.insert(key, Holding { pair: merges::taken_over(key, &pair), inherited: true });
             }
             Err(error) => {
                 failed.insert(key, error);
@@ -118,10 +126,10 @@ async fn pairs_of_candidates(
 /// their pairs. One that has a pair already took over another.
 async fn survivors_of_holders(
     sources: &Sources<'_>,
-    pairs: &BTreeMap<RecordKey, Pair>,
+    pairs: &BTreeMap<RecordKey, Holding>,
     known: &Known,
 ) -> Result<BTreeMap<RecordKey, Result<RecordKey, crm::Error>>, Error> {
-    let holders = pairs.iter().map(|(key, pair)| other_side(*key, pair));
+    let holders = pairs.iter().map(|(key, held)| other_side(*key, &held.pair));
     let gone = holders.filter(|holder| {
         let side = known.side(*holder);
         holder.system() == System::Hubspot && side.is_ok_and(|side| !holds(*holder, &side))
@@ -161,7 +169,7 @@ fn holds(holder: RecordKey, side: &Side) -> bool {
     !(gone || is_gone_account) || holder.kind().family() == Family::Deals
 }
 
-fn become_rival(draft: &mut Draft, pair: Pair, known: &Known, rules: &Rules) {
+fn become_rival(draft: &mut Draft, Holding { pair, inherited }: Holding, known: &Known, rules: &Rules) {
     let matched = std::mem::take(&mut draft.view.around.candidates)
         .into_iter()
         .next()
@@ -169,10 +177,14 @@ fn become_rival(draft: &mut Draft, pair: Pair, known: &Known, rules: &Rules) {
     let newcomer = std::mem::replace(&mut draft.view.salesforce, Side::Absent);
     draft.set_side(pair.salesforce, known);
     if let (Some(matched), Side::Present(newcomer)) = (matched, newcomer) {
+        // It may be the counterpart by now, and does not compete with itself.
+        let competes = newcomer.key != pair.salesforce;
         // Where it was taking the twin's place already and nobody recorded that, the contact names it.
         let takes_its_place = draft.interrupted && merges::names(&matched, newcomer.key, rules);
         draft.view.hubspot = Side::Present(matched);
-        draft.view.around.candidates = vec![Candidate::new(newcomer, takes_its_place)];
+        let rival = competes.then(|| Candidate::new(newcomer, takes_its_place));
+        draft.view.around.candidates = rival.into_iter().collect();
     }
+    draft.view.around.hubspot_succeeds = inherited;
     draft.view.pair = Some(pair);
 }
