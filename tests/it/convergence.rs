@@ -59,7 +59,7 @@ async fn i_2_to_i_5_so_does_one_in_which_most_messages_are_lost_and_the_sweep_fi
 
 #[tokio::test]
 async fn i_2_to_i_5_the_same_story_ends_in_agreement_on_postgres() {
-    let Some(app) = TestApp::on(Database::Postgres, &settings(1)).await else { return };
+    let Some(app) = TestApp::on_in(Database::Postgres, &settings(1), organization()).await else { return };
     play(1, app, false).await;
 }
 

@@ -265,8 +265,17 @@ impl TestApp {
 
     /// The same on a database of a story's own choice; `None` where this machine has no server for it.
     pub(crate) async fn on(database: Database, contacts: &str) -> Option<Self> {
+        Self::on_in(database, contacts, salesforce::Options::default()).await
+    }
+
+    /// The same with an organization of another kind.
+    pub(crate) async fn on_in(
+        database: Database,
+        contacts: &str,
+        organization: salesforce::Options,
+    ) -> Option<Self> {
         let database = TestDatabase::new(database).await.unwrap()?;
-        Some(Self::set_up_on(database, Setup::with(contacts)).await)
+        Some(Self::set_up_on(database, Setup { organization, ..Setup::with(contacts) }).await)
     }
 
     /// A service that sweeps every five minutes; its first sweep, which looks at nothing, has been.
