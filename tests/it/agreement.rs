@@ -50,7 +50,9 @@ impl Quiet<'_> {
                 let is_there = self.salesforce.ids(counterpart).contains(&other);
                 if self.sweeps && !is_there {
                     let record = self.ask(&path_of(object, id)).await;
-                    assert_ne!(record["state"], "linked", "I3: {object} {id}, whose {other} is gone");
+                    if record["state"] == "linked" {
+                        self.fail(&format!("I3: {object} {id} is linked, and its {other} is gone"));
+                    }
                 }
                 if is_there {
                     self.is_alike_or_explained((object, id), (counterpart, &other)).await;
@@ -84,8 +86,7 @@ impl Quiet<'_> {
                 || (!self.sweeps || object == "deals") && property == "associatedcompanyid";
             let explained = if is_told { Json::Null } else { self.ask(&format!("{path}/explain")).await };
             if !is_told && !is_kept((property, &explained)) {
-                write_journal([&self.hubspot.journal(), &self.salesforce.journal()]);
-                panic!("I3: {object} {id} {property}: {held:?}, but {record}; {explained:#}");
+                self.fail(&format!("I3: {object} {id} {property}: {held:?}, but {record}; {explained:#}"));
             }
         }
     }
@@ -99,6 +100,12 @@ impl Quiet<'_> {
             _ => false,
         };
         is_filled_in && here.is_empty()
+    }
+
+    /// Fails with both journals written for whoever looks into it.
+    fn fail(&self, text: &str) -> ! {
+        write_journal([&self.hubspot.journal(), &self.salesforce.journal()]);
+        panic!("{text}");
     }
 
     fn held(&self, object: &str, id: u64, property: &str) -> String {
