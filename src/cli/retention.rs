@@ -67,6 +67,7 @@ impl Retainer {
             worker: self.worker,
             now,
             lease_until: now.plus_millis(LEASE_MS),
+            first: None,
         };
         if self.store.claim_task(&claim).await?.is_none() {
             return Ok(0);

@@ -583,6 +583,8 @@ pub struct TaskClaim<'a> {
     pub now: Timestamp,
     /// When the lease ends.
     pub lease_until: Timestamp,
+    /// How far it has come where nobody claimed it before: recorded with that first claim.
+    pub first: Option<&'a str>,
 }
 
 /// A piece of such work that is ours until the lease ends.

@@ -462,6 +462,7 @@ async fn i_3_a_sweep_whose_beginning_nobody_recorded_begins_when_it_was_meant_to
         worker: Uuid::now_v7(),
         now,
         lease_until: now.plus_millis(600_000),
+        first: None,
     };
     assert!(app.store.claim_task(&claim).await.unwrap().is_some());
     let (contact, lead) = linked(&app).await;

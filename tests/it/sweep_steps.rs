@@ -195,7 +195,7 @@ async fn a_sweep_whose_instance_died_is_taken_over_when_its_lease_ends() {
     let now = app.clock.now();
     let (worker, lease_until) = (Uuid::now_v7(), now.plus_millis(120_000));
     for task in ["sweep.hubspot", "sweep.salesforce"] {
-        let claim = TaskClaim { connection: &app.name, task, worker, now, lease_until };
+        let claim = TaskClaim { connection: &app.name, task, worker, now, lease_until, first: None };
         assert!(app.store.claim_task(&claim).await.unwrap().is_some());
     }
     app.clock.advance_millis(60_000);

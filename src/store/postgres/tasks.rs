@@ -12,7 +12,7 @@ pub(super) async fn claim_task(
     claim: &TaskClaim<'_>,
 ) -> Result<Option<Task>, Error> {
     // Of two instances, the second waits for the first one's row and then finds it leased.
-    let sql = "INSERT INTO tasks (connection, task, due_at, worker, lease_until) VALUES ($1, $2, $4, $3, $5)
+    let sql = "INSERT INTO tasks (connection, task, due_at, worker, lease_until, cursor) VALUES ($1, $2, $4, $3, $5, $6)
                ON CONFLICT (connection, task) DO UPDATE SET worker = excluded.worker, lease_until = excluded.lease_until
                 WHERE tasks.due_at <= $4 AND tasks.lease_until <= $4
                RETURNING cursor";
@@ -23,6 +23,7 @@ pub(super) async fn claim_task(
         .bind(claim.worker)
         .bind(claim.now.as_millis())
         .bind(claim.lease_until.as_millis())
+        .bind(claim.first.map(text))
         .fetch_optional(&mut **connection)
         .await?;
     Ok(row.map(|row| Task { cursor: row.get("cursor") }))

@@ -9,7 +9,7 @@ use crate::store::types::{Task, TaskClaim, TaskNext, TaskProgress};
 
 /// Takes up a piece of work, if it is due and nobody else does it.
 pub(super) async fn claim_task(pool: &SqlitePool, claim: &TaskClaim<'_>) -> Result<Option<Task>, Error> {
-    let sql = "INSERT INTO tasks (connection, task, due_at, worker, lease_until) VALUES (?1, ?2, ?4, ?3, ?5)
+    let sql = "INSERT INTO tasks (connection, task, due_at, worker, lease_until, cursor) VALUES (?1, ?2, ?4, ?3, ?5, ?6)
                ON CONFLICT (connection, task) DO UPDATE SET worker = excluded.worker, lease_until = excluded.lease_until
                 WHERE tasks.due_at <= ?4 AND tasks.lease_until <= ?4
                RETURNING cursor";
@@ -19,6 +19,7 @@ pub(super) async fn claim_task(pool: &SqlitePool, claim: &TaskClaim<'_>) -> Resu
         .bind(claim.worker.as_bytes().as_slice())
         .bind(claim.now.as_millis())
         .bind(claim.lease_until.as_millis())
+        .bind(claim.first)
         .fetch_optional(pool)
         .await?;
     Ok(row.map(|row| Task { cursor: row.get("cursor") }))

@@ -271,7 +271,8 @@ async fn scheduled_work_is_taken_up_by_one_of_several_instances(#[values(Sqlite,
             async move {
                 let (now, lease_until) = (at(round * LEASE), at((round + 1) * LEASE));
                 let worker = Uuid::now_v7();
-                let claim = TaskClaim { connection: &name, task: "sweep", worker, now, lease_until };
+                let claim =
+                    TaskClaim { connection: &name, task: "sweep", worker, now, lease_until, first: None };
                 let task = store.claim_task(&claim).await.unwrap();
                 taken.fetch_add(usize::from(task.is_some()), Ordering::Relaxed);
             }

@@ -142,7 +142,7 @@ async fn i_6_an_allowance_is_shared_and_its_old_slots_are_forgotten(
 
 pub(super) fn task_claim(memory: &Memory, worker: Uuid, now: i64) -> TaskClaim<'_> {
     let lease_until = at(now + LEASE);
-    TaskClaim { connection: &memory.name, task: "sweep", worker, now: at(now), lease_until }
+    TaskClaim { connection: &memory.name, task: "sweep", worker, now: at(now), lease_until, first: None }
 }
 
 pub(super) fn progress<'a>(
@@ -162,6 +162,19 @@ pub(super) fn progress<'a>(
         marks: &[],
         cause,
     }
+}
+
+#[rstest]
+#[tokio::test]
+async fn where_a_task_begins_is_recorded_with_its_first_claim(#[values(Sqlite, Postgres)] on: Database) {
+    let Some(memory) = Memory::new(on).await else { return };
+    let claim = async |now, first: &str| {
+        let claim = TaskClaim { first: Some(first), ..task_claim(&memory, Uuid::now_v7(), now) };
+        memory.store.claim_task(&claim).await.unwrap().map(|task| task.cursor.unwrap())
+    };
+    assert_eq!(claim(10, "a").await.as_deref(), Some("a"));
+    assert_eq!(claim(11, "b").await, None, "it is leased");
+    assert_eq!(claim(11 + LEASE, "b").await.as_deref(), Some("a"), "whoever claimed it first died");
 }
 
 #[rstest]

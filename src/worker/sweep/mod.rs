@@ -104,12 +104,12 @@ impl Worker {
         let meant_at = live.sweep_due.meant_at(self.clock.now());
         for system in [System::Hubspot, System::Salesforce] {
             let (now, task) = (self.clock.now(), task_of(system));
-            if let Some(Task { cursor }) = self.store.claim_task(&self.claim_of(live, &task, now)).await? {
-                let first = || Sweep::first(&wanted(system, &live.settings.sync), meant_at);
-                let (cursor, rests_ms) = match cursor {
-                    Some(cursor) => (cursor, 0),
-                    None => (written(&first()), live.settings.sweep_interval_ms),
-                };
+            // It is recorded with the claim: where this process dies right after, nothing is missed.
+            let first = written(&Sweep::first(&wanted(system, &live.settings.sync), meant_at));
+            let claim = TaskClaim { first: Some(&first), ..self.claim_of(live, &task, now) };
+            if let Some(Task { cursor }) = self.store.claim_task(&claim).await? {
+                let cursor = cursor.unwrap_or_else(|| first.clone());
+                let rests_ms = if cursor == first { live.settings.sweep_interval_ms } else { 0 };
                 let next = TaskNext::Rests(now.plus_millis(rests_ms));
                 let progress = self.progress_of((live, &task), &cursor, next, Cause::Sweep(Uuid::now_v7()));
                 self.store.advance_task(&progress).await?;
@@ -121,7 +121,7 @@ impl Worker {
 
     fn claim_of<'a>(&self, live: &'a Live, task: &'a str, now: Timestamp) -> TaskClaim<'a> {
         let lease_until = now.plus_millis(self.options.lease_ms.max(STEP_LEASE_MS));
-        TaskClaim { connection: &live.settings.name, task, worker: self.id, now, lease_until }
+        TaskClaim { connection: &live.settings.name, task, worker: self.id, now, lease_until, first: None }
     }
 
     fn progress_of<'a>(
