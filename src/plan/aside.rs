@@ -109,8 +109,8 @@ impl Draft<'_> {
         self.base.put_aside(&mapping.property, Some(aside));
     }
 
-    /// Names the owners of two records that cannot be made the same. That our own user owns a record which nobody was given is no
-    /// difference to anybody.
+    /// Lists the owners of two records that cannot be made the same. It is no difference that our own user owns a record for which nobody
+    /// chose an owner.
     pub(super) fn name_owners_aside(
         &mut self,
         about: (&Mapping, &Target),

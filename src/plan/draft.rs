@@ -185,7 +185,7 @@ impl<'a> Draft<'a> {
             }
             self.steps.push(Step::Link { hubspot: pair.hubspot.key, salesforce: pair.salesforce.key });
         }
-        // A pair that rests keeps what was set aside; what is compared anew is set aside anew.
+        // A stopped pair keeps its set-aside values. Those of a pair that is compared are determined again.
         for property in self.known_asides.keys() {
             self.base.put_aside(property, None);
         }

@@ -205,8 +205,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Salesforce's owner wins when the two first meet, unless records can no longer be given to them, or nobody gave it one:
-    /// we made it and did not live to record that.
+    /// Salesforce's owner wins when the two first meet, unless records can no longer be given to that user. It does not win
+    /// either where nobody chose it: on a record that we created, where the process ended before that was recorded.
     fn first_owner(&self, pair: &Both<'_>, (hubspot, salesforce): (&Value, &Value)) -> Answer {
         let rule = if self.family == Family::Companies { "R-181" } else { "R-177" };
         let active =

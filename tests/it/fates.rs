@@ -351,14 +351,14 @@ async fn r_070_and_r_082_what_a_survivor_lacks_is_filled_from_the_contact_that_i
     app.hubspot.update(contact, &[("jobtitle", "")]).unwrap();
     let other = app.hubspot.create(&[("lastname", "King")]).unwrap();
     let survivor = app.hubspot.merge(contact, other).unwrap();
-    let heir = app.salesforce.convert(&lead).unwrap();
+    let person = app.salesforce.convert(&lead).unwrap();
     app.tell_messages();
     app.clock.advance_millis(1_000);
     // The new contact is told of first, and finds the survivor by its address.
-    app.salesforce.update("Contact", &heir, &[("Phone", "7")]).unwrap();
+    app.salesforce.update("Contact", &person, &[("Phone", "7")]).unwrap();
     app.settle_after(1_000).await;
-    assert_eq!(app.hubspot.property(survivor, "hubforce_salesforce_contact_id").as_ref(), Some(&heir));
-    assert_eq!(app.salesforce.field("Contact", &heir, "Title").as_deref(), Some("Countess"));
+    assert_eq!(app.hubspot.property(survivor, "hubforce_salesforce_contact_id").as_ref(), Some(&person));
+    assert_eq!(app.salesforce.field("Contact", &person, "Title").as_deref(), Some("Countess"));
     assert_eq!(app.hubspot.property(survivor, "jobtitle").as_deref(), Some("Countess"));
     app.end().await;
 }

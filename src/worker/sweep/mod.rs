@@ -104,7 +104,7 @@ impl Worker {
         let meant_at = live.sweep_due.meant_at(self.clock.now());
         for system in [System::Hubspot, System::Salesforce] {
             let (now, task) = (self.clock.now(), task_of(system));
-            // It is recorded with the claim: where this process dies right after, nothing is missed.
+            // It is recorded with the claim, so that nothing is missed if this process ends right after it.
             let first = written(&Sweep::first(&wanted(system, &live.settings.sync), meant_at));
             let claim = TaskClaim { first: Some(&first), ..self.claim_of(live, &task, now) };
             if let Some(Task { cursor }) = self.store.claim_task(&claim).await? {
