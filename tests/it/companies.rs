@@ -6,6 +6,7 @@ use rstest::rstest;
 
 use crate::harness::{IN_LIST, TestApp, unanswered};
 use crate::people::ADA;
+use crate::unasked::{contact_place, record};
 
 /// Companies on, contacts become contacts.
 pub(crate) const CONTACTS: &str =
@@ -488,7 +489,7 @@ async fn r_121_a_contact_whose_account_has_no_company_says_that_it_waits(
     app.settle_after(1_000).await;
     let contact = app.hubspot.ids().into_iter().max().unwrap();
     let waits = || async {
-        let shown = crate::unasked::record(&app, &crate::unasked::contact_place(contact)).await;
+        let shown = record(&app, &contact_place(contact)).await;
         let mut aside = shown["set_aside"].as_array().unwrap().iter();
         aside.any(|one| one["class"] == "waiting" && one["hubspot"] == "associatedcompanyid")
     };

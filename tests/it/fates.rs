@@ -269,17 +269,22 @@ async fn r_070_a_merge_in_hubspot_deletes_nothing_even_where_deletions_do() {
     app.end().await;
 }
 
+/// A lead is deleted and comes back; meanwhile its contact moves to Bonn.
+pub(crate) async fn deleted_and_restored(app: &TestApp, contact: u64, lead: &str) {
+    app.salesforce.delete("Lead", lead);
+    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
+    app.settle().await;
+    app.clock.advance_millis(1_000);
+    app.salesforce.undelete("Lead", lead).unwrap();
+    app.salesforce.update("Lead", lead, &[("Phone", "7")]).unwrap();
+    app.settle().await;
+}
+
 #[tokio::test]
 async fn r_056_a_record_out_of_the_recycle_bin_goes_on_where_it_was() {
     let app = TestApp::start().await;
     let (contact, lead) = linked(&app).await;
-    app.salesforce.delete("Lead", &lead);
-    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
-    app.settle().await;
-    app.clock.advance_millis(1_000);
-    app.salesforce.undelete("Lead", &lead).unwrap();
-    app.salesforce.update("Lead", &lead, &[("Phone", "7")]).unwrap();
-    app.settle().await;
+    deleted_and_restored(&app, contact, &lead).await;
     assert_eq!(app.lead_field(&lead, "City").as_deref(), Some("Bonn"), "what was held back comes, too");
     assert_eq!(app.hubspot.property(contact, "phone").as_deref(), Some("7"));
     assert_eq!((app.hubspot.ids().len(), app.salesforce.ids("Lead").len()), (1, 1));

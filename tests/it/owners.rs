@@ -1,5 +1,6 @@
 //! Owners as stories.
 
+use crate::fates::deleted_and_restored;
 use crate::harness::{TestApp, unanswered};
 use crate::people::{ADA, linked};
 use crate::unasked::{contact_place, record};
@@ -254,13 +255,7 @@ async fn r_172_an_owner_who_is_not_known_stays_named_when_the_lead_comes_back() 
     app.clock.advance_millis(1_000);
     app.salesforce.update("Lead", &lead, &[("OwnerId", &zoe)]).unwrap();
     app.settle().await;
-    app.salesforce.delete("Lead", &lead);
-    app.hubspot.update(contact, &[("city", "Bonn")]).unwrap();
-    app.settle().await;
-    app.clock.advance_millis(1_000);
-    app.salesforce.undelete("Lead", &lead).unwrap();
-    app.salesforce.update("Lead", &lead, &[("Phone", "7")]).unwrap();
-    app.settle().await;
+    deleted_and_restored(&app, contact, &lead).await;
     let shown = record(&app, &contact_place(contact)).await;
     assert_eq!((&shown["state"], &shown["set_aside"][0]["class"]), (&"linked".into(), &"no_owner".into()));
     app.end().await;
