@@ -174,12 +174,17 @@ impl Agreed {
         self.apart.as_ref().unwrap_or(&self.value)
     }
 
-    /// Whether the sides agreed on something else since `system` held `was`: on what it holds now, or by a write in place of `was`.
-    pub(super) fn has_moved_on(&self, system: System, was: &Value, is: &Value) -> bool {
-        let agreed = match system {
+    /// What one of the two held.
+    pub(super) fn held_in(&self, system: System) -> &Value {
+        match system {
             System::Hubspot => self.hubspot(),
             System::Salesforce => self.salesforce(),
-        };
+        }
+    }
+
+    /// Whether the sides agreed on something else since `system` held `was`: on what it holds now, or by a write in place of `was`.
+    pub(super) fn has_moved_on(&self, system: System, was: &Value, is: &Value) -> bool {
+        let agreed = self.held_in(system);
         !self.pending && (agreed == is || (agreed != was && self.previous.as_ref() == Some(was)))
     }
 

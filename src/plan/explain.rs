@@ -105,10 +105,7 @@ pub fn holds_what_was_agreed(record: &Record, pair: &Pair, links: &Links, rules:
     let agrees = |mapping: &Mapping| {
         let target = mapping.target(pair.salesforce.kind());
         let (Some(target), Some(agreed)) = (target, pair.base.get(&mapping.property)) else { return true };
-        let agreed = match record.key.system() {
-            System::Hubspot => agreed.hubspot(),
-            System::Salesforce => agreed.salesforce(),
-        };
+        let agreed = agreed.held_in(record.key.system());
         mapping.value_of(record, target, words).is_ok_and(|held| held == *agreed)
     };
     rules.mappings(family).iter().all(agrees) && !stage_moved_since(pair, record)
